@@ -1,0 +1,260 @@
+//! What goes in: facts, each a thing that one sender saw.
+//!
+//! Only shapes. Turning the wire's messages into these, and refusing what has no meaning, is the
+//! bridge's `ingest`; folding them is the reconciler's.
+
+use std::{fmt, sync::Arc};
+
+use syntrace_model::{
+    BootId, BootNanos, ClockSample, ConnKey, ConnectionId, Endpoint, Opening, Outcome, SpanId,
+    TraceId, UnixNanos,
+};
+
+/// Consecutive facts of one sender, and what it says of itself beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Who saw them.
+    pub sender: SenderId,
+    /// Number of the first fact among all that the sender saw in this epoch, from 0.
+    pub first_seq: u64,
+    /// What was seen, in order, without a gap.
+    pub facts: Vec<Fact>,
+    /// All that the sender lost in this epoch so far, by cause.
+    pub losses: Vec<(Box<str>, u64)>,
+    /// The sender ends in order: nothing of this epoch follows.
+    pub goodbye: bool,
+}
+
+/// One run of one sender.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SenderId {
+    /// Stable over restarts, such as `filter/gateway-1/0`.
+    pub name: Box<str>,
+    /// Drawn at random at each start.
+    pub epoch: u64,
+}
+
+/// One thing that one sender saw.
+#[expect(clippy::large_enum_variant, reason = "most facts are snapshots")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Both clocks of the probe's host at one moment.
+    Clock(ClockSample),
+    /// All that the kernel knows of one socket at one moment.
+    Connection(Snapshot),
+    /// One request, at its end.
+    Request(Arc<Report>),
+    /// What the probe can see at present.
+    Rung(Rung),
+}
+
+/// A rung of the ladder: what the probe is allowed to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// `full`, `observe`, `poll` or `l7-only`.
+    pub name: Box<str>,
+    /// One sentence for each capability that is missing.
+    pub missing: Vec<Box<str>>,
+}
+
+/// All that the kernel knows of one socket at one moment; a later one replaces it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The run of the kernel.
+    pub boot: BootId,
+    /// The socket's cookie.
+    pub cookie: u64,
+    /// The moment of the snapshot.
+    pub seen_at: BootNanos,
+    /// Cookie of the socket's network namespace; 0 if unknown.
+    pub netns: u64,
+    /// Both ends.
+    pub key: ConnKey,
+    /// Who sent the SYN.
+    pub opening: Opening,
+    /// How far it came.
+    pub outcome: Outcome,
+    /// First SYN sent or received.
+    pub syn_at: Option<BootNanos>,
+    /// First SYN-ACK received or sent.
+    pub syn_ack_at: Option<BootNanos>,
+    /// End of the handshake.
+    pub established_at: Option<BootNanos>,
+    /// The owner first touched the accepted socket: an upper bound.
+    pub accepted_at: Option<BootNanos>,
+    /// The socket closed.
+    pub closed_at: Option<BootNanos>,
+    /// The id that the kernel view minted.
+    pub minted: TraceId,
+    /// The id in the SYN's option.
+    pub tag: Option<Tag>,
+    /// `errno` that ended the connection; 0 for none.
+    pub errno: u32,
+    /// Process that owns the socket; 0 if unknown.
+    pub owner_pid: u32,
+    /// Thread that owns the socket; 0 if unknown.
+    pub owner_tid: u32,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+/// What the kernel counted on one socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// SYNs sent again.
+    pub syn_retransmits: u32,
+    /// SYN-ACKs sent again.
+    pub syn_ack_retransmits: u32,
+    /// Other segments sent again.
+    pub retransmits: u32,
+    /// Smoothed round-trip time, microseconds; 0 if unknown.
+    pub srtt_us: u32,
+    /// Minimum round-trip time, microseconds; 0 if unknown.
+    pub min_rtt_us: u32,
+    /// Application bytes that the peer acknowledged.
+    pub bytes_acked: u64,
+    /// Application bytes received.
+    pub bytes_received: u64,
+    /// Segments sent.
+    pub segments_out: u32,
+    /// Segments received.
+    pub segments_in: u32,
+}
+
+/// The id that a SYN carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tag {
+    /// The id.
+    pub id: TraceId,
+    /// What became of it.
+    pub state: TagState,
+}
+
+/// What became of a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagState {
+    /// Sent with our SYN; the peer's SYN-ACK did not answer it (yet).
+    Sent,
+    /// Sent with our SYN; the peer's SYN-ACK answered it.
+    Answered,
+    /// Received, and authentic.
+    Believed,
+    /// Received, and not believed.
+    Disbelieved,
+}
+
+/// One HTTP stream or gRPC call, as the proxy saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Envoy's `connection.id` of the downstream connection.
+    pub downstream_connection: u64,
+    /// The id that the filter minted for that connection.
+    pub connection_trace_id: Option<TraceId>,
+    /// The request's trace.
+    pub trace_id: TraceId,
+    /// The request's own span.
+    pub span_id: SpanId,
+    /// The span that the request's context named.
+    pub parent_span_id: Option<SpanId>,
+    /// W3C trace flags.
+    pub trace_flags: u8,
+    /// W3C trace state, as it came.
+    pub tracestate: Box<str>,
+    /// When the request began.
+    pub started_at: UnixNanos,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// The downstream connection's ends, the gateway's as `local`.
+    pub downstream: Option<ConnKey>,
+    /// What was asked.
+    pub http: Http,
+    /// Where it was sent last; absent if the proxy answered by itself.
+    pub upstream: Option<Upstream>,
+}
+
+/// What was asked and answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// Request method.
+    pub method: Box<str>,
+    /// Path without query.
+    pub path: Box<str>,
+    /// `:authority` or `Host`.
+    pub authority: Box<str>,
+    /// Such as `HTTP/2`.
+    pub protocol: Box<str>,
+    /// Status code; 0 if there was no response.
+    pub status: u16,
+    /// Whether it is a gRPC call.
+    pub grpc: bool,
+    /// Status of a gRPC call.
+    pub grpc_status: Option<u32>,
+    /// Envoy's response flag bits.
+    pub response_flags: u64,
+    /// Envoy's response code details.
+    pub response_details: Box<str>,
+    /// Body bytes of the request.
+    pub request_bytes: u64,
+    /// Body bytes of the response.
+    pub response_bytes: u64,
+    /// `x-request-id`.
+    pub request_id: Box<str>,
+    /// `key=value` label on the traffic.
+    pub dye: Box<str>,
+}
+
+/// The last upstream attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The gateway's end; absent when no connection was ready.
+    pub local: Option<Endpoint>,
+    /// The service's end.
+    pub peer: Endpoint,
+    /// Envoy's cluster.
+    pub cluster: Box<str>,
+    /// How long the request waited for a connection.
+    pub pool_wait_ns: Option<u64>,
+    /// Attempts made, this one included.
+    pub attempts: u32,
+    /// Envoy's transport failure reason; empty for none.
+    pub failure: Box<str>,
+    /// First byte sent until first byte received.
+    pub first_byte_ns: Option<u64>,
+}
+
+// === impl SenderId ===
+
+impl fmt::Debug for SenderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{:016x}", self.name, self.epoch)
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Returns what names the socket.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        ConnectionId::Socket {
+            boot: self.boot,
+            cookie: self.cookie,
+        }
+    }
+
+    /// Returns the first moment at which the socket is known to have been there.
+    #[must_use]
+    pub fn began_at(&self) -> BootNanos {
+        self.syn_at.or(self.established_at).unwrap_or(self.seen_at)
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    /// Returns when the request ended, on the proxy's clock.
+    #[must_use]
+    pub fn ended_at(&self) -> UnixNanos {
+        self.started_at.plus_ns(self.duration_ns)
+    }
+}

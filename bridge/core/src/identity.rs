@@ -1,0 +1,53 @@
+//! The id rule: which of the ids that a connection is known by is its trace id.
+//!
+//! Best first: minted by the filter with the connection's first request; carried by the SYN, and
+//! authentic; minted by the kernel view; without a kernel view, its first request's. All others are
+//! aliases. A tag that is not believed is neither: whoever forged it must not find the record by it.
+
+use syntrace_model::TraceId;
+
+use crate::{
+    fact::{Snapshot, TagState},
+    record::IdSource,
+    sockets::Connection,
+};
+
+/// A connection's ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) trace_id: TraceId,
+    pub(crate) source: IdSource,
+    /// In order, without repetition, without `trace_id`.
+    pub(crate) aliases: Vec<TraceId>,
+}
+
+/// Applies the rule; `None` only for a connection of which nothing at all is known.
+pub(crate) fn identify(connection: &Connection) -> Option<Identity> {
+    let socket = connection.socket.as_ref();
+    let minted = connection
+        .minted
+        .iter()
+        .map(|&(_, id)| (IdSource::Filter, id));
+    let tag = socket.and_then(authentic_tag).map(|id| (IdSource::Tag, id));
+    let kernel = socket.map(|socket| (IdSource::Kernel, socket.minted));
+    let first = connection.requests.first().filter(|_| socket.is_none());
+    let request = first.map(|request| (IdSource::Request, request.trace_id));
+    let mut ids = minted.chain(tag).chain(kernel).chain(request);
+    let (source, trace_id) = ids.next()?;
+    let mut aliases: Vec<_> = ids.map(|(_, id)| id).filter(|&id| id != trace_id).collect();
+    aliases.sort_unstable();
+    aliases.dedup();
+    Some(Identity {
+        trace_id,
+        source,
+        aliases,
+    })
+}
+
+fn authentic_tag(socket: &Snapshot) -> Option<TraceId> {
+    let tag = socket.tag?;
+    match tag.state {
+        TagState::Sent | TagState::Answered | TagState::Believed => Some(tag.id),
+        TagState::Disbelieved => None,
+    }
+}

@@ -1,0 +1,200 @@
+//! The loss ledger: what each sender sent, what arrived, what is missing.
+//!
+//! Numbers only; it decides nothing about records.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    fact::{Batch, Rung, SenderId},
+    record::{Method, Missing},
+};
+
+/// Senders remembered; a restart of a sender is a new one.
+const SENDERS_MAX: usize = 1024;
+
+/// Runs of received facts remembered for each sender, until the gaps between them are given up.
+const RUNS_MAX: usize = 1024;
+
+/// What was seen, joined and lost so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Each run of each sender, by name and epoch.
+    pub senders: Vec<SenderCoverage>,
+    /// What the probe can see; absent if none has reported.
+    pub rung: Option<Rung>,
+    /// Connections of which nothing more is expected.
+    pub connections_settled: u64,
+    /// Connections whose record was cut short by the bound on live ones.
+    pub connections_evicted: u64,
+    /// Requests of which nothing more is expected.
+    pub requests_settled: u64,
+    /// Settled requests by how they were joined to the connection they came in on.
+    pub requests_joined: BTreeMap<(Method, &'static str), u64>,
+    /// Settled requests that were not joined to the connection they came in on.
+    pub requests_unjoined: BTreeMap<Missing, u64>,
+    /// Facts that came after their record was settled.
+    pub late: u64,
+    /// Facts that came again, without effect.
+    pub duplicates: u64,
+    /// Facts that contradict earlier ones, by kind.
+    pub contradictions: BTreeMap<&'static str, u64>,
+}
+
+/// What arrived of one run of one sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderCoverage {
+    /// Who.
+    pub sender: SenderId,
+    /// Different facts that arrived.
+    pub received: u64,
+    /// Facts below the highest number seen that did not arrive.
+    pub missing: u64,
+    /// What the sender says that it lost, by cause.
+    pub lost: Vec<(Box<str>, u64)>,
+    /// Whether it ended in order.
+    pub goodbye: bool,
+}
+
+/// What arrived of every sender.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    senders: BTreeMap<SenderId, Arrivals>,
+    /// In order of first arrival, to forget the oldest.
+    order: VecDeque<SenderId>,
+}
+
+/// What arrived of one sender.
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// Received runs, as first number and the number after the last; neither overlapping nor touching.
+    runs: BTreeSet<(u64, u64)>,
+    received: u64,
+    /// Highest number seen, plus one.
+    end: u64,
+    lost: BTreeMap<Box<str>, u64>,
+    goodbye: bool,
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Notes a batch; returns for each of its facts whether it is new.
+    pub(crate) fn note(&mut self, batch: &Batch) -> Vec<bool> {
+        if !self.senders.contains_key(&batch.sender) {
+            if self.order.len() >= SENDERS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.senders.remove(&oldest);
+            }
+            self.order.push_back(batch.sender.clone());
+        }
+        let arrivals = self.senders.entry(batch.sender.clone()).or_default();
+        for (cause, count) in &batch.losses {
+            let lost = arrivals.lost.entry(cause.clone()).or_default();
+            *lost = (*lost).max(*count);
+        }
+        arrivals.goodbye |= batch.goodbye;
+        let end = batch.first_seq.saturating_add(batch.facts.len() as u64);
+        let new = (batch.first_seq..end)
+            .map(|seq| !arrivals.contains(seq))
+            .collect();
+        arrivals.add(batch.first_seq, end);
+        new
+    }
+
+    /// Returns what arrived of each sender.
+    pub(crate) fn senders(&self) -> Vec<SenderCoverage> {
+        self.senders
+            .iter()
+            .map(|(sender, arrivals)| SenderCoverage {
+                sender: sender.clone(),
+                received: arrivals.received,
+                missing: arrivals.end.saturating_sub(arrivals.received),
+                lost: arrivals
+                    .lost
+                    .iter()
+                    .map(|(cause, count)| (cause.clone(), *count))
+                    .collect(),
+                goodbye: arrivals.goodbye,
+            })
+            .collect()
+    }
+}
+
+// === impl Arrivals ===
+
+impl Arrivals {
+    fn contains(&self, seq: u64) -> bool {
+        self.runs
+            .range(..=(seq, u64::MAX))
+            .next_back()
+            .is_some_and(|&(_, end)| seq < end)
+    }
+
+    /// Adds the run `first..end`, merged with those that it overlaps or touches.
+    fn add(&mut self, first: u64, end: u64) {
+        if first >= end {
+            return;
+        }
+        let (mut from, mut to, mut known) = (first, end, 0);
+        while let Some(&run) = self.runs.range(..=(to, u64::MAX)).next_back() {
+            if run.1 < from {
+                break;
+            }
+            self.runs.remove(&run);
+            known += run.1 - run.0;
+            from = from.min(run.0);
+            to = to.max(run.1);
+        }
+        self.runs.insert((from, to));
+        self.received += to - from - known;
+        self.end = self.end.max(end);
+        if self.runs.len() > RUNS_MAX {
+            self.forget_oldest_gap();
+        }
+    }
+
+    /// Joins the two oldest runs: what lies between stays counted as missing, and is a duplicate if it comes.
+    fn forget_oldest_gap(&mut self) {
+        if let (Some(first), Some(second)) = (self.runs.pop_first(), self.runs.pop_first()) {
+            self.runs.insert((first.0, second.1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrivals(runs: &[(u64, u64)]) -> (u64, u64) {
+        let mut arrivals = Arrivals::default();
+        for &(first, end) in runs {
+            arrivals.add(first, end);
+        }
+        (arrivals.received, arrivals.end - arrivals.received)
+    }
+
+    #[test]
+    fn gaps_are_missing_until_they_are_filled() {
+        assert_eq!(arrivals(&[(0, 5)]), (5, 0));
+        assert_eq!(arrivals(&[(0, 5), (8, 10)]), (7, 3));
+        assert_eq!(arrivals(&[(0, 5), (8, 10), (5, 8)]), (10, 0));
+    }
+
+    #[test]
+    fn redelivery_and_overlap_count_once() {
+        assert_eq!(arrivals(&[(0, 5), (0, 5)]), (5, 0));
+        assert_eq!(arrivals(&[(3, 6), (0, 10), (2, 4)]), (10, 0));
+    }
+
+    #[test]
+    fn a_sender_that_leaves_gaps_for_ever_costs_bounded_memory() {
+        let mut arrivals = Arrivals::default();
+        for n in 0..10 * RUNS_MAX as u64 {
+            arrivals.add(2 * n, 2 * n + 1);
+        }
+        assert_eq!(arrivals.runs.len(), RUNS_MAX);
+        assert_eq!(arrivals.received, 10 * RUNS_MAX as u64);
+        assert_eq!(arrivals.end - arrivals.received, arrivals.received - 1);
+    }
+}
