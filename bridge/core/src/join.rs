@@ -133,6 +133,8 @@ pub(crate) fn failed_by<'a>(
 }
 
 /// Returns whether the request waited for this connection's handshake.
+///
+/// The handshake lies within the wait, and lengths are measured well: only when it was is uncertain.
 pub(crate) fn waited_for(socket: &Snapshot, report: &Report, ran: Interval) -> bool {
     let waited_ns = report
         .upstream
@@ -144,7 +146,7 @@ pub(crate) fn waited_for(socket: &Snapshot, report: &Report, ran: Interval) -> b
     };
     syn_at.plus_ns(DISORDER_NS) >= ran.start
         && established_at <= ran.end.plus_ns(DISORDER_NS)
-        && established_at.since_ns(syn_at) <= waited_ns.saturating_add(DISORDER_NS)
+        && established_at.since_ns(syn_at) <= waited_ns
 }
 
 /// Returns whether the peer's RST ended the connection while the request ran.

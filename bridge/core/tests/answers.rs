@@ -1,0 +1,177 @@
+//! Who is held to be at fault, code by code, and by whose evidence.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    answer::{Answer, Code, Party},
+    explain,
+    fact::{Http, Report},
+};
+use syntrace_model::{Opening, Outcome};
+use world::*;
+
+const DOWNSTREAM_TERMINATION: u64 = 1 << 14;
+const UPSTREAM_TIMEOUT: u64 = 1 << 2;
+const UPSTREAM_TERMINATION: u64 = 1 << 6;
+
+/// A request that took 10 ms, answered by the service over a connection from port 6001.
+fn answered(status: u16, grpc_status: Option<u32>, response_flags: u64) -> Report {
+    let http = Http {
+        status,
+        grpc: grpc_status.is_some(),
+        grpc_status,
+        response_flags,
+        ..Http::default()
+    };
+    Report {
+        http,
+        ..served(request(1, from_client(5001), 10.0, 20.0), 6001, 0.0, 8.0)
+    }
+}
+
+fn answer(report: Report) -> Answer {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 60.0);
+    let told = tell(vec![upstream], vec![report]);
+    told.requests[0].answer.clone()
+}
+
+#[test]
+fn each_ending_has_its_party_and_its_code() {
+    let not_asked = Report {
+        upstream: None,
+        ..answered(404, None, 1 << 8)
+    };
+    let refused_by_proxy = Report {
+        http: Http {
+            status: 503,
+            ..not_asked.http.clone()
+        },
+        ..not_asked.clone()
+    };
+    let cases = [
+        (answered(200, None, 0), Party::Service, Code::Completed),
+        (answered(404, None, 0), Party::Service, Code::Completed),
+        (answered(500, None, 0), Party::Service, Code::ServiceError),
+        (answered(200, Some(0), 0), Party::Service, Code::Completed),
+        (
+            answered(200, Some(14), 0),
+            Party::Service,
+            Code::ServiceError,
+        ),
+        (
+            answered(0, None, DOWNSTREAM_TERMINATION),
+            Party::Client,
+            Code::ClientGone,
+        ),
+        (
+            answered(504, None, UPSTREAM_TIMEOUT),
+            Party::Service,
+            Code::UpstreamTimeout,
+        ),
+        (
+            answered(503, None, UPSTREAM_TERMINATION),
+            Party::Unknown,
+            Code::UpstreamReset,
+        ),
+        (answered(0, None, 0), Party::Unknown, Code::Unexplained),
+        (not_asked, Party::Proxy, Code::Completed),
+        (refused_by_proxy, Party::Proxy, Code::AnsweredByProxy),
+    ];
+    for (report, party, code) in cases {
+        let http = report.http.clone();
+        let cause = answer(report).cause;
+        assert_eq!(
+            (cause.party, cause.code),
+            (party, code),
+            "{http:?}: {}",
+            cause.sentence
+        );
+    }
+}
+
+#[test]
+fn a_reset_by_the_service_while_the_request_ran_is_the_service_s() {
+    let reset = |until| {
+        let mut upstream = socket(2, Opening::Active, to_service(6001), 5.0, until);
+        upstream.outcome = Outcome::ResetByPeer;
+        tell(
+            vec![upstream],
+            vec![answered(503, None, UPSTREAM_TERMINATION)],
+        )
+        .requests[0]
+            .answer
+            .clone()
+    };
+    assert_eq!(reset(19.0).cause.party, Party::Service);
+    assert_eq!(reset(500.0).cause.party, Party::Unknown);
+}
+
+#[test]
+fn time_until_the_first_byte_is_the_service_s_but_for_one_round_trip() {
+    let time = answer(answered(200, None, 0)).time;
+    assert_eq!(time.network_ns, 200_000);
+    assert_eq!(time.service_ns, 7_800_000);
+    assert_eq!(time.unknown_ns, 2_000_000);
+    assert_eq!(time.total_ns(), 10_000_000);
+}
+
+#[test]
+fn waiting_for_a_connection_is_the_network_s_as_far_as_the_handshake_took_it() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 11.0, 60.0);
+    let report = served(request(1, from_client(5001), 10.0, 20.0), 6001, 3.0, 4.0);
+    let time = tell(vec![upstream], vec![report]).requests[0].answer.time;
+    assert_eq!(time.network_ns, 200_000 + 200_000);
+    assert_eq!(time.proxy_ns, 2_800_000);
+    assert_eq!(time.service_ns, 3_800_000);
+    assert_eq!(time.total_ns(), 10_000_000);
+}
+
+#[test]
+fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
+    let cases = [
+        (
+            Outcome::Refused,
+            Party::Service,
+            Code::ConnectRefused,
+            "refused the connection",
+        ),
+        (
+            Outcome::Unanswered,
+            Party::Network,
+            Code::ConnectUnanswered,
+            "answered 1 SYNs",
+        ),
+        (
+            Outcome::Unreachable,
+            Party::Network,
+            Code::ConnectUnreachable,
+            "cannot be reached",
+        ),
+        (
+            Outcome::Aborted,
+            Party::Unknown,
+            Code::ConnectAborted,
+            "was given up",
+        ),
+    ];
+    for (outcome, party, code, words) in cases {
+        let answer = explain::connect(&failed(2, to_service(6001), outcome, 10.0, 12.0)).unwrap();
+        assert_eq!((answer.cause.party, answer.cause.code), (party, code));
+        assert!(
+            answer.cause.sentence.contains(words),
+            "{}",
+            answer.cause.sentence
+        );
+        assert_eq!(answer.time.total_ns(), 2_000_000);
+    }
+    let fine = socket(2, Opening::Active, to_service(6001), 10.0, 12.0);
+    assert_eq!(explain::connect(&fine), None);
+}
