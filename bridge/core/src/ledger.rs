@@ -55,6 +55,29 @@ pub struct SenderCoverage {
     pub goodbye: bool,
 }
 
+// === impl Coverage ===
+
+impl Coverage {
+    /// Returns how many facts were lost, by any sender and on any way.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.senders.iter().map(SenderCoverage::lost_facts).sum()
+    }
+}
+
+// === impl SenderCoverage ===
+
+impl SenderCoverage {
+    /// Returns how many facts were lost.
+    ///
+    /// A fact that its sender lost leaves its number unused, so what the sender counted and what is
+    /// missing are the same facts, seen from two sides; either side may know of more.
+    #[must_use]
+    pub fn lost_facts(&self) -> u64 {
+        self.missing.max(self.lost.iter().map(|(_, count)| count).sum())
+    }
+}
+
 /// What arrived of every sender.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {

@@ -7,7 +7,8 @@ pub struct Batch {
     pub schema: u32,
     #[prost(message, optional, tag = "2")]
     pub sender: ::core::option::Option<Sender>,
-    /// Sequence number of `facts\[0\]`; the others follow without a gap. The first of an epoch is 0.
+    /// Sequence number of `facts\[0\]`; the others follow without a gap. The first of an epoch is 0. The
+    /// same facts sent again have the same numbers.
     #[prost(uint64, tag = "3")]
     pub first_seq: u64,
     #[prost(message, repeated, tag = "4")]
@@ -32,7 +33,8 @@ pub struct Sender {
     #[prost(string, tag = "3")]
     pub host_id: ::prost::alloc::string::String,
 }
-/// Facts that never became part of a batch.
+/// Facts that never became part of a batch. Their numbers stay unused: what a sender lost and what
+/// the bridge misses are the same facts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Loss {
     /// Stable name, such as `ring_full` or `queue_full`.
