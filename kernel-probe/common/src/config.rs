@@ -1,0 +1,165 @@
+//! What user space orders, in the one slot of the `CONFIG` map.
+//!
+//! User space renews [`Config::lease_until`]; when it stops, the programs stop tagging by
+//! themselves and go on observing.
+
+/// The orders, as the programs read them.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Keys the hash of a connection's identity: makes ids unguessable.
+    pub host_key: [u8; 16],
+    /// Keys the MAC in a tag: the same on all hosts of a mesh.
+    pub mesh_key: [u8; 16],
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: [u8; 16],
+    /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, nanoseconds.
+    pub wall_offset_ns: u64,
+    /// `CLOCK_BOOTTIME` until which tagging is ordered, nanoseconds.
+    pub lease_until: u64,
+    /// What is ordered.
+    pub flags: Flags,
+    /// Zero; keeps the layout free of implicit padding.
+    pub reserved: [u8; 4],
+}
+
+/// What is ordered, one bit each.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags(u32);
+
+/// Length of the map's value, in bytes.
+pub const CONFIG_LEN: usize = 3 * 16 + 2 * 8 + 4 + 4;
+
+// The sum of the fields equals the size: no implicit padding.
+const _: () = assert!(size_of::<Config>() == CONFIG_LEN);
+
+// === impl Config ===
+
+impl Config {
+    /// Orders nothing.
+    pub const EMPTY: Self = Self {
+        host_key: [0; 16],
+        mesh_key: [0; 16],
+        boot_id: [0; 16],
+        wall_offset_ns: 0,
+        lease_until: 0,
+        flags: Flags(0),
+        reserved: [0; 4],
+    };
+
+    /// Returns whether `flag` is ordered.
+    #[inline]
+    #[must_use]
+    pub const fn orders(&self, flag: Flags) -> bool {
+        self.flags.0 & flag.0 != 0
+    }
+
+    /// Returns whether `flag`, which writes into segments, is ordered and the lease valid at `now`.
+    #[inline]
+    #[must_use]
+    pub const fn may_write(&self, flag: Flags, now: u64) -> bool {
+        self.orders(flag) && now < self.lease_until
+    }
+
+    /// Returns the wall clock at boot time `now`, both in nanoseconds.
+    #[inline]
+    #[must_use]
+    pub const fn unix_ns(&self, now: u64) -> u64 {
+        now.wrapping_add(self.wall_offset_ns)
+    }
+
+    /// Returns the map's value.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; CONFIG_LEN] {
+        let mut bytes = [0; CONFIG_LEN];
+        let fields = self
+            .host_key
+            .into_iter()
+            .chain(self.mesh_key)
+            .chain(self.boot_id)
+            .chain(self.wall_offset_ns.to_ne_bytes())
+            .chain(self.lease_until.to_ne_bytes())
+            .chain(self.flags.0.to_ne_bytes())
+            .chain(self.reserved);
+        for (byte, field) in bytes.iter_mut().zip(fields) {
+            *byte = field;
+        }
+        bytes
+    }
+}
+
+/// Keys stay out of logs.
+impl core::fmt::Debug for Config {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Config")
+            .field("wall_offset_ns", &self.wall_offset_ns)
+            .field("lease_until", &self.lease_until)
+            .field("flags", &self.flags)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Flags ===
+
+impl Flags {
+    /// Emit snapshots.
+    pub const OBSERVE: Self = Self(1 << 0);
+    /// Tag SYNs towards the networks in `TAG_TO`.
+    pub const TAG: Self = Self(1 << 1);
+    /// Believe, and answer, tags from the networks in `BELIEVE_FROM`.
+    pub const BELIEVE: Self = Self(1 << 2);
+    /// `mesh_key` was configured: a tag without a valid MAC is not believed.
+    pub const MESH_KEYED: Self = Self(1 << 3);
+
+    /// Returns the flags of both.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::*;
+
+    #[test]
+    fn the_bytes_follow_the_layout() {
+        let config = Config {
+            host_key: [1; 16],
+            mesh_key: [2; 16],
+            boot_id: [3; 16],
+            wall_offset_ns: 4,
+            lease_until: 5,
+            flags: Flags::TAG,
+            reserved: [0; 4],
+        };
+        let bytes = config.to_bytes();
+        assert_eq!(bytes[offset_of!(Config, host_key)..][..16], [1; 16]);
+        assert_eq!(bytes[offset_of!(Config, mesh_key)..][..16], [2; 16]);
+        assert_eq!(bytes[offset_of!(Config, boot_id)..][..16], [3; 16]);
+        assert_eq!(
+            bytes[offset_of!(Config, wall_offset_ns)..][..8],
+            4_u64.to_ne_bytes()
+        );
+        assert_eq!(
+            bytes[offset_of!(Config, lease_until)..][..8],
+            5_u64.to_ne_bytes()
+        );
+        assert_eq!(bytes[offset_of!(Config, flags)..][..4], 2_u32.to_ne_bytes());
+    }
+
+    #[test]
+    fn writing_ends_with_the_lease() {
+        let config = Config {
+            lease_until: 10,
+            flags: Flags::TAG,
+            ..Config::EMPTY
+        };
+        assert!(config.may_write(Flags::TAG, 9));
+        assert!(!config.may_write(Flags::TAG, 10));
+        assert!(!config.may_write(Flags::BELIEVE, 9));
+    }
+}

@@ -1,0 +1,92 @@
+//! The option in the segment: helper calls around the codec in common.
+
+use core::ptr;
+
+use aya_ebpf::helpers::generated as helpers;
+use syntrace_ebpf_common::{SEARCH, TAG_OPTION_LEN, decode_tag, encode_tag, mapped};
+
+use crate::context::SockOps;
+
+/// Where the option is looked for.
+#[derive(Clone, Copy)]
+pub(crate) enum In {
+    /// The segment that made the kernel call.
+    Segment = 0,
+    /// The SYN that is being answered (`BPF_LOAD_HDR_OPT_TCP_SYN`).
+    Syn = 1,
+}
+
+/// `SOL_TCP` of the kernel.
+const SOL_TCP: i32 = 6;
+
+/// `TCP_BPF_SYN_IP`: the SYN, from its IP header on.
+const TCP_BPF_SYN_IP: i32 = 1006;
+
+/// Bytes of an IPv6 header; an IPv4 header's addresses lie within.
+const IP_HEADER_LEN: usize = 40;
+
+/// Reserves room for the option in the segment being built; false if there is none.
+#[inline(always)]
+pub(crate) fn reserve(ops: &SockOps) -> bool {
+    // SAFETY: the helper takes this program type's context, in its HDR_OPT_LEN callback.
+    (unsafe { helpers::bpf_reserve_hdr_opt(ops.as_ptr(), TAG_OPTION_LEN as u32, 0) }) == 0
+}
+
+/// Writes `id` into the room reserved; false if another program took it, or wrote the same option.
+#[inline(always)]
+pub(crate) fn write(ops: &SockOps, id: [u8; 16]) -> bool {
+    let option = encode_tag(id);
+    let from = ptr::from_ref(&option).cast();
+    // SAFETY: the helper takes this program type's context, in its WRITE_HDR_OPT callback, and
+    // reads `option` while it lives.
+    (unsafe { helpers::bpf_store_hdr_opt(ops.as_ptr(), from, TAG_OPTION_LEN as u32, 0) }) == 0
+}
+
+/// Returns the id in the option, where there is one.
+#[inline(always)]
+pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
+    let mut option = [0; TAG_OPTION_LEN];
+    let [kind, length, ex_0, ex_1] = SEARCH;
+    let [at_0, at_1, at_2, at_3, ..] = &mut option;
+    (*at_0, *at_1, *at_2, *at_3) = (kind, length, ex_0, ex_1);
+    let into = ptr::from_mut(&mut option).cast();
+    // SAFETY: the helper takes this program type's context, reads what to search for from
+    // `option` and writes at most its length into it.
+    let found = unsafe {
+        helpers::bpf_load_hdr_opt(ops.as_ptr(), into, TAG_OPTION_LEN as u32, segment as u64)
+    };
+    if found == TAG_OPTION_LEN as i64 {
+        decode_tag(&option)
+    } else {
+        None
+    }
+}
+
+/// Returns the source address of the SYN that is being answered.
+///
+/// From its IP header: the request socket of an IPv4 SYN at an IPv6 listener does not tell.
+#[inline(always)]
+pub(crate) fn syn_source(ops: &SockOps) -> Option<[u8; 16]> {
+    let mut header = [0_u8; IP_HEADER_LEN];
+    let into = ptr::from_mut(&mut header).cast();
+    // The answer is an error where the SYN is longer than the buffer, which is then full all the
+    // same; where nothing was copied, the version is 0.
+    // SAFETY: the helper takes this program type's context and writes at most `header`'s length.
+    unsafe {
+        helpers::bpf_getsockopt(
+            ops.as_ptr().cast(),
+            SOL_TCP,
+            TCP_BPF_SYN_IP,
+            into,
+            IP_HEADER_LEN as i32,
+        )
+    };
+    match header[0] >> 4 {
+        4 => Some(mapped([header[12], header[13], header[14], header[15]])),
+        6 => {
+            let [_, _, _, _, _, _, _, _, a @ ..] = header;
+            a.first_chunk().copied()
+        }
+        _ => None,
+    }
+}

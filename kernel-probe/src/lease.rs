@@ -1,0 +1,70 @@
+//! Renews the programs' orders: as long as this runs, they may write.
+
+use std::time::Duration;
+
+use syntrace_ebpf_common::Config;
+use syntrace_proto::Clock;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{clock, loader::ConfigMap};
+
+/// How often the lease is renewed.
+const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// How long the programs go on tagging without renewal, nanoseconds.
+const LEASE_NS: u64 = 10_000_000_000;
+
+/// The orders, and the slot where the programs read them.
+pub(crate) struct Lease {
+    map: ConfigMap,
+    config: Config,
+}
+
+impl Lease {
+    /// Orders `config` in `map`, from the first renewal on.
+    pub(crate) const fn new(map: ConfigMap, config: Config) -> Self {
+        Self { map, config }
+    }
+
+    /// Renews the lease, and the wall clock's offset with it.
+    pub(crate) fn renew(&mut self) {
+        self.config = renewed(self.config, &clock::sample());
+        if let Err(error) = self.map.set(0, self.config.to_bytes(), 0) {
+            tracing::warn!(%error, "Could not renew the lease, tagging ends");
+        }
+    }
+
+    /// Renews for ever.
+    pub(crate) async fn keep(&mut self) {
+        let mut timer = interval(RENEW_EVERY);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            timer.tick().await;
+            self.renew();
+        }
+    }
+}
+
+fn renewed(config: Config, now: &Clock) -> Config {
+    Config {
+        wall_offset_ns: clock::wall_offset_ns(now),
+        lease_until: now.boot_ns.saturating_add(LEASE_NS),
+        ..config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_lasts_ten_seconds_and_brings_the_wall_clock() {
+        let now = Clock {
+            boot_ns: 5,
+            unix_ns: 105,
+        };
+        let config = renewed(Config::EMPTY, &now);
+        assert_eq!(config.lease_until, 10_000_000_005);
+        assert_eq!(config.wall_offset_ns, 100);
+    }
+}

@@ -1,0 +1,69 @@
+//! Offsets of kernel fields that no stable interface has, from the running kernel's BTF.
+//!
+//! Rust eBPF has no relocations against the kernel's types (CO-RE), so the loader patches these
+//! in. A field that is not found turns one capability off, and nothing else.
+
+use std::path::Path;
+
+use btf_rs::{Backend, Btf, Type};
+
+/// The running kernel's types.
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Byte offsets within `struct sock`, at whose head every TCP socket begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Offsets {
+    /// `sk_err`: why the kernel ended a connection.
+    pub(crate) sk_err: Option<u32>,
+    /// `__sk_common.skc_flags`: whether the peer's FIN was received.
+    pub(crate) skc_flags: Option<u32>,
+}
+
+impl Offsets {
+    /// Reads the running kernel's; what is not found is `None`.
+    pub(crate) fn read() -> Self {
+        // Mapped, where the kernel allows it (since 6.16): parsed whole, it would cost 20 MB.
+        let btf = Btf::from_file_with_backend(Path::new(VMLINUX), Backend::Mmap)
+            .or_else(|_| Btf::from_file(Path::new(VMLINUX)));
+        let btf = match btf {
+            Ok(btf) => btf,
+            Err(error) => {
+                tracing::debug!(%error, path = VMLINUX, "Found no kernel types");
+                return Self::default();
+            }
+        };
+        Self {
+            sk_err: offset_of(&btf, "sock", "sk_err"),
+            skc_flags: offset_of(&btf, "sock_common", "skc_flags"),
+        }
+    }
+}
+
+/// Returns the offset of `member` in `struct name`, in bytes; members of unnamed structs and
+/// unions count as the struct's own.
+fn offset_of(btf: &Btf, name: &str, member: &str) -> Option<u32> {
+    let types = btf.resolve_types_by_name(name).ok()?;
+    types.iter().find_map(|found| {
+        if let Type::Struct(found) = found {
+            search(btf, &found.members, member)
+        } else {
+            None
+        }
+    })
+}
+
+fn search(btf: &Btf, members: &[btf_rs::Member], name: &str) -> Option<u32> {
+    members.iter().find_map(|member| {
+        let at = member.bit_offset() / 8;
+        match btf.resolve_name(member) {
+            Ok(found) if found == name => Some(at),
+            Ok(found) if !found.is_empty() => None,
+            _ => match btf.resolve_chained_type(member) {
+                Ok(Type::Struct(inner) | Type::Union(inner)) => {
+                    search(btf, &inner.members, name).map(|inner| at + inner)
+                }
+                _ => None,
+            },
+        }
+    })
+}

@@ -1,0 +1,83 @@
+//! The probe's process, stopped at the end.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    os::unix::process::CommandExt as _,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{cgroup::Cgroup, receiver::Receiver, say};
+
+/// How long the probe may take to say that it is ready.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// `nobody` of Debian and most others.
+const NOBODY: u32 = 65534;
+
+/// Ends the process when dropped.
+pub(crate) struct Probe {
+    child: Child,
+}
+
+impl Probe {
+    /// Starts the probe and waits until it has attached.
+    pub(crate) fn start(cgroup: &Cgroup, receiver: &Receiver, flags: &[&str]) -> Self {
+        Self::spawn(command(cgroup, receiver).args(flags), "Attached")
+    }
+
+    /// Starts the probe without any privilege and waits until it has said so.
+    pub(crate) fn start_as_nobody(cgroup: &Cgroup, receiver: &Receiver) -> Self {
+        let mut command = command(cgroup, receiver);
+        Self::spawn(command.uid(NOBODY).gid(NOBODY), "without the kernel view")
+    }
+
+    /// Asks the probe to stop and waits for it.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    fn spawn(command: &mut Command, ready: &'static str) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (told, tell) = mpsc::channel();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let is_ready = line.contains(ready);
+                say(&line);
+                if is_ready && told.send(()).is_err() {
+                    // The test gave up waiting; the lines still help to see why.
+                    continue;
+                }
+            }
+        });
+        let probe = Self { child };
+        tell.recv_timeout(DEADLINE).unwrap();
+        probe
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.stop();
+        }
+    }
+}
+
+fn command(cgroup: &Cgroup, receiver: &Receiver) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_syntrace-probe"));
+    command
+        .arg("run")
+        .arg("--cgroup")
+        .arg(cgroup.path())
+        .arg("--bridge")
+        .arg(receiver.address());
+    command
+}

@@ -1,0 +1,68 @@
+//! Connections over loopback, with both ends in this process.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+};
+
+/// Bytes each way.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange {
+    pub(crate) request: usize,
+    pub(crate) response: usize,
+}
+
+/// Both ends of an established connection; dropping it closes the active one first.
+pub(crate) struct Pair {
+    active: TcpStream,
+    passive: TcpStream,
+}
+
+/// Connects, sends a request, answers it, closes in order; returns the listener's port.
+pub(crate) fn exchange(listener: &TcpListener, exchange: Exchange) -> u16 {
+    let Pair {
+        mut active,
+        mut passive,
+    } = connected(listener);
+    active.write_all(&vec![1; exchange.request]).unwrap();
+    passive.read_exact(&mut vec![0; exchange.request]).unwrap();
+    passive.write_all(&vec![2; exchange.response]).unwrap();
+    active.read_exact(&mut vec![0; exchange.response]).unwrap();
+    active.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(passive.read(&mut [0]).unwrap(), 0);
+    drop(passive);
+    assert_eq!(active.read(&mut [0]).unwrap(), 0);
+    listener.local_addr().unwrap().port()
+}
+
+/// Connects; the accepted end is touched as a server would.
+pub(crate) fn connected(listener: &TcpListener) -> Pair {
+    let active = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (passive, _) = listener.accept().unwrap();
+    passive.set_nodelay(true).unwrap();
+    Pair { active, passive }
+}
+
+/// Connects, and closes the accepted end before it has read what was sent: an RST.
+pub(crate) fn closed_with_unread_data(listener: &TcpListener) {
+    let Pair {
+        mut active,
+        passive,
+    } = connected(listener);
+    active.write_all(b"unread").unwrap();
+    passive.peek(&mut [0]).unwrap();
+    drop(passive);
+    active.read(&mut [0]).unwrap_err();
+}
+
+impl Pair {
+    /// Sends `count` bytes there and back, one at a time.
+    pub(crate) fn round_trips(&mut self, count: usize) {
+        for _ in 0..count {
+            self.active.write_all(b"?").unwrap();
+            self.passive.read_exact(&mut [0]).unwrap();
+            self.passive.write_all(b"!").unwrap();
+            self.active.read_exact(&mut [0]).unwrap();
+        }
+    }
+}
