@@ -1,0 +1,8 @@
+//! Stories of a worker's filter, told to a proxy that is a map of attributes and counts what it is asked.
+
+mod budget;
+mod context;
+#[cfg(test)]
+mod fake_host;
+mod report;
+mod sending;
