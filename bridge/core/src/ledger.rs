@@ -22,10 +22,14 @@ pub struct Coverage {
     pub senders: Vec<SenderCoverage>,
     /// What the probe can see; absent if none has reported.
     pub rung: Option<Rung>,
+    /// Connections of which more is expected.
+    pub connections_live: usize,
     /// Connections of which nothing more is expected.
     pub connections_settled: u64,
     /// Connections whose record was cut short by the bound on live ones.
     pub connections_evicted: u64,
+    /// Requests of which more is expected.
+    pub requests_live: usize,
     /// Requests of which nothing more is expected.
     pub requests_settled: u64,
     /// Settled requests by how they were joined to the connection they came in on.
@@ -74,7 +78,8 @@ impl SenderCoverage {
     /// missing are the same facts, seen from two sides; either side may know of more.
     #[must_use]
     pub fn lost_facts(&self) -> u64 {
-        self.missing.max(self.lost.iter().map(|(_, count)| count).sum())
+        self.missing
+            .max(self.lost.iter().map(|(_, count)| count).sum())
     }
 }
 

@@ -210,6 +210,8 @@ impl Reconciler {
     pub fn coverage(&self) -> Coverage {
         Coverage {
             senders: self.ledger.senders(),
+            connections_live: self.sockets.len(),
+            requests_live: self.requests.len(),
             ..self.coverage.clone()
         }
     }

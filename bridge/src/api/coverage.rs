@@ -1,0 +1,134 @@
+//! `GET /v1/coverage`: what was seen, what was joined, and the loss ledger.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State as Extract};
+use serde::Serialize;
+use syntrace_core::{SenderCoverage, fact};
+
+use super::State;
+
+/// Codes of batches that could not be read.
+const UNDECODABLE: [&str; 4] = ["undecodable", "invalid_fact", "newer_schema", "too_large"];
+
+#[derive(Debug, Serialize)]
+pub(super) struct Coverage {
+    rung: Option<Rung>,
+    connections: Connections,
+    requests: Requests,
+    senders: Vec<Sender>,
+    late: u64,
+    duplicates: u64,
+    contradictions: BTreeMap<&'static str, u64>,
+    /// Batches that could not be read.
+    undecodable: u64,
+    /// All gaps, and all that senders say they lost.
+    lost: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Rung {
+    name: String,
+    missing: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Connections {
+    live: usize,
+    settled: u64,
+    evicted: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Requests {
+    live: usize,
+    settled: u64,
+    joined: Vec<Joined>,
+    unjoined: Vec<Unjoined>,
+}
+
+#[derive(Debug, Serialize)]
+struct Joined {
+    method: &'static str,
+    confidence: &'static str,
+    count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Unjoined {
+    missing: &'static str,
+    count: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Sender {
+    name: String,
+    epoch: String,
+    received: u64,
+    missing: u64,
+    lost: BTreeMap<String, u64>,
+    goodbye: bool,
+}
+
+/// Shows the coverage.
+pub(super) async fn show(Extract(state): Extract<State>) -> Json<Coverage> {
+    let coverage = state.view.read().reconciler.coverage();
+    let joined = coverage.requests_joined.iter();
+    let unjoined = coverage.requests_unjoined.iter();
+    Json(Coverage {
+        rung: coverage.rung.as_ref().map(Rung::from),
+        connections: Connections {
+            live: coverage.connections_live,
+            settled: coverage.connections_settled,
+            evicted: coverage.connections_evicted,
+        },
+        requests: Requests {
+            live: coverage.requests_live,
+            settled: coverage.requests_settled,
+            joined: joined
+                .map(|(&(method, confidence), &count)| Joined {
+                    method: method.name(),
+                    confidence,
+                    count,
+                })
+                .collect(),
+            unjoined: unjoined
+                .map(|(missing, &count)| Unjoined {
+                    missing: missing.name(),
+                    count,
+                })
+                .collect(),
+        },
+        lost: coverage.lost(),
+        senders: coverage.senders.iter().map(Sender::from).collect(),
+        late: coverage.late,
+        duplicates: coverage.duplicates,
+        contradictions: coverage.contradictions,
+        undecodable: state.metrics.refused_with(&UNDECODABLE),
+    })
+}
+
+impl From<&fact::Rung> for Rung {
+    fn from(rung: &fact::Rung) -> Self {
+        Self {
+            name: rung.name.to_string(),
+            missing: rung.missing.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl From<&SenderCoverage> for Sender {
+    fn from(coverage: &SenderCoverage) -> Self {
+        let lost = coverage.lost.iter();
+        Self {
+            name: coverage.sender.name.to_string(),
+            epoch: format!("{:016x}", coverage.sender.epoch),
+            received: coverage.received,
+            missing: coverage.missing,
+            lost: lost
+                .map(|(cause, count)| (cause.to_string(), *count))
+                .collect(),
+            goodbye: coverage.goodbye,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Reads the host's two clocks; nothing else in the bridge does.
+
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use syntrace_model::{BootNanos, ClockSample, UnixNanos};
+
+/// Returns `CLOCK_BOOTTIME`.
+#[must_use]
+pub fn boot() -> BootNanos {
+    BootNanos(nanos(clock_gettime(ClockId::Boottime)))
+}
+
+/// Reads both clocks; the wall clock between two readings of the other, of which it keeps the middle.
+#[must_use]
+pub fn sample() -> ClockSample {
+    let before = boot();
+    let unix = UnixNanos(nanos(clock_gettime(ClockId::Realtime)));
+    let after = boot();
+    ClockSample {
+        boot: before.plus_ns(after.since_ns(before) / 2),
+        unix,
+    }
+}
+
+/// A clock that stands before its beginning reads 0.
+fn nanos(at: Timespec) -> u64 {
+    let seconds = u64::try_from(at.tv_sec).unwrap_or(0);
+    let below = u64::try_from(at.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_clocks_go_forward() {
+        let first = sample();
+        let second = sample();
+        assert!(second.boot >= first.boot);
+        assert!(first.unix > UnixNanos(1_600_000_000_000_000_000));
+    }
+}

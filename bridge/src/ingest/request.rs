@@ -1,0 +1,119 @@
+//! `syntrace.v1.Request` to [`Report`]: what Envoy says of one request.
+
+use syntrace_core::fact::{Http, Report, Upstream};
+use syntrace_model::{ConnKey, SpanId, TraceId, UnixNanos};
+use syntrace_proto as wire;
+
+use super::{Meaningless, id, meaningless, optional_id, text, translate_endpoint};
+
+pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
+    if from.started_at_unix_ns == 0 {
+        return Err(meaningless(
+            "request.started_at_unix_ns",
+            0,
+            "the time of its start",
+        ));
+    }
+    let Ok(trace_flags) = u8::try_from(from.trace_flags) else {
+        return Err(meaningless(
+            "request.trace_flags",
+            from.trace_flags,
+            "0 to 255",
+        ));
+    };
+    let status = match u16::try_from(from.status) {
+        Ok(status @ (0 | 100..=999)) => status,
+        _ => {
+            return Err(meaningless(
+                "request.status",
+                from.status,
+                "100 to 999, or 0 for none",
+            ));
+        }
+    };
+    Ok(Report {
+        downstream_connection: from.downstream_connection,
+        connection_trace_id: optional_id(
+            &from.connection_trace_id,
+            "request.connection_trace_id",
+            "16 bytes, not all zero, or none",
+            TraceId::from_slice,
+        )?,
+        trace_id: id(
+            &from.trace_id,
+            "request.trace_id",
+            "16 bytes, not all zero",
+            TraceId::from_slice,
+        )?,
+        span_id: id(
+            &from.span_id,
+            "request.span_id",
+            "8 bytes, not all zero",
+            SpanId::from_slice,
+        )?,
+        parent_span_id: optional_id(
+            &from.parent_span_id,
+            "request.parent_span_id",
+            "8 bytes, not all zero, or none",
+            SpanId::from_slice,
+        )?,
+        trace_flags,
+        tracestate: text(from.tracestate),
+        started_at: UnixNanos(from.started_at_unix_ns),
+        duration_ns: from.duration_ns,
+        downstream: downstream(from.local.as_ref(), from.peer.as_ref())?,
+        http: Http {
+            method: text(from.method),
+            path: text(from.path),
+            authority: text(from.authority),
+            protocol: text(from.protocol),
+            status,
+            grpc: from.grpc,
+            grpc_status: from.grpc_status,
+            response_flags: from.response_flags,
+            response_details: text(from.response_details),
+            request_bytes: from.request_bytes,
+            response_bytes: from.response_bytes,
+            request_id: text(from.request_id),
+            dye: text(from.dye),
+        },
+        upstream: from.upstream.map(upstream).transpose()?.flatten(),
+    })
+}
+
+/// Envoy names no address of a pipe or an internal listener, and writes port 0 beside an address that
+/// it took from a header; neither names a socket, and one end alone joins nothing.
+fn downstream(
+    local: Option<&wire::Endpoint>,
+    peer: Option<&wire::Endpoint>,
+) -> Result<Option<ConnKey>, Meaningless> {
+    let (Some(local), Some(peer)) = (local, peer) else {
+        return Ok(None);
+    };
+    if local.port == 0 || peer.port == 0 {
+        return Ok(None);
+    }
+    Ok(Some(ConnKey {
+        local: translate_endpoint(local, "request.local")?,
+        peer: translate_endpoint(peer, "request.peer")?,
+    }))
+}
+
+/// An upstream without an address was never dialled by TCP.
+fn upstream(from: wire::Upstream) -> Result<Option<Upstream>, Meaningless> {
+    let Some(peer) = &from.peer else {
+        return Ok(None);
+    };
+    let local = from.local.as_ref();
+    Ok(Some(Upstream {
+        peer: translate_endpoint(peer, "request.upstream.peer")?,
+        local: local
+            .map(|local| translate_endpoint(local, "request.upstream.local"))
+            .transpose()?,
+        cluster: text(from.cluster),
+        pool_wait_ns: from.pool_wait_ns,
+        attempts: from.attempts,
+        failure: text(from.failure),
+        first_byte_ns: from.first_byte_ns,
+    }))
+}

@@ -1,0 +1,21 @@
+//! The bridge: takes facts in, folds them, answers questions and exports spans.
+//!
+//! Edges only. What a fact means for a connection is decided in `syntrace-core`; here is how facts
+//! arrive ([`api`], [`ingest`], [`log`]), who folds them ([`fold`]), what is kept ([`store`]) and how
+//! it is shown ([`api`], [`spans`], [`metrics`]).
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod clock;
+pub mod config;
+pub mod export;
+pub mod flags;
+pub mod fold;
+pub mod ingest;
+pub mod log;
+pub mod metrics;
+pub mod pipeline;
+pub mod server;
+pub mod spans;
+pub mod store;
+pub mod view;
