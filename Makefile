@@ -1,0 +1,74 @@
+# The only list of commands: `make help` prints it. What needs more than two lines is a script.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build wasm fmt lint doc deny break-rules check-wasm verify test demo clean ci
+
+# Programs that `make setup` puts below the checkout or where cargo puts them.
+export PATH := $(CURDIR)/.tools/bin:$(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/sbin:/sbin
+# Your own Envoy: `make demo ENVOY=/usr/local/bin/envoy`.
+export ENVOY ?= $(CURDIR)/.tools/venv/bin/envoy
+export SYNTRACE_WASM ?= $(CURDIR)/target/wasm/syntrace_filter.wasm
+
+# Crates without input, output, clock or chance.
+PURE := syntrace-ebpf-common syntrace-model syntrace-proto syntrace-core syntrace-filter-core
+# The crates for other targets, which have no host build.
+CROSS := syntrace-ebpf syntrace-wasm-filter
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install everything that is missing, and say what
+	@scripts/setup
+
+build: ## build the bridge, the probe with its eBPF programs, and the filter
+	@scripts/setup ebpf wasm
+	cargo build --locked --bins
+	@$(MAKE) --no-print-directory wasm
+
+wasm: ## build the filter's module, target/wasm/syntrace_filter.wasm
+	scripts/build-wasm $(SYNTRACE_WASM)
+
+fmt: ## format all Rust code
+	cargo fmt --all
+
+lint: ## formatting and clippy, for the host and both other targets; any warning fails
+	@scripts/setup ebpf wasm lint
+	scripts/lint
+
+doc: ## the crates' documentation; a broken link fails
+	@scripts/setup ebpf
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --workspace $(addprefix --exclude ,$(CROSS))
+
+deny: ## import rules, licences and sources of all crates
+	@scripts/setup lint
+	scripts/deny
+
+break-rules: ## break each import rule in a copy, to see that it is kept
+	@scripts/setup lint
+	scripts/break-import-rules
+
+check-wasm: ## the pure crates build for wasm32, where there is nothing to do input and output with
+	@scripts/setup wasm
+	scripts/cargo-for wasm32-unknown-unknown check --locked --target-dir target/cross $(addprefix -p ,$(PURE))
+
+verify: ## the eBPF programs pass this kernel's verifier; says what it allows
+	@scripts/setup ebpf kernel
+	cargo run --locked -q --bin syntrace-probe -- check
+
+test: ## install what is missing, build, and run all tests
+	@scripts/setup kernel envoy
+	@$(MAKE) --no-print-directory build
+	cargo test --locked
+
+demo: ## install what is missing, build, and show one trace per connection (DEMO_ONCE=1: once, then exit)
+	@scripts/setup kernel envoy
+	@$(MAKE) --no-print-directory build
+	cargo run --locked -q --bin demo
+
+clean: ## remove what was built; .tools/ and the caches stay
+	cargo clean
+
+ci: ## what every change must pass
+	.ci/run
