@@ -189,6 +189,9 @@ fn completed(report: &Report, time: &TimeByParty) -> (Party, Code, String, Confi
         .unwrap_or(Party::Unknown);
     let took = millis(time.of(slowest));
     let sentence = match slowest {
+        Party::Unknown if time.unknown_ns == report.duration_ns => {
+            format!("Completed in {total}; its parts were not reported")
+        }
         Party::Unknown => format!("Completed in {total}; {took} of it is not accounted for"),
         Party::Client | Party::Network | Party::Kernel | Party::Proxy | Party::Service => {
             format!(

@@ -29,7 +29,10 @@ pub(crate) fn identify(connection: &Connection) -> Option<Identity> {
         .iter()
         .map(|&(_, id)| (IdSource::Filter, id));
     let tag = socket.and_then(authentic_tag).map(|id| (IdSource::Tag, id));
-    let kernel = socket.map(|socket| (IdSource::Kernel, socket.minted));
+    // Beside an authentic tag, the kernel view's own id was never shown to anyone.
+    let kernel = socket
+        .filter(|_| tag.is_none())
+        .map(|socket| (IdSource::Kernel, socket.minted));
     let first = connection.requests.first().filter(|_| socket.is_none());
     let request = first.map(|request| (IdSource::Request, request.trace_id));
     let mut ids = minted.chain(tag).chain(kernel).chain(request);

@@ -236,8 +236,8 @@ fn the_filter_s_id_comes_before_the_tag_and_the_tag_before_the_kernel_s() {
     assert_eq!(
         ids,
         [
-            (trace(0xf1), IdSource::Filter, vec![kernel_id(1), tag]),
-            (tag, IdSource::Tag, vec![kernel_id(2)]),
+            (trace(0xf1), IdSource::Filter, vec![tag]),
+            (tag, IdSource::Tag, vec![]),
             (kernel_id(3), IdSource::Kernel, vec![]),
         ]
     );
