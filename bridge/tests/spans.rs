@@ -69,7 +69,7 @@ fn a_connection_s_span_says_what_the_kernel_saw() {
         assert_eq!(attribute(root, key), Some(value), "{key}");
     }
     let aliases = attribute(root, "syntrace.alias").unwrap().to_string();
-    assert!(aliases.contains(&"7a".repeat(16)) && aliases.contains(&"1001".repeat(8)));
+    assert!(aliases.contains(&"7a".repeat(16)));
 }
 
 #[test]
