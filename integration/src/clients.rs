@@ -1,0 +1,174 @@
+//! Real clients, and what they say that they did: the word against which the bridge's is held.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use crate::{
+    paths,
+    process::{Process, Program},
+    sandbox::{CLIENT, GATEWAY, Sandbox},
+};
+
+/// More than any client needs, retransmissions and a busy machine included.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What curl writes for each transfer; the path is cut out of the URL afterwards.
+const CURL_REPORT: &str = r#"{"local":"%{local_ip}:%{local_port}","path":"%{url}","method":"%{method}","status":%{http_code}}\n"#;
+
+/// One request, as its client saw it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub struct Exchange {
+    /// The client's end of the connection.
+    pub local: SocketAddr,
+    /// HTTP's method.
+    pub method: String,
+    /// The path, without scheme and authority.
+    pub path: String,
+    /// HTTP's status.
+    pub status: u16,
+    /// gRPC's status; `None` for plain HTTP.
+    #[serde(default)]
+    pub grpc_status: Option<u32>,
+}
+
+/// One connect that carried no request, as its client saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Connect {
+    /// The client's end.
+    pub local: SocketAddr,
+    /// The gateway answered the SYN by RST.
+    pub refused: bool,
+}
+
+/// HTTP's version, as curl is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// HTTP/1.1 with keep-alive.
+    Http1,
+    /// HTTP/2 without TLS and without an upgrade; one path, because curl before 7.89 fails to reuse the connection.
+    Http2,
+}
+
+/// A curl that is under way.
+#[derive(Debug)]
+pub struct Curl {
+    process: Process,
+    origin: String,
+}
+
+impl Curl {
+    /// Starts fetching `paths` from the gateway's `port` by one curl, which uses one connection.
+    ///
+    /// # Errors
+    ///
+    /// Fails if curl cannot be started.
+    pub fn start(
+        sandbox: &Sandbox,
+        port: u16,
+        version: Version,
+        headers: &[&str],
+        paths: &[&str],
+    ) -> anyhow::Result<Self> {
+        let origin = format!("http://{GATEWAY}:{port}");
+        let version = match version {
+            Version::Http1 => "--http1.1",
+            Version::Http2 => "--http2-prior-knowledge",
+        };
+        let urls = paths.iter().flat_map(|path| {
+            [
+                "-o".to_owned(),
+                "/dev/null".to_owned(),
+                format!("{origin}{path}"),
+            ]
+        });
+        let process = Program::new("curl", &sandbox.watched, "curl")
+            .inside(&sandbox.client)
+            .args([
+                "-q",
+                "-sS",
+                "--noproxy",
+                "*",
+                "--max-time",
+                "50",
+                version,
+                "-w",
+                CURL_REPORT,
+            ])
+            .args(headers.iter().flat_map(|header| ["-H", header]))
+            .args(urls)
+            .start(sandbox.directory())?;
+        Ok(Self { process, origin })
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a request gets no answer at all; a status such as 503 is an answer.
+    pub fn finish(mut self) -> anyhow::Result<Vec<Exchange>> {
+        let mut exchanges = parse_lines(&self.process.finish(DEADLINE)?)?;
+        for exchange in &mut exchanges {
+            exchange.path = exchange
+                .path
+                .strip_prefix(&self.origin)
+                .unwrap_or(&exchange.path)
+                .to_owned();
+        }
+        Ok(exchanges)
+    }
+}
+
+/// Fetches `paths` from the gateway's `port` by one curl, which uses one connection.
+///
+/// # Errors
+///
+/// As [`Curl::finish`].
+pub fn curl(
+    sandbox: &Sandbox,
+    port: u16,
+    version: Version,
+    paths: &[&str],
+) -> anyhow::Result<Vec<Exchange>> {
+    Curl::start(sandbox, port, version, &[], paths)?.finish()
+}
+
+/// Calls every method of the gRPC service through the gateway, over one connection.
+///
+/// # Errors
+///
+/// Fails if the client fails; a call's own status is its answer.
+pub fn grpc(sandbox: &Sandbox, port: u16) -> anyhow::Result<Vec<Exchange>> {
+    let printed = Program::new("client-grpc", &sandbox.watched, paths::python()?)
+        .inside(&sandbox.client)
+        .args([paths::own("clients/grpc_echo.py")])
+        .args([GATEWAY.to_string(), port.to_string()])
+        .start(sandbox.directory())?
+        .finish(DEADLINE)?;
+    parse_lines(&printed)
+}
+
+/// Connects to the gateway's `port`, sends nothing and closes.
+///
+/// # Errors
+///
+/// Fails if the client fails; a refused connect is an answer.
+pub fn connect(sandbox: &Sandbox, port: u16) -> anyhow::Result<Connect> {
+    let printed = Program::new("client-connect", &sandbox.watched, paths::python()?)
+        .inside(&sandbox.client)
+        .args([paths::own("clients/connect.py")])
+        .args([CLIENT.to_string(), GATEWAY.to_string(), port.to_string()])
+        .start(sandbox.directory())?
+        .finish(DEADLINE)?;
+    serde_json::from_str(&printed)
+        .with_context(|| format!("reading what the client printed: {printed}"))
+}
+
+fn parse_lines(printed: &str) -> anyhow::Result<Vec<Exchange>> {
+    let parse = |line| {
+        serde_json::from_str(line)
+            .with_context(|| format!("reading what the client printed: {line}"))
+    };
+    printed.lines().map(parse).collect()
+}

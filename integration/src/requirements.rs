@@ -1,0 +1,59 @@
+//! Says what this machine lacks for the tests on the real kernel, loudly.
+
+use std::{
+    env,
+    io::{self, Write as _},
+    path::PathBuf,
+};
+
+use crate::cgroup;
+
+/// Programs of the system that the sandbox runs.
+const PROGRAMS: [&str; 6] = ["ip", "setpriv", "nft", "tcpdump", "curl", "sh"];
+
+/// Returns whether the test can run here; otherwise prints `SKIP: needs …`, and the test should pass.
+///
+/// # Panics
+///
+/// With `REQUIRE_KERNEL=1`, where a skip is a failure.
+#[must_use]
+pub fn are_met() -> bool {
+    let missing = missing();
+    if missing.is_empty() {
+        return true;
+    }
+    let skip = format!("SKIP: needs {}", missing.join(", "));
+    assert!(
+        env::var_os("REQUIRE_KERNEL").is_none_or(|value| value != "1"),
+        "{skip}"
+    );
+    // Past the test harness's capture: a skip that nobody sees is a lie.
+    writeln!(io::stderr(), "{skip}").unwrap_or_default();
+    false
+}
+
+/// Lists what is missing, in words.
+#[must_use]
+pub fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    if !rustix::process::geteuid().is_root() {
+        missing.push("root (CAP_BPF, CAP_NET_ADMIN, CAP_SYS_ADMIN)".to_owned());
+    }
+    if cgroup::mount_point().is_err() {
+        missing.push("cgroup v2".to_owned());
+    }
+    missing.extend(
+        PROGRAMS
+            .iter()
+            .filter(|program| !is_installed(program))
+            .map(|program| format!("`{program}`")),
+    );
+    missing
+}
+
+fn is_installed(program: &str) -> bool {
+    let directories = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&directories)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|at: PathBuf| at.join(program).is_file())
+}
