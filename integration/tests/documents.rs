@@ -19,7 +19,8 @@ fn between(text: &str, open: &str, close: &str) -> Vec<String> {
 #[test]
 fn every_path_that_the_architecture_names_exists() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    let words = text.split('`').skip(1).step_by(2);
+    let prose = text.split("```").step_by(2);
+    let words = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2));
     let paths: Vec<_> = words
         .filter(|word| word.contains('/') && !word.starts_with('/'))
         .collect();
