@@ -23,7 +23,7 @@ pub struct Cause {
     /// The facts that it rests on, as `name=value`.
     pub evidence: Vec<Box<str>>,
     /// How sure.
-    pub confidence: crate::record::Confidence,
+    pub confidence: crate::Confidence,
 }
 
 /// Those who can be at fault.

@@ -7,8 +7,8 @@ use syntrace_model::{BootNanos, Outcome};
 
 use crate::{
     answer::{Answer, Cause, Code, Party, TimeByParty},
+    confidence::Confidence,
     fact::{Report, Snapshot},
-    record::Confidence,
 };
 
 /// Envoy's response flags that tell who ended a request (`CoreResponseFlag`, as bits).

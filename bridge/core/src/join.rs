@@ -34,8 +34,9 @@
 use syntrace_model::{BootNanos, ConnKey, Opening, Outcome};
 
 use crate::{
+    confidence::Confidence,
     fact::{Report, Snapshot, Upstream},
-    record::{Confidence, Method},
+    record::Method,
     sockets::Sockets,
 };
 

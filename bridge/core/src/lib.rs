@@ -11,6 +11,7 @@
 pub mod answer;
 mod assemble;
 mod clock;
+mod confidence;
 pub mod explain;
 pub mod fact;
 mod identity;
@@ -21,5 +22,6 @@ pub mod record;
 mod remembered;
 mod sockets;
 
+pub use confidence::Confidence;
 pub use ledger::{Coverage, SenderCoverage};
 pub use reconciler::{Limits, Output, Reconciler};

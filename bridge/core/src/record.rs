@@ -9,6 +9,7 @@ use syntrace_model::{BootNanos, ClockSample, ConnectionId, SpanId, TraceId, Unix
 
 use crate::{
     answer::Answer,
+    confidence::Confidence,
     fact::{Report, SenderId, Snapshot},
 };
 
@@ -85,20 +86,6 @@ pub enum Method {
     Peer,
     /// A failed connect: destination, interval and error.
     Failure,
-}
-
-/// How sure a join is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confidence {
-    /// Nothing else fits.
-    Certain,
-    /// Something else could fit only if a source erred.
-    Likely,
-    /// Several connections fit; the record names the earliest.
-    Ambiguous {
-        /// How many fit.
-        candidates: u32,
-    },
 }
 
 /// Why a request is not joined.
@@ -219,18 +206,6 @@ impl Method {
             Self::Exact => "exact",
             Self::Peer => "peer",
             Self::Failure => "failure",
-        }
-    }
-}
-
-impl Confidence {
-    /// Returns the name that the API and spans show.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Certain => "certain",
-            Self::Likely => "likely",
-            Self::Ambiguous { .. } => "ambiguous",
         }
     }
 }

@@ -11,10 +11,10 @@
 mod world;
 
 use syntrace_core::{
-    Limits, Reconciler,
+    Confidence, Limits, Reconciler,
     answer::{Code, Party},
     fact::{Fact, Report, TagState},
-    record::{Confidence, IdSource, Join, LinkKind, Method, Missing, Role},
+    record::{IdSource, Join, LinkKind, Method, Missing, Role},
 };
 use syntrace_model::{ConnectionId, Opening, Outcome};
 use world::*;

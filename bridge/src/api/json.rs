@@ -9,8 +9,8 @@ mod request;
 use jiff::Timestamp;
 use serde::Serialize;
 use syntrace_core::{
+    Confidence,
     answer::{self, Answer, TimeByParty},
-    record::Confidence,
 };
 use syntrace_model::UnixNanos;
 
