@@ -62,7 +62,7 @@ pub fn connect(socket: &Snapshot) -> Option<Answer> {
         network_ns: life_ns(socket),
         ..TimeByParty::default()
     };
-    let sentence = connect_sentence(socket);
+    let sentence = connect_sentence(socket, "");
     let evidence = socket_evidence(socket);
     Some(Answer {
         cause: cause(party, code, sentence, evidence, Confidence::Certain),
@@ -122,7 +122,7 @@ fn request_cause(
         return (
             party,
             code,
-            format!("{status}: {}", connect_sentence(socket)),
+            format!("{status}: {}", connect_sentence(socket, "the service at ")),
             confidence,
         );
     }
@@ -228,18 +228,20 @@ fn failed_connect(outcome: Outcome) -> Option<(Party, Code)> {
     }
 }
 
-fn connect_sentence(socket: &Snapshot) -> String {
+/// Says how a connect failed; `role` goes before the peer's address, where the peer's role is known.
+fn connect_sentence(socket: &Snapshot, role: &str) -> String {
     let after = millis(life_ns(socket));
-    let peer = socket.key.peer;
-    let syns = u64::from(socket.counters.syn_retransmits) + 1;
+    let peer = format!("{role}{}", socket.key.peer);
+    let syns = match socket.counters.syn_retransmits {
+        0 => "the SYN".to_owned(),
+        again => format!("{} SYNs", u64::from(again) + 1),
+    };
     match socket.outcome {
-        Outcome::Refused => {
-            format!("the service at {peer} refused the connection, RST {after} after the SYN")
-        }
-        Outcome::Unanswered => format!("nothing at {peer} answered {syns} SYNs in {after}"),
+        Outcome::Refused => format!("{peer} refused the connection, RST {after} after the SYN"),
+        Outcome::Unanswered => format!("{peer} did not answer {syns} within {after}"),
         Outcome::Unreachable => format!("{peer} cannot be reached, ICMP said after {after}"),
         Outcome::Aborted => {
-            format!("the connect to {peer} was given up after {after} and {syns} unanswered SYNs")
+            format!("the connect to {peer} was given up after {after}, {syns} unanswered")
         }
         Outcome::Connecting
         | Outcome::Established

@@ -147,7 +147,7 @@ fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
             Outcome::Unanswered,
             Party::Network,
             Code::ConnectUnanswered,
-            "answered 1 SYNs",
+            "did not answer the SYN within 2.000 ms",
         ),
         (
             Outcome::Unreachable,
