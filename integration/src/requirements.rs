@@ -3,13 +3,16 @@
 use std::{
     env,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use crate::cgroup;
 
 /// Programs of the system that the sandbox runs.
 const PROGRAMS: [&str; 6] = ["ip", "setpriv", "nft", "tcpdump", "curl", "sh"];
+
+/// The oldest kernel on which the probe sees connections.
+const KERNEL: (u32, u32) = (6, 10);
 
 /// Returns whether the test can run here; otherwise prints `SKIP: needs …`, and the test should pass.
 ///
@@ -42,6 +45,10 @@ pub fn missing() -> Vec<String> {
     if cgroup::mount_point().is_err() {
         missing.push("cgroup v2".to_owned());
     }
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() || kernel() < KERNEL {
+        let (major, minor) = KERNEL;
+        missing.push(format!("Linux {major}.{minor} with BTF"));
+    }
     missing.extend(
         PROGRAMS
             .iter()
@@ -49,6 +56,18 @@ pub fn missing() -> Vec<String> {
             .map(|program| format!("`{program}`")),
     );
     missing
+}
+
+/// Returns the running kernel's version; 0.0 if it cannot be told.
+fn kernel() -> (u32, u32) {
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn is_installed(program: &str) -> bool {

@@ -223,6 +223,13 @@ impl Sender {
     }
 }
 
+/// Answers of the 4xx class that speak of the moment, not of the batch.
+const AGAIN: [StatusCode; 3] = [
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_EARLY,
+    StatusCode::TOO_MANY_REQUESTS,
+];
+
 fn judge(status: StatusCode, headers: &HeaderMap) -> Answer {
     let named = headers
         .get(RETRY_AFTER)
@@ -230,7 +237,7 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Answer {
         .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
     if status.is_success() {
         Answer::Kept
-    } else if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+    } else if status.is_client_error() && !AGAIN.contains(&status) {
         Answer::Refused(status)
     } else {
         Answer::Later(named)

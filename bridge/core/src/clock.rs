@@ -1,4 +1,4 @@
-//! Moves the proxy's times to the kernel's clock, by the samples that the probe measured.
+//! Moves the proxy's times to the kernel's clock, by samples of both that were measured.
 //!
 //! Every sample is kept for a while, because the wall clock may be stepped: a time is moved by the
 //! sample that is nearest to it, not by the newest. It knows one host's clocks.

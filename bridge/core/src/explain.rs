@@ -1,6 +1,6 @@
 //! Who did it, and where the time went: one pure function over what was joined.
 //!
-//! From evidence only: what no source saw is `unknown`. The API, the page, metrics and spans all show
+//! From evidence only: what no source saw is `unknown`. The API, metrics and spans all show
 //! what this says.
 
 use syntrace_model::{BootNanos, Outcome};

@@ -32,6 +32,8 @@ pub struct Coverage {
     pub requests_live: usize,
     /// Requests of which nothing more is expected.
     pub requests_settled: u64,
+    /// Requests whose record was cut short by the bound on live ones.
+    pub requests_evicted: u64,
     /// Settled requests by how they were joined to the connection they came in on.
     pub requests_joined: BTreeMap<(Method, &'static str), u64>,
     /// Settled requests that were not joined to the connection they came in on.

@@ -273,6 +273,7 @@ impl Reconciler {
         while self.requests.len() > self.limits.live_requests
             && let Some(oldest) = self.first_due_request()
         {
+            self.coverage.requests_evicted += 1;
             self.settle_request(oldest);
         }
     }

@@ -43,6 +43,7 @@ struct Connections {
 struct Requests {
     live: usize,
     settled: u64,
+    evicted: u64,
     joined: Vec<Joined>,
     unjoined: Vec<Unjoined>,
 }
@@ -85,6 +86,7 @@ pub(super) async fn show(Extract(state): Extract<State>) -> Json<Coverage> {
         requests: Requests {
             live: coverage.requests_live,
             settled: coverage.requests_settled,
+            evicted: coverage.requests_evicted,
             joined: joined
                 .map(|(&(method, confidence), &count)| Joined {
                     method: method.name(),

@@ -63,6 +63,11 @@ impl Collector for Ledger {
                 coverage.connections_evicted,
             ),
             (
+                "requests_evicted",
+                "Requests settled early because there were too many",
+                coverage.requests_evicted,
+            ),
+            (
                 "settled_connections_evicted",
                 "Settled connections forgotten because there were too many",
                 view.store.connections.evicted(),

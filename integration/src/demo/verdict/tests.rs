@@ -1,3 +1,5 @@
+//! The verdict is told falsehoods, and must complain of each.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What the queue sends, keeps and counts, answer by answer.
+
 use syntrace_proto::Request;
 
 use super::*;
