@@ -20,7 +20,7 @@ const RUNS_MAX: usize = 1024;
 pub struct Coverage {
     /// Each run of each sender, by name and epoch.
     pub senders: Vec<SenderCoverage>,
-    /// What the probe can see; absent if none has reported.
+    /// What the probe can see; absent if none has reported, or if it has said goodbye.
     pub rung: Option<Rung>,
     /// Connections of which more is expected.
     pub connections_live: usize,

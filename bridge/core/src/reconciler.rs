@@ -64,6 +64,8 @@ pub struct Reconciler {
     clock: Clock,
     ledger: Ledger,
     coverage: Coverage,
+    /// Who reported the rung.
+    probe: Option<SenderId>,
     sockets: Sockets,
     requests: BTreeMap<SpanId, Pending>,
     /// Requests that came before any clock sample.
@@ -115,6 +117,7 @@ impl Reconciler {
             clock: Clock::default(),
             ledger: Ledger::default(),
             coverage: Coverage::default(),
+            probe: None,
             sockets: Sockets::default(),
             requests: BTreeMap::new(),
             unplaced: BTreeSet::new(),
@@ -137,8 +140,14 @@ impl Reconciler {
                 Fact::Clock(sample) => self.handle_clock(sample),
                 Fact::Connection(snapshot) => self.handle_snapshot(snapshot),
                 Fact::Request(report) => self.handle_report(batch.sender.clone(), report),
-                Fact::Rung(rung) => self.coverage.rung = Some(rung),
+                Fact::Rung(rung) => {
+                    self.coverage.rung = Some(rung);
+                    self.probe = Some(batch.sender.clone());
+                }
             }
+        }
+        if batch.goodbye && self.probe.as_ref() == Some(&batch.sender) {
+            self.coverage.rung = None;
         }
     }
 

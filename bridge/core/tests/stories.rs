@@ -13,7 +13,7 @@ mod world;
 use syntrace_core::{
     Confidence, Limits, Reconciler,
     answer::{Code, Party},
-    fact::{Fact, Report, TagState},
+    fact::{Batch, Fact, Report, SenderId, TagState},
     record::{IdSource, Join, LinkKind, Method, Missing, Role},
 };
 use syntrace_model::{ConnectionId, Opening, Outcome};
@@ -292,6 +292,23 @@ fn without_a_probe_requests_say_why_they_are_not_joined_and_their_connection_has
     );
     assert_eq!(told.connections[0].trace_id, trace(0xf1));
     assert_eq!(told.connections[0].requests.len(), 2);
+}
+
+#[test]
+fn a_probe_that_says_goodbye_takes_the_kernel_view_with_it() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    let farewell = |epoch| Batch {
+        goodbye: true,
+        ..batch(SenderId { epoch, ..probe() }, 2, vec![])
+    };
+    reconciler.handle_batch(farewell(9));
+    assert!(
+        reconciler.coverage().rung.is_some(),
+        "another run's goodbye"
+    );
+    reconciler.handle_batch(farewell(1));
+    assert_eq!(reconciler.coverage().rung, None);
 }
 
 #[test]
