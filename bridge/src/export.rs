@@ -1,6 +1,6 @@
 //! Sends spans to a collector by OTLP over HTTP, from a bounded queue.
 //!
-//! The fold never waits for the collector: spans that find the queue full are counted, as are those
+//! The fold never waits for the collector, but for the last records: spans that find the queue full are counted, as are those
 //! that the collector does not take after the exporter's retries. What a span says is [`crate::spans`]'
 //! business.
 
@@ -13,7 +13,10 @@ use opentelemetry_sdk::{
     trace::{SpanData, SpanExporter},
 };
 use syntrace_core::Output;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 
 use crate::{metrics, spans};
 
@@ -88,6 +91,24 @@ impl Queue {
                 .queue_full
                 .inc_by(error.into_inner().len() as u64);
         }
+    }
+
+    /// Hands over the spans of a settled record, waiting for a place until `deadline`.
+    pub async fn push(&self, output: &Output, deadline: Instant) {
+        let spans = spans::of(output);
+        let count = spans.len() as u64;
+        if !matches!(
+            timeout_at(deadline, self.spans.send(spans)).await,
+            Ok(Ok(()))
+        ) {
+            self.counters.queue_full.inc_by(count);
+        }
+    }
+
+    /// Returns how many spans found no place so far.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.counters.queue_full.get()
     }
 }
 

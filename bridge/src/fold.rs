@@ -14,12 +14,19 @@ use syntrace_core::{
 use syntrace_model::BootNanos;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::{clock, export, log, metrics::Metrics, view::SharedView};
+use crate::{
+    clock, export, log,
+    metrics::Metrics,
+    view::{SharedView, View},
+};
 
 /// How often the bridge tells the reconciler both clocks.
 ///
 /// A step of the wall clock spoils at most the reports of one interval.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the collector may take to make room for the last records.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 
 /// Folds what `batches` holds into the view until the log is closed, then settles everything.
 ///
@@ -65,7 +72,7 @@ impl Fold {
             self.settle_due();
         }
         self.view.write().reconciler.drain();
-        self.take_outputs();
+        self.give_rest().await;
     }
 
     fn fold(&self, batch: Batch) {
@@ -84,11 +91,35 @@ impl Fold {
             if let Some(spans) = &self.spans {
                 spans.offer(&output);
             }
-            match output {
-                Output::Request(request) => view.store.requests.insert(request),
-                Output::Connection(connection) => view.store.connections.insert(connection),
-            }
+            keep(view, output);
         }
+    }
+
+    /// Gives out the last records, as fast as the collector takes them.
+    async fn give_rest(&self) {
+        let deadline = Instant::now() + LAST_WAIT;
+        while let Some(output) = self.next_output() {
+            self.metrics.settled(&output);
+            if let Some(spans) = &self.spans {
+                spans.push(&output, deadline).await;
+            }
+            keep(&mut self.view.write(), output);
+        }
+        let lost = self.spans.as_ref().map_or(0, export::Queue::lost);
+        if lost > 0 {
+            tracing::warn!(lost, "Spans were not exported: the collector was too slow");
+        }
+    }
+
+    fn next_output(&self) -> Option<Output> {
+        self.view.write().reconciler.poll_output()
+    }
+}
+
+fn keep(view: &mut View, output: Output) {
+    match output {
+        Output::Request(request) => view.store.requests.insert(request),
+        Output::Connection(connection) => view.store.connections.insert(connection),
     }
 }
 

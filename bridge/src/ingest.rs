@@ -243,11 +243,11 @@ fn translate_endpoint(
         return Err(meaningless(field, found, "4 or 16 bytes"));
     };
     match u16::try_from(endpoint.port) {
-        Ok(port) if port != 0 => Ok(Endpoint::new(address, port)),
-        _ => Err(meaningless(
+        Ok(port) => Ok(Endpoint::new(address, port)),
+        Err(_) => Err(meaningless(
             field,
             format!("port {}", endpoint.port),
-            "a port of 1 to 65535",
+            "a port of 0 to 65535",
         )),
     }
 }

@@ -81,7 +81,8 @@ fn outcome(outcome: u8) -> proto::Outcome {
         Some(Outcome::ResetByPeer) => proto::Outcome::ResetByPeer,
         Some(Outcome::ResetLocally) => proto::Outcome::ResetLocally,
         Some(Outcome::TimedOut) => proto::Outcome::TimedOut,
-        Some(Outcome::Unknown) | None => proto::Outcome::Unspecified,
+        Some(Outcome::Unknown) => proto::Outcome::Unknown,
+        None => proto::Outcome::Unspecified,
     }
 }
 
@@ -101,9 +102,10 @@ mod tests {
 
     #[test]
     fn every_number_of_the_record_has_its_name_on_the_wire() {
-        for number in 0..=10 {
+        for number in 1..=10 {
             assert_eq!(i32::from(outcome(number)), i32::from(number));
         }
+        assert_eq!(outcome(0), proto::Outcome::Unknown);
         for number in 0..=4 {
             assert_eq!(i32::from(tag_state(number)), i32::from(number));
         }

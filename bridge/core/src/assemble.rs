@@ -9,6 +9,7 @@ use syntrace_model::{ConnectionId, TraceId};
 
 use crate::{
     clock::Clock,
+    confidence::Confidence,
     explain::{self, Evidence},
     fact::{Report, Rung, SenderId},
     identity,
@@ -123,7 +124,9 @@ impl Known<'_> {
             let identity = identity::identify(self.sockets.get(connection)?)?;
             Some(Join::To {
                 connection,
-                trace_id: minted.unwrap_or(identity.trace_id),
+                trace_id: minted
+                    .filter(|_| found.confidence == Confidence::Certain)
+                    .unwrap_or(identity.trace_id),
                 method: found.method,
                 confidence: found.confidence,
             })

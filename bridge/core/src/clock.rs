@@ -20,8 +20,10 @@ pub(crate) struct Clock {
 impl Clock {
     /// Adds a sample; forgets the oldest beyond the bound.
     pub(crate) fn add(&mut self, sample: ClockSample) {
+        if let Some(unix) = self.by_boot.insert(sample.boot, sample.unix) {
+            self.by_unix.remove(&unix);
+        }
         self.by_unix.insert(sample.unix, sample.boot);
-        self.by_boot.insert(sample.boot, sample.unix);
         while self.by_boot.len() > SAMPLES_MAX {
             if let Some((_, unix)) = self.by_boot.pop_first() {
                 self.by_unix.remove(&unix);

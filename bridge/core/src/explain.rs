@@ -224,7 +224,8 @@ fn failed_connect(outcome: Outcome) -> Option<(Party, Code)> {
         | Outcome::Closed
         | Outcome::ResetByPeer
         | Outcome::ResetLocally
-        | Outcome::TimedOut => None,
+        | Outcome::TimedOut
+        | Outcome::Unknown => None,
     }
 }
 
@@ -248,7 +249,8 @@ fn connect_sentence(socket: &Snapshot, role: &str) -> String {
         | Outcome::Closed
         | Outcome::ResetByPeer
         | Outcome::ResetLocally
-        | Outcome::TimedOut => format!("the connection to {peer} is {}", socket.outcome.name()),
+        | Outcome::TimedOut
+        | Outcome::Unknown => format!("the connection to {peer} is {}", socket.outcome.name()),
     }
 }
 

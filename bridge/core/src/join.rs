@@ -31,6 +31,8 @@
 //! that speaks PROXY protocol, unless the direct addresses are reported; for facts that were lost.
 //! Then the request says so, and joins nothing.
 
+use std::collections::BTreeSet;
+
 use syntrace_model::{BootNanos, ConnKey, Opening, Outcome};
 
 use crate::{
@@ -75,7 +77,9 @@ pub(crate) fn received_on<'a>(
     let accepted =
         |socket: &&Snapshot| socket.opening == Opening::Passive && ran.lies_within(socket);
     let until = ran.start.plus_ns(DISORDER_NS);
-    let exact = sockets.between(key, until).filter(accepted);
+    let exact = not_succeeded(sockets.between(key, ran.start))
+        .chain(began_after(sockets.between(key, until), ran.start))
+        .filter(accepted);
     choose(exact, Method::Exact, |socket| {
         ran.lies_wholly_within(socket)
     })
@@ -148,6 +152,23 @@ pub(crate) fn waited_for(socket: &Snapshot, report: &Report, ran: Interval) -> b
     syn_at.plus_ns(DISORDER_NS) >= ran.start
         && established_at <= ran.end.plus_ns(DISORDER_NS)
         && established_at.since_ns(syn_at) <= waited_ns
+}
+
+/// Leaves out a socket whose close was never told, where a younger one in its namespace has its ends:
+/// two cannot be there at once. Takes the youngest first.
+fn not_succeeded<'a>(
+    sockets: impl Iterator<Item = &'a Snapshot>,
+) -> impl Iterator<Item = &'a Snapshot> {
+    let mut succeeded = BTreeSet::new();
+    sockets.filter(move |socket| succeeded.insert(socket.netns) || socket.closed_at.is_some())
+}
+
+/// Takes the sockets that began after `start`, the youngest first.
+fn began_after<'a>(
+    sockets: impl Iterator<Item = &'a Snapshot>,
+    start: BootNanos,
+) -> impl Iterator<Item = &'a Snapshot> {
+    sockets.take_while(move |socket| socket.began_at() > start)
 }
 
 /// Returns whether the peer's RST ended the connection while the request ran.

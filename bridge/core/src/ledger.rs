@@ -2,7 +2,7 @@
 //!
 //! Numbers only; it decides nothing about records.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     fact::{Batch, Rung, SenderId},
@@ -89,8 +89,8 @@ impl SenderCoverage {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     senders: BTreeMap<SenderId, Arrivals>,
-    /// In order of first arrival, to forget the oldest.
-    order: VecDeque<SenderId>,
+    /// Batches noted so far.
+    heard: u64,
 }
 
 /// What arrived of one sender.
@@ -103,6 +103,8 @@ struct Arrivals {
     end: u64,
     lost: BTreeMap<Box<str>, u64>,
     goodbye: bool,
+    /// [`Ledger::heard`] at its last batch.
+    heard: u64,
 }
 
 // === impl Ledger ===
@@ -110,15 +112,12 @@ struct Arrivals {
 impl Ledger {
     /// Notes a batch; returns for each of its facts whether it is new.
     pub(crate) fn note(&mut self, batch: &Batch) -> Vec<bool> {
-        if !self.senders.contains_key(&batch.sender) {
-            if self.order.len() >= SENDERS_MAX
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.senders.remove(&oldest);
-            }
-            self.order.push_back(batch.sender.clone());
+        self.heard += 1;
+        if !self.senders.contains_key(&batch.sender) && self.senders.len() >= SENDERS_MAX {
+            self.forget_longest_silent();
         }
         let arrivals = self.senders.entry(batch.sender.clone()).or_default();
+        arrivals.heard = self.heard;
         for (cause, count) in &batch.losses {
             let lost = arrivals.lost.entry(cause.clone()).or_default();
             *lost = (*lost).max(*count);
@@ -130,6 +129,16 @@ impl Ledger {
             .collect();
         arrivals.add(batch.first_seq, end);
         new
+    }
+
+    fn forget_longest_silent(&mut self) {
+        let silent = self
+            .senders
+            .iter()
+            .min_by_key(|(_, arrivals)| arrivals.heard);
+        if let Some(sender) = silent.map(|(sender, _)| sender.clone()) {
+            self.senders.remove(&sender);
+        }
     }
 
     /// Returns what arrived of each sender.
@@ -215,6 +224,32 @@ mod tests {
     fn redelivery_and_overlap_count_once() {
         assert_eq!(arrivals(&[(0, 5), (0, 5)]), (5, 0));
         assert_eq!(arrivals(&[(3, 6), (0, 10), (2, 4)]), (10, 0));
+    }
+
+    #[test]
+    fn whoever_was_silent_longest_is_forgotten_first() {
+        let mut ledger = Ledger::default();
+        let say = |ledger: &mut Ledger, epoch| {
+            let sender = SenderId {
+                name: "filter".into(),
+                epoch,
+            };
+            let (losses, goodbye) = (Vec::new(), false);
+            ledger.note(&Batch {
+                sender,
+                first_seq: 0,
+                facts: Vec::new(),
+                losses,
+                goodbye,
+            });
+        };
+        for epoch in 0..3 * SENDERS_MAX as u64 {
+            say(&mut ledger, u64::MAX);
+            say(&mut ledger, epoch);
+        }
+        let senders = ledger.senders();
+        assert_eq!(senders.len(), SENDERS_MAX);
+        assert!(senders.iter().any(|known| known.sender.epoch == u64::MAX));
     }
 
     #[test]

@@ -81,6 +81,8 @@ pub struct Reconciler {
 struct Pending {
     sender: SenderId,
     report: Arc<Report>,
+    /// Its place among the deadlines, once there is a clock to place it by.
+    deadline: Option<BootNanos>,
 }
 
 /// What a deadline settles: requests before the connections that they are joined to.
@@ -276,8 +278,16 @@ impl Reconciler {
             if known.sender <= sender {
                 return;
             }
+            if let Some(deadline) = known.deadline {
+                self.deadlines.remove(&(deadline, Due::Request(id)));
+            }
         }
-        self.requests.insert(id, Pending { sender, report });
+        let pending = Pending {
+            sender,
+            report,
+            deadline: None,
+        };
+        self.requests.insert(id, pending);
         self.place(id);
         while self.requests.len() > self.limits.live_requests
             && let Some(oldest) = self.first_due_request()
@@ -289,7 +299,7 @@ impl Reconciler {
 
     /// Sets the deadline of a request, once there is a clock to place it by.
     fn place(&mut self, id: SpanId) {
-        let Some(pending) = self.requests.get(&id) else {
+        let Some(pending) = self.requests.get_mut(&id) else {
             return;
         };
         let Some(ended_at) = self.clock.to_boot(pending.report.ended_at()) else {
@@ -297,6 +307,7 @@ impl Reconciler {
             return;
         };
         let deadline = ended_at.plus_ns(DISORDER_NS).plus_ns(self.limits.grace_ns);
+        pending.deadline = Some(deadline);
         if deadline <= self.now {
             self.coverage.late += 1;
         }
@@ -323,6 +334,9 @@ impl Reconciler {
         let Some(pending) = self.requests.remove(&id) else {
             return;
         };
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.remove(&(deadline, Due::Request(id)));
+        }
         let record = self.known().request(&pending.sender, &pending.report, true);
         self.assign(&record);
         self.coverage.requests_settled += 1;
@@ -374,6 +388,11 @@ impl Reconciler {
             ),
         ];
         let most = self.limits.requests_per_connection;
+        // Only who is certain may name a connection: a guess never decides an id.
+        let minted = record
+            .report
+            .connection_trace_id
+            .filter(|_| record.received_on.may_name());
         for (kind, role, id) in links {
             let connection = match id {
                 Some(id @ ConnectionId::Proxy { .. }) => self.expect_idle(id, &record.report),
@@ -381,6 +400,11 @@ impl Reconciler {
                 None => None,
             };
             if let Some(connection) = connection {
+                if kind == LinkKind::ReceivedOn
+                    && let Some(minted) = minted
+                {
+                    connection.mint(record.report.started_at, minted);
+                }
                 connection.assign(&record.report, kind, role, most);
             }
         }

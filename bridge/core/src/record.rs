@@ -186,6 +186,16 @@ impl RequestRecord {
 // === impl Join ===
 
 impl Join {
+    /// Returns whether the id that the request's report names may be the connection's: of a socket that
+    /// is certain, or of a connection that only the proxy saw.
+    #[must_use]
+    pub fn may_name(&self) -> bool {
+        match self {
+            Self::To { confidence, .. } => *confidence == Confidence::Certain,
+            Self::Missing(_) => true,
+        }
+    }
+
     /// Returns the connection, if there is one.
     #[must_use]
     pub fn connection(&self) -> Option<ConnectionId> {

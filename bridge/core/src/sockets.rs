@@ -61,11 +61,6 @@ impl Connection {
     /// Enters a request, at most `most` of them: the oldest are left out.
     pub(crate) fn assign(&mut self, report: &Report, kind: LinkKind, role: Role, most: usize) {
         self.role = self.role.or(Some(role));
-        if kind == LinkKind::ReceivedOn
-            && let Some(minted) = report.connection_trace_id
-        {
-            self.mint(report.started_at, minted);
-        }
         self.requests.insert(RequestRef {
             started_at: report.started_at,
             span_id: report.span_id,
@@ -79,7 +74,7 @@ impl Connection {
     }
 
     /// Notes the id that the filter minted, by the earliest request that says so.
-    fn mint(&mut self, started_at: UnixNanos, id: TraceId) {
+    pub(crate) fn mint(&mut self, started_at: UnixNanos, id: TraceId) {
         let known = self.minted.iter().find(|&&(_, known)| known == id).copied();
         match known {
             Some((earlier, _)) if earlier <= started_at => {}

@@ -416,6 +416,47 @@ fn what_comes_after_the_record_is_settled_is_counted_late() {
 }
 
 #[test]
+fn beyond_the_bound_requests_are_settled_early_and_counted() {
+    let limits = Limits {
+        live_requests: 10,
+        ..Limits::default()
+    };
+    let mut reconciler = Reconciler::new(limits);
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    let requests =
+        (1..=25).map(|n| Fact::Request(request(n, from_client(5001), 11.0, 20.0).into()));
+    reconciler.handle_batch(batch(filter(), 0, requests.collect()));
+    assert_eq!(reconciler.requests().count(), 10);
+    assert_eq!(reconciler.coverage().requests_evicted, 15);
+    assert_eq!(settle(&mut reconciler).requests.len(), 25);
+}
+
+#[test]
+fn a_socket_whose_close_was_never_told_gives_way_to_the_next_with_its_ends() {
+    let lost = established(&socket(1, PASSIVE, from_client(5001), 10.0, 50.0));
+    let next = socket(2, PASSIVE, from_client(5001), 60.0, 90.0);
+    let told = tell(
+        vec![lost, next],
+        vec![request(1, from_client(5001), 70.0, 80.0)],
+    );
+    let expected = (2, Method::Exact, Confidence::Certain);
+    assert_eq!(joined(&told.requests[0].received_on), expected);
+}
+
+#[test]
+fn a_guess_names_no_connection() {
+    let mut other = socket(2, PASSIVE, from_client(5001), 12.0, 50.0);
+    other.netns = 8;
+    let told = tell(
+        vec![socket(1, PASSIVE, from_client(5001), 10.0, 50.0), other],
+        vec![request(1, from_client(5001), 20.0, 30.0)],
+    );
+    for connection in &told.connections {
+        assert_eq!(connection.trace_id_source, IdSource::Kernel);
+    }
+}
+
+#[test]
 fn beyond_the_bound_the_oldest_connection_is_settled_early_and_counted() {
     let limits = Limits {
         live_connections: 10,

@@ -61,6 +61,8 @@ pub enum Outcome {
     ResetLocally,
     /// The kernel gave up after unanswered retransmissions or keep-alives.
     TimedOut,
+    /// It ended, and the kernel view cannot tell how.
+    Unknown,
 }
 
 /// Text that is not a connection id.
@@ -137,6 +139,7 @@ impl Outcome {
             Self::ResetByPeer => "reset_by_peer",
             Self::ResetLocally => "reset_locally",
             Self::TimedOut => "timed_out",
+            Self::Unknown => "unknown",
         }
     }
 

@@ -99,7 +99,7 @@ impl ApiError {
             Self::Ingest(error) => (StatusCode::BAD_REQUEST, error.code()),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Self::Incomplete => (StatusCode::BAD_REQUEST, "incomplete"),
+            Self::Incomplete => (StatusCode::REQUEST_TIMEOUT, "incomplete"),
             Self::TooManyBatches => (StatusCode::TOO_MANY_REQUESTS, "too_many_batches"),
             Self::Append(AppendError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Append(AppendError::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),

@@ -96,6 +96,7 @@ fn outcome(number: i32) -> Result<Outcome, Meaningless> {
         Ok(wire::Outcome::ResetByPeer) => Ok(Outcome::ResetByPeer),
         Ok(wire::Outcome::ResetLocally) => Ok(Outcome::ResetLocally),
         Ok(wire::Outcome::TimedOut) => Ok(Outcome::TimedOut),
+        Ok(wire::Outcome::Unknown) => Ok(Outcome::Unknown),
         Ok(wire::Outcome::Unspecified) | Err(_) => {
             Err(meaningless("connection.outcome", number, "a known outcome"))
         }

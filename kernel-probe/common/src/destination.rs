@@ -8,7 +8,7 @@
 /// retransmission (RFC 6298: 1 s), which would have told.
 const TRIAL_NS: u64 = 3_000_000_000;
 
-/// How long a destination stays untagged after a tagged SYN got no answer.
+/// How long a destination stays untagged after a tagged SYN led to no connection at once.
 const RETREAT_NS: u64 = 600_000_000_000;
 
 /// What is known of one destination: until when (`CLOCK_BOOTTIME`, ns) no SYN may be tagged.
@@ -44,7 +44,7 @@ impl Destination {
         }
     }
 
-    /// Returns a destination to which a tagged SYN had to be sent again at `now`.
+    /// Returns a destination to which a tagged SYN had to be sent again, or in vain, at `now`.
     #[inline]
     #[must_use]
     pub const fn in_retreat(now: u64) -> Self {

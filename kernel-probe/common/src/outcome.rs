@@ -33,6 +33,8 @@ pub const fn outcome_of_close(from: TcpState, error: Option<u16>) -> Outcome {
         (TcpState::SYN_SENT, Some(error)) => outcome_of_connect(error),
         (_, Some(errno::ECONNRESET | errno::EPIPE)) => Outcome::ResetByPeer,
         (_, Some(errno::ETIMEDOUT)) => Outcome::TimedOut,
+        // A socket that times out keeps the error that ICMP left, where it left one (`sk_err_soft`).
+        (_, Some(error)) if is_icmp(error) => Outcome::TimedOut,
         // Both FINs are exchanged in the states behind these; leaving these at once is a reset,
         // by close with unread data, SO_LINGER 0, or `ss --kill`.
         (
@@ -52,23 +54,31 @@ pub const fn outcome_of_close(from: TcpState, error: Option<u16>) -> Outcome {
 }
 
 /// Returns how a connect ended that never got a SYN-ACK.
-///
-/// The errors of ICMP are those of `icmp_err_convert` and `icmpv6_err_convert`.
 #[inline]
 const fn outcome_of_connect(error: u16) -> Outcome {
     match error {
         errno::ECONNREFUSED => Outcome::Refused,
         errno::ETIMEDOUT => Outcome::Unanswered,
-        errno::EACCES
-        | errno::ENONET
-        | errno::EPROTO
-        | errno::ENOPROTOOPT
-        | errno::EOPNOTSUPP
-        | errno::ENETUNREACH
-        | errno::EHOSTDOWN
-        | errno::EHOSTUNREACH => Outcome::Unreachable,
+        _ if is_icmp(error) => Outcome::Unreachable,
         _ => Outcome::Aborted,
     }
+}
+
+/// Returns whether `error` is one of ICMP's: those of `icmp_err_convert` and `icmpv6_err_convert`
+/// but ECONNREFUSED.
+#[inline]
+const fn is_icmp(error: u16) -> bool {
+    matches!(
+        error,
+        errno::EACCES
+            | errno::ENONET
+            | errno::EPROTO
+            | errno::ENOPROTOOPT
+            | errno::EOPNOTSUPP
+            | errno::ENETUNREACH
+            | errno::EHOSTDOWN
+            | errno::EHOSTUNREACH
+    )
 }
 
 // === impl TcpState ===

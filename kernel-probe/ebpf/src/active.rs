@@ -114,13 +114,13 @@ pub(crate) fn established(ops: &SockOps) {
 
 /// Notes that the destination answered a tagged SYN, if the tagged one it was.
 #[inline(always)]
-pub(crate) fn passed(record: &ConnRecord) {
+fn passed(record: &ConnRecord) {
     if record.tag_state != TagState::None as u8 && record.syn_retransmits == 0 {
         remember(record.peer_addr, Destination::PROVEN);
     }
 }
 
-/// Notes that a tagged SYN to the destination had to be sent again.
+/// Notes that a tagged SYN to the destination had to be sent again, or led to no connection.
 #[inline(always)]
 pub(crate) fn retreat(record: &ConnRecord, now: u64) {
     if record.tag_state != TagState::None as u8 {

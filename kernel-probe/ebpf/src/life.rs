@@ -1,7 +1,7 @@
 //! What active and passive connections share: identity, counters, retransmissions, the end.
 
 use syntrace_ebpf_common::{
-    ConnRecord, Moment, Opening, Outcome, TcpState, Volume, application_bytes, outcome_of_close,
+    ConnRecord, Moment, Opening, TcpState, Volume, application_bytes, outcome_of_close,
 };
 
 use crate::{
@@ -78,9 +78,10 @@ pub(crate) fn state_changed(ops: &SockOps) {
     record.closed_at = now;
     record.error = error.unwrap_or(0);
     record.outcome = outcome as u8;
-    if matches!(outcome, Outcome::Refused) {
-        // An RST is an answer too.
-        active::passed(record);
+    if from == TcpState::SYN_SENT {
+        // Whatever it was, the tag may be the reason: something on the way may answer it by RST or
+        // ICMP, and a short connect timeout ends before a retransmission tells.
+        active::retreat(record, now);
     }
     measure(ops, record, from);
     emit(record, Moment::Closed, now);

@@ -31,11 +31,11 @@ impl Stats {
     }
 
     pub(crate) fn runs(&self) -> u64 {
-        self.program()["run_cnt"].as_u64().unwrap_or(0)
+        self.program()["run_cnt"].as_u64().unwrap()
     }
 
     pub(crate) fn run_time_ns(&self) -> u64 {
-        self.program()["run_time_ns"].as_u64().unwrap_or(0)
+        self.program()["run_time_ns"].as_u64().unwrap()
     }
 
     fn program(&self) -> Value {

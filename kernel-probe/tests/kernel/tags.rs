@@ -1,6 +1,10 @@
 //! Tags in SYN and SYN-ACK: sent, answered, believed or not, and withdrawn.
 
-use std::{fs, net::TcpListener};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
 
 use syntrace_proto::{Opening, Outcome, TagState};
 
@@ -191,4 +195,39 @@ fn a_middlebox_that_drops_the_tag_costs_one_retransmission_and_then_none() {
         (active.tag_state(), active.syn_retransmits),
         (TagState::None, 0)
     );
+}
+
+#[test]
+fn a_firewall_that_answers_the_tag_by_a_reset_costs_one_connection() {
+    let Some(_turn) = turn(&["ip", "nft"]) else {
+        return;
+    };
+    let refused = connects_under("tcp option 253 exists counter reject with tcp reset");
+    assert_eq!(refused, [true, false, false]);
+}
+
+#[test]
+fn a_connect_that_is_given_up_before_its_retransmission_costs_one_connection() {
+    let Some(_turn) = turn(&["ip", "nft"]) else {
+        return;
+    };
+    let failed = connects_under("tcp option 253 exists counter drop");
+    assert_eq!(failed, [true, false, false]);
+}
+
+/// Connects three times under a rule, each within 250 ms; returns which of them failed.
+fn connects_under(rule: &str) -> [bool; 3] {
+    let cgroup = Cgroup::new();
+    let receiver = Receiver::new();
+    let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
+    let _probe = Probe::start(&cgroup, &receiver, &orders);
+    let netns = Netns::new();
+    netns.nft(rule);
+    let _member = cgroup.join();
+    netns.within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let timeout = Duration::from_millis(250);
+        [(); 3].map(|()| TcpStream::connect_timeout(&address, timeout).is_err())
+    })
 }

@@ -308,6 +308,8 @@ pub enum Outcome {
     ResetByPeer = 8,
     ResetLocally = 9,
     TimedOut = 10,
+    /// It ended; this kernel does not tell the probe how.
+    Unknown = 11,
 }
 impl Outcome {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -327,6 +329,7 @@ impl Outcome {
             Self::ResetByPeer => "OUTCOME_RESET_BY_PEER",
             Self::ResetLocally => "OUTCOME_RESET_LOCALLY",
             Self::TimedOut => "OUTCOME_TIMED_OUT",
+            Self::Unknown => "OUTCOME_UNKNOWN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -343,6 +346,7 @@ impl Outcome {
             "OUTCOME_RESET_BY_PEER" => Some(Self::ResetByPeer),
             "OUTCOME_RESET_LOCALLY" => Some(Self::ResetLocally),
             "OUTCOME_TIMED_OUT" => Some(Self::TimedOut),
+            "OUTCOME_UNKNOWN" => Some(Self::Unknown),
             _ => None,
         }
     }
