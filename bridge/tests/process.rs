@@ -144,6 +144,42 @@ fn an_order_to_stop_loses_nothing_that_was_accepted() {
     assert_eq!(names, expected);
 }
 
+#[test]
+fn an_order_to_stop_exports_more_records_than_the_queue_to_the_collector_holds() {
+    const CONNECTIONS: u64 = 12_000;
+    let place = Place::new();
+    let collector = Collector::start();
+    let mut bridge = place.start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
+    let open = (1..=CONNECTIONS).map(|cookie| {
+        let mut connection = facts::downstream(1);
+        connection.socket_cookie = cookie;
+        connection.outcome = Outcome::Established.into();
+        connection.closed_at_ns = 0;
+        Body::Connection(connection)
+    });
+    let body = facts::batch(open.collect()).encode_to_vec();
+    let mut stream = UnixStream::connect(place.socket()).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+        .write_all(&head("POST /v1/facts HTTP/1.1", body.len()))
+        .unwrap();
+    stream.write_all(&body).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 204");
+    bridge.signal(Signal::TERM);
+    assert!(bridge.wait().success());
+    let mut connections = 0;
+    while connections < CONNECTIONS {
+        let export = collector.exports.recv_timeout(DEADLINE).unwrap();
+        let resources = export.resource_spans.iter();
+        let scopes = resources.flat_map(|resource| &resource.scope_spans);
+        let spans = scopes.flat_map(|scope| &scope.spans);
+        connections += spans.filter(|span| span.name == "tcp connection").count() as u64;
+    }
+    assert_eq!(connections, CONNECTIONS);
+}
+
 /// A directory of its own for one bridge after the other.
 struct Place(TempDir);
 
