@@ -69,7 +69,7 @@ struct Orders {
         value_delimiter = ','
     )]
     believe_from: Vec<Network>,
-    /// The mesh's key, 32 hexadecimal digits: signs tags, and is needed to be believed.
+    /// The mesh's key, 32 hexadecimal digits: signs tags; only tags under it are believed then.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_MESH_KEY_FILE")]
     mesh_key_file: Option<PathBuf>,
 }

@@ -7,7 +7,7 @@ use syntrace_ebpf_common::{Config, ConnRecord, Flags};
 use syntrace_proto::fact::Body;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{Instant, interval_at, timeout},
 };
 
 use crate::{
@@ -31,6 +31,9 @@ const BOUND: Bound = Bound {
     facts: 250_000,
     bytes: 64 << 20,
 };
+
+/// How often the rung is told again.
+const RUNG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long the last batches may take after the probe was told to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -103,6 +106,7 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tokio::select! {
         () = KernelView::follow(view.as_mut(), take) => {}
         () = sender.flush() => {}
+        () = repeat(&sender, &ladder) => {}
         () = &mut delivery => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -120,6 +124,15 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     }
     sender.counters().log();
     Ok(())
+}
+
+/// Tells again and again what can be seen: the bridge may be another one meanwhile.
+async fn repeat(sender: &Sender, ladder: &Ladder) {
+    let mut ticks = interval_at(Instant::now() + RUNG_INTERVAL, RUNG_INTERVAL);
+    loop {
+        ticks.tick().await;
+        sender.post(Body::Rung(ladder.to_fact()));
+    }
 }
 
 // === impl KernelView ===
