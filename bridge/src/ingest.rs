@@ -4,6 +4,7 @@
 //! and nothing is folded here.
 
 mod connection;
+mod incident;
 mod request;
 
 use std::net::IpAddr;
@@ -13,7 +14,7 @@ use prost::{
     encoding::{DecodeContext, decode_key, skip_field},
 };
 use syntrace_core::fact::{Batch, Fact, Rung, SenderId};
-use syntrace_model::{BootNanos, ClockSample, Endpoint, UnixNanos};
+use syntrace_model::{BootId, BootNanos, ClockSample, Endpoint, UnixNanos};
 use syntrace_proto as wire;
 
 /// Facts that one batch may hold. An encoded fact of two bytes takes hundreds once it is decoded.
@@ -190,10 +191,11 @@ fn translate_fact(fact: wire::Fact) -> Result<Fact, Meaningless> {
         }
         Some(Body::Request(request)) => Ok(Fact::Request(request::translate(request)?.into())),
         Some(Body::Rung(rung)) => Ok(Fact::Rung(translate_rung(rung)?)),
+        Some(Body::Incident(incident)) => Ok(Fact::Incident(incident::translate(incident)?)),
         None => Err(meaningless(
             "body",
             "absent",
-            "a clock, connection, request or rung",
+            "a clock, connection, request, rung or incident",
         )),
     }
 }
@@ -228,6 +230,17 @@ fn translate_rung(rung: wire::Rung) -> Result<Rung, Meaningless> {
         name: rung.name.into(),
         missing: rung.missing.into_iter().map(text).collect(),
     })
+}
+
+fn boot_id(bytes: &[u8], field: &'static str) -> Result<BootId, Meaningless> {
+    match <[u8; 16]>::try_from(bytes) {
+        Ok(id) => Ok(BootId(id)),
+        Err(_) => Err(meaningless(
+            field,
+            format!("{} bytes", bytes.len()),
+            "16 bytes",
+        )),
+    }
 }
 
 fn translate_endpoint(

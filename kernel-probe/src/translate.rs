@@ -34,6 +34,7 @@ pub(crate) fn connection(record: &ConnRecord, boot_id: [u8; 16]) -> proto::Conne
         bytes_received: record.bytes_received,
         segments_out: record.segments_out,
         segments_in: record.segments_in,
+        ..proto::Connection::default()
     }
 }
 

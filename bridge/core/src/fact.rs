@@ -35,7 +35,6 @@ pub struct SenderId {
 }
 
 /// One thing that one sender saw.
-#[expect(clippy::large_enum_variant, reason = "most facts are snapshots")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// Both clocks of the probe's host at one moment.
@@ -46,6 +45,8 @@ pub enum Fact {
     Request(Arc<Report>),
     /// What the probe can see at present.
     Rung(Rung),
+    /// Something that happened to a socket or a listener at one moment.
+    Incident(Incident),
 }
 
 /// A rung of the ladder: what the probe is allowed to see.
@@ -96,6 +97,86 @@ pub struct Snapshot {
     pub owner_tid: u32,
     /// What was counted.
     pub counters: Counters,
+    /// How the kernel view came to know it, and how well.
+    pub watch: Watch,
+}
+
+/// How the kernel view came to know a socket, and how well.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// Where it was found.
+    pub origin: Origin,
+    /// One of how many such connections is reported; 0 and 1 mean all.
+    pub one_in: u32,
+    /// [`Snapshot::accepted_at`] is the accept itself, not an upper bound.
+    pub accepted_exactly: bool,
+    /// The listener defers the accept until data came (`TCP_DEFER_ACCEPT`).
+    pub accept_deferred: bool,
+    /// Why an RST was sent or received, in the kernel's words; empty if unknown.
+    pub reset_reason: Box<str>,
+    /// `SO_MARK`; 0 for none.
+    pub mark: u32,
+    /// The owner's control group; 0 if unknown.
+    pub cgroup: u64,
+}
+
+/// Where the kernel view found a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// Watched from its SYN.
+    #[default]
+    Watched,
+    /// There when the probe started: the handshake was not observed.
+    Backfilled,
+    /// Seen by `sock_diag` only.
+    Polled,
+}
+
+/// Something that happened to a socket or a listener at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// The moment, or the end of the interval in which it was counted.
+    pub at: BootNanos,
+    /// The run of the kernel.
+    pub boot: BootId,
+    /// The socket's cookie, or the listener's.
+    pub cookie: u64,
+    /// Cookie of the network namespace; 0 if unknown.
+    pub netns: u64,
+    /// The socket's or the listener's own end.
+    pub local: Endpoint,
+    /// The far end; absent for a listener.
+    pub peer: Option<Endpoint>,
+    /// What happened.
+    pub kind: IncidentKind,
+    /// How often: 1 or more.
+    pub count: u32,
+    /// Length of the accept queue and its bound, if known.
+    pub queue: Option<Queue>,
+}
+
+/// An accept queue at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// Connections that waited.
+    pub length: u32,
+    /// How many may wait.
+    pub max: u32,
+}
+
+/// What happened to a socket or a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IncidentKind {
+    /// A segment with data or FIN was sent again.
+    Retransmit,
+    /// The peer closed its receive window while data waited.
+    ZeroWindow,
+    /// The accept queue was full.
+    AcceptOverflow,
+    /// The SYN queue was full.
+    SynOverflow,
+    /// The kernel answered by SYN cookies.
+    SynCookies,
 }
 
 /// What the kernel counted on one socket.
@@ -143,7 +224,7 @@ pub enum TagState {
     Disbelieved,
 }
 
-/// One HTTP stream or gRPC call, as the proxy saw it.
+/// One HTTP stream, gRPC call or whole TCP session, as the proxy saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Envoy's `connection.id` of the downstream connection.
@@ -164,8 +245,15 @@ pub struct Report {
     pub started_at: UnixNanos,
     /// How long it took.
     pub duration_ns: u64,
-    /// The downstream connection's ends, the gateway's as `local`.
+    /// The downstream connection's ends as the proxy names them, the gateway's as `local`.
     pub downstream: Option<ConnKey>,
+    /// The ends of the TCP connection itself, where the proxy tells them apart (PROXY protocol,
+    /// redirection).
+    pub direct: Option<ConnKey>,
+    /// From the connection's beginning to the end of its TLS handshake.
+    pub tls_handshake_ns: Option<u64>,
+    /// Contexts that the request follows without being their child.
+    pub links: Vec<TraceLink>,
     /// What was asked.
     pub http: Http,
     /// Where it was sent last; absent if the proxy answered by itself.
@@ -201,6 +289,58 @@ pub struct Http {
     pub request_id: Box<str>,
     /// `key=value` label on the traffic.
     pub dye: Box<str>,
+    /// W3C baggage, as it was sent on.
+    pub baggage: Box<str>,
+    /// Envoy's route name.
+    pub route: Box<str>,
+    /// What stopped the request on purpose.
+    pub mark: Option<Mark>,
+    /// A whole TCP session: there is no method, path or status.
+    pub tcp_session: bool,
+    /// The server name that the client asked for (SNI).
+    pub server_name: Box<str>,
+    /// Headers that the filter's configuration lists.
+    pub headers: Vec<Header>,
+}
+
+/// A circuit breaker or a limit that stopped a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Such as `CIRCUIT_OPEN`.
+    pub reason: Box<str>,
+    /// When.
+    pub at: UnixNanos,
+}
+
+/// One header as it was captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// In lower case.
+    pub name: Box<str>,
+    /// As the configuration lets it be seen.
+    pub value: Box<str>,
+    /// Of the response, not of the request.
+    pub response: bool,
+}
+
+/// A span of another trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceLink {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its span.
+    pub span_id: SpanId,
+    /// Why it is linked.
+    pub kind: TraceLinkKind,
+}
+
+/// Why a request is linked to a span of another trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TraceLinkKind {
+    /// The request brought this context over an edge that is not trusted.
+    Restarted,
+    /// The connection's trace had enough requests.
+    Rotated,
 }
 
 /// The last upstream attempt.
@@ -246,6 +386,45 @@ impl Snapshot {
     #[must_use]
     pub fn began_at(&self) -> BootNanos {
         self.syn_at.or(self.established_at).unwrap_or(self.seen_at)
+    }
+}
+
+// === names ===
+
+impl Origin {
+    /// Returns the name that the API shows.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Watched => "watched",
+            Self::Backfilled => "backfilled",
+            Self::Polled => "polled",
+        }
+    }
+}
+
+impl IncidentKind {
+    /// Returns the name that the API and metrics show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retransmit => "retransmit",
+            Self::ZeroWindow => "zero_window",
+            Self::AcceptOverflow => "accept_overflow",
+            Self::SynOverflow => "syn_overflow",
+            Self::SynCookies => "syn_cookies",
+        }
+    }
+}
+
+impl TraceLinkKind {
+    /// Returns the name that the API and spans show.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Restarted => "restarted",
+            Self::Rotated => "rotated",
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    fact::{Batch, Rung, SenderId},
+    fact::{Batch, IncidentKind, Rung, SenderId},
     record::{Method, Missing},
 };
 
@@ -18,6 +18,8 @@ const RUNS_MAX: usize = 1024;
 /// What was seen, joined and lost so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
+    /// Incidents told, by kind.
+    pub incidents: BTreeMap<IncidentKind, u64>,
     /// Each run of each sender, by name and epoch.
     pub senders: Vec<SenderCoverage>,
     /// What the probe can see; absent if none has reported, or if it has said goodbye.

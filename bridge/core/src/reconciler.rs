@@ -15,7 +15,7 @@ use syntrace_model::{BootNanos, ClockSample, ConnectionId, Opening, SpanId};
 use crate::{
     assemble::Known,
     clock::Clock,
-    fact::{Batch, Fact, Report, SenderId, Snapshot},
+    fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
     join::DISORDER_NS,
     ledger::{Coverage, Ledger},
     record::{ConnectionRecord, Join, LinkKind, RequestRecord, Role},
@@ -142,6 +142,7 @@ impl Reconciler {
                 Fact::Clock(sample) => self.handle_clock(sample),
                 Fact::Connection(snapshot) => self.handle_snapshot(snapshot),
                 Fact::Request(report) => self.handle_report(batch.sender.clone(), report),
+                Fact::Incident(incident) => self.handle_incident(&incident),
                 Fact::Rung(rung) => {
                     self.coverage.rung = Some(rung);
                     self.probe = Some(batch.sender.clone());
@@ -265,6 +266,10 @@ impl Reconciler {
             self.coverage.connections_evicted += 1;
             self.settle(Due::Connection(oldest));
         }
+    }
+
+    fn handle_incident(&mut self, incident: &Incident) {
+        *self.coverage.incidents.entry(incident.kind).or_default() += u64::from(incident.count);
     }
 
     fn handle_report(&mut self, sender: SenderId, report: Arc<Report>) {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syntrace_model::{BootNanos, ConnKey, ConnectionId, Endpoint, TraceId, UnixNanos};
 
 use crate::{
-    fact::{Report, Snapshot},
+    fact::{Report, Snapshot, Watch},
     record::{LinkKind, RequestRef, Role},
 };
 
@@ -231,6 +231,10 @@ fn merge(a: Snapshot, b: Snapshot) -> Snapshot {
             old.owner_tid
         } else {
             new.owner_tid
+        },
+        watch: Watch {
+            origin: old.watch.origin.min(new.watch.origin),
+            ..new.watch
         },
         ..new
     }

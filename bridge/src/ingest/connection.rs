@@ -1,17 +1,13 @@
 //! `syntrace.v1.Connection` to [`Snapshot`]: what a probe says of one socket.
 
-use syntrace_core::fact::{Counters, Snapshot, Tag, TagState};
-use syntrace_model::{BootId, BootNanos, ConnKey, Endpoint, Opening, Outcome, TraceId};
+use syntrace_core::fact::{Counters, Origin, Snapshot, Tag, TagState, Watch};
+use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, Outcome, TraceId};
 use syntrace_proto as wire;
 
-use super::{Meaningless, id, meaningless, optional_id, translate_endpoint};
+use super::{Meaningless, boot_id, id, meaningless, optional_id, text, translate_endpoint};
 
 pub(super) fn translate(from: wire::Connection) -> Result<Snapshot, Meaningless> {
-    let boot = <[u8; 16]>::try_from(from.boot_id.as_slice());
-    let Ok(boot) = boot.map(BootId) else {
-        let found = format!("{} bytes", from.boot_id.len());
-        return Err(meaningless("connection.boot_id", found, "16 bytes"));
-    };
+    let boot = boot_id(&from.boot_id, "connection.boot_id")?;
     if from.socket_cookie == 0 {
         return Err(meaningless("connection.socket_cookie", 0, "1 or more"));
     }
@@ -59,6 +55,15 @@ pub(super) fn translate(from: wire::Connection) -> Result<Snapshot, Meaningless>
             segments_out: from.segments_out,
             segments_in: from.segments_in,
         },
+        watch: Watch {
+            origin: origin(from.origin)?,
+            one_in: from.one_in,
+            accepted_exactly: from.accepted_exactly,
+            accept_deferred: from.accept_deferred,
+            reset_reason: text(from.reset_reason),
+            mark: from.mark,
+            cgroup: from.cgroup_id,
+        },
     })
 }
 
@@ -81,6 +86,15 @@ fn opening(number: i32) -> Result<Opening, Meaningless> {
             number,
             "OPENING_ACTIVE or OPENING_PASSIVE",
         )),
+    }
+}
+
+fn origin(number: i32) -> Result<Origin, Meaningless> {
+    match wire::Origin::try_from(number) {
+        Ok(wire::Origin::Watched) => Ok(Origin::Watched),
+        Ok(wire::Origin::Backfilled) => Ok(Origin::Backfilled),
+        Ok(wire::Origin::Polled) => Ok(Origin::Polled),
+        Err(_) => Err(meaningless("connection.origin", number, "a known origin")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `syntrace.v1.Request` to [`Report`]: what Envoy says of one request.
 
-use syntrace_core::fact::{Http, Report, Upstream};
+use syntrace_core::fact::{Header, Http, Mark, Report, TraceLink, TraceLinkKind, Upstream};
 use syntrace_model::{ConnKey, SpanId, TraceId, UnixNanos};
 use syntrace_proto as wire;
 
@@ -61,7 +61,16 @@ pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
         tracestate: text(from.tracestate),
         started_at: UnixNanos(from.started_at_unix_ns),
         duration_ns: from.duration_ns,
-        downstream: downstream(from.local.as_ref(), from.peer.as_ref())?,
+        downstream: ends(
+            [from.local.as_ref(), from.peer.as_ref()],
+            ["request.local", "request.peer"],
+        )?,
+        direct: ends(
+            [from.direct_local.as_ref(), from.direct_peer.as_ref()],
+            ["request.direct_local", "request.direct_peer"],
+        )?,
+        tls_handshake_ns: from.tls_handshake_ns,
+        links: from.links.iter().map(link).collect::<Result<_, _>>()?,
         http: Http {
             method: text(from.method),
             path: text(from.path),
@@ -76,6 +85,15 @@ pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
             response_bytes: from.response_bytes,
             request_id: text(from.request_id),
             dye: text(from.dye),
+            baggage: text(from.baggage),
+            route: text(from.route),
+            mark: from.mark.map(|mark| Mark {
+                reason: text(mark.reason),
+                at: UnixNanos(mark.at_unix_ns),
+            }),
+            tcp_session: from.tcp_session,
+            server_name: text(from.server_name),
+            headers: from.headers.into_iter().map(header).collect(),
         },
         upstream: from.upstream.map(upstream).transpose()?.flatten(),
     })
@@ -83,9 +101,9 @@ pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
 
 /// Envoy names no address of a pipe or an internal listener, and writes port 0 beside an address that
 /// it took from a header; neither names a socket, and one end alone joins nothing.
-fn downstream(
-    local: Option<&wire::Endpoint>,
-    peer: Option<&wire::Endpoint>,
+fn ends(
+    [local, peer]: [Option<&wire::Endpoint>; 2],
+    [local_field, peer_field]: [&'static str; 2],
 ) -> Result<Option<ConnKey>, Meaningless> {
     let (Some(local), Some(peer)) = (local, peer) else {
         return Ok(None);
@@ -94,9 +112,42 @@ fn downstream(
         return Ok(None);
     }
     Ok(Some(ConnKey {
-        local: translate_endpoint(local, "request.local")?,
-        peer: translate_endpoint(peer, "request.peer")?,
+        local: translate_endpoint(local, local_field)?,
+        peer: translate_endpoint(peer, peer_field)?,
     }))
+}
+
+fn link(from: &wire::Link) -> Result<TraceLink, Meaningless> {
+    Ok(TraceLink {
+        trace_id: id(
+            &from.trace_id,
+            "request.links.trace_id",
+            "16 bytes, not all zero",
+            TraceId::from_slice,
+        )?,
+        span_id: id(
+            &from.span_id,
+            "request.links.span_id",
+            "8 bytes, not all zero",
+            SpanId::from_slice,
+        )?,
+        kind: match wire::LinkKind::try_from(from.kind) {
+            Ok(wire::LinkKind::Restarted) => TraceLinkKind::Restarted,
+            Ok(wire::LinkKind::Rotated) => TraceLinkKind::Rotated,
+            Ok(wire::LinkKind::Unspecified) | Err(_) => {
+                let expected = "a known kind";
+                return Err(meaningless("request.links.kind", from.kind, expected));
+            }
+        },
+    })
+}
+
+fn header(from: wire::Header) -> Header {
+    Header {
+        name: text(from.name),
+        value: text(from.value),
+        response: from.response,
+    }
 }
 
 /// An upstream without an address was never dialled by TCP.

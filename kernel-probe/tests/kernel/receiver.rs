@@ -90,7 +90,7 @@ impl Receiver {
         self.wait_for(|batches| {
             bodies(batches).find_map(|body| match body {
                 Body::Rung(rung) => Some(rung.clone()),
-                Body::Clock(_) | Body::Connection(_) | Body::Request(_) => None,
+                Body::Clock(_) | Body::Connection(_) | Body::Request(_) | Body::Incident(_) => None,
             })
         })
     }
@@ -147,7 +147,7 @@ pub(crate) fn port_of(end: &Connection) -> u32 {
 fn connections(batches: &[Batch]) -> impl Iterator<Item = &Connection> {
     bodies(batches).filter_map(|body| match body {
         Body::Connection(connection) => Some(connection),
-        Body::Clock(_) | Body::Rung(_) | Body::Request(_) => None,
+        Body::Clock(_) | Body::Rung(_) | Body::Request(_) | Body::Incident(_) => None,
     })
 }
 

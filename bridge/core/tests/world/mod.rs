@@ -15,6 +15,7 @@ use syntrace_core::{
     Limits, Output, Reconciler,
     fact::{
         Batch, Counters, Fact, Http, Report, Rung, SenderId, Snapshot, Tag, TagState, Upstream,
+        Watch,
     },
     record::{ConnectionRecord, RequestRecord},
 };
@@ -89,6 +90,7 @@ pub fn socket(cookie: u64, opening: Opening, key: ConnKey, from: f64, until: f64
             min_rtt_us: 200,
             ..Counters::default()
         },
+        watch: Watch::default(),
     }
 }
 
@@ -139,6 +141,9 @@ pub fn request(n: u64, downstream: ConnKey, from: f64, until: f64) -> Report {
         started_at: unix(from),
         duration_ns: ((until - from) * 1e6) as u64,
         downstream: Some(downstream),
+        direct: None,
+        tls_handshake_ns: None,
+        links: Vec::new(),
         http: Http {
             method: "GET".into(),
             path: "/".into(),

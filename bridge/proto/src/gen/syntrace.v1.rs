@@ -44,14 +44,14 @@ pub struct Loss {
     #[prost(uint64, tag = "2")]
     pub count: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Fact {
-    #[prost(oneof = "fact::Body", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "fact::Body", tags = "1, 2, 3, 4, 5")]
     pub body: ::core::option::Option<fact::Body>,
 }
 /// Nested message and enum types in `Fact`.
 pub mod fact {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Body {
         #[prost(message, tag = "1")]
         Clock(super::Clock),
@@ -61,6 +61,8 @@ pub mod fact {
         Request(super::Request),
         #[prost(message, tag = "4")]
         Rung(super::Rung),
+        #[prost(message, tag = "5")]
+        Incident(super::Incident),
     }
 }
 /// Both clocks of the probe's host, read at the same moment.
@@ -171,9 +173,59 @@ pub struct Connection {
     pub segments_out: u32,
     #[prost(uint32, tag = "28")]
     pub segments_in: u32,
+    #[prost(enumeration = "Origin", tag = "29")]
+    pub origin: i32,
+    /// One of how many such connections is reported; 0 and 1 mean all.
+    #[prost(uint32, tag = "30")]
+    pub one_in: u32,
+    /// `accepted_at_ns` is the accept itself, not an upper bound.
+    #[prost(bool, tag = "31")]
+    pub accepted_exactly: bool,
+    /// The listener lets the worker wait for data (TCP_DEFER_ACCEPT): waiting is not the queue's doing.
+    #[prost(bool, tag = "32")]
+    pub accept_deferred: bool,
+    /// Why an RST was sent or received, in the kernel's words (enum sk_rst_reason); empty if unknown.
+    #[prost(string, tag = "33")]
+    pub reset_reason: ::prost::alloc::string::String,
+    /// SO_MARK; 0 for none.
+    #[prost(uint32, tag = "34")]
+    pub mark: u32,
+    /// Control group of the owner (bpf_get_current_cgroup_id()); 0 if unknown.
+    #[prost(uint64, tag = "35")]
+    pub cgroup_id: u64,
 }
-/// One HTTP stream or gRPC call, at its end, as Envoy saw it.
+/// Something that happened to a socket or a listener at one moment.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Incident {
+    /// CLOCK_BOOTTIME, nanoseconds: the moment, or the end of the interval in which it was counted.
+    #[prost(fixed64, tag = "1")]
+    pub at_ns: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub boot_id: ::prost::alloc::vec::Vec<u8>,
+    /// The socket, or the listener.
+    #[prost(fixed64, tag = "3")]
+    pub socket_cookie: u64,
+    #[prost(uint64, tag = "4")]
+    pub netns_cookie: u64,
+    /// The socket's or the listener's own end.
+    #[prost(message, optional, tag = "5")]
+    pub local: ::core::option::Option<Endpoint>,
+    /// Absent for a listener.
+    #[prost(message, optional, tag = "6")]
+    pub peer: ::core::option::Option<Endpoint>,
+    #[prost(enumeration = "IncidentKind", tag = "7")]
+    pub kind: i32,
+    /// How often, those included that a rate limit left out since the last one; 1 or more.
+    #[prost(uint32, tag = "8")]
+    pub count: u32,
+    /// Length of the accept queue at that moment and its bound; 0 if unknown.
+    #[prost(uint32, tag = "9")]
+    pub queue: u32,
+    #[prost(uint32, tag = "10")]
+    pub queue_max: u32,
+}
+/// One HTTP stream, gRPC call or whole TCP session, at its end, as Envoy saw it.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Request {
     /// Envoy's `connection.id` of the downstream connection.
     #[prost(uint64, tag = "1")]
@@ -241,6 +293,69 @@ pub struct Request {
     pub dye: ::prost::alloc::string::String,
     #[prost(bool, tag = "25")]
     pub grpc: bool,
+    /// Both ends of the TCP connection itself, where PROXY protocol or a redirection made `local` and
+    /// `peer` name others (Envoy's DOWNSTREAM_DIRECT_LOCAL_ADDRESS and DOWNSTREAM_DIRECT_REMOTE_ADDRESS).
+    #[prost(message, optional, tag = "26")]
+    pub direct_local: ::core::option::Option<Endpoint>,
+    #[prost(message, optional, tag = "27")]
+    pub direct_peer: ::core::option::Option<Endpoint>,
+    /// From the connection's beginning to the end of its TLS handshake, nanoseconds.
+    #[prost(uint64, optional, tag = "28")]
+    pub tls_handshake_ns: ::core::option::Option<u64>,
+    /// Contexts that this request follows without being their child.
+    #[prost(message, repeated, tag = "29")]
+    pub links: ::prost::alloc::vec::Vec<Link>,
+    /// W3C baggage, as it was sent on.
+    #[prost(string, tag = "30")]
+    pub baggage: ::prost::alloc::string::String,
+    /// Envoy's `xds.route_name`.
+    #[prost(string, tag = "31")]
+    pub route: ::prost::alloc::string::String,
+    /// Present where a circuit breaker or a limit stopped the request.
+    #[prost(message, optional, tag = "32")]
+    pub mark: ::core::option::Option<Mark>,
+    /// `tcp_proxy` session: there is no method, path or status.
+    #[prost(bool, tag = "33")]
+    pub tcp_session: bool,
+    /// Envoy's `connection.requested_server_name`.
+    #[prost(string, tag = "34")]
+    pub server_name: ::prost::alloc::string::String,
+    /// Headers that the configuration lists, redacted where it says so.
+    #[prost(message, repeated, tag = "35")]
+    pub headers: ::prost::alloc::vec::Vec<Header>,
+}
+/// A span of another trace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Link {
+    /// 16 and 8 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub trace_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub span_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(enumeration = "LinkKind", tag = "3")]
+    pub kind: i32,
+}
+/// What stopped a request on purpose.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mark {
+    /// `CIRCUIT_OPEN`, `THRESHOLD_EXCEEDED`, ...
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// Nanoseconds since 1970.
+    #[prost(fixed64, tag = "2")]
+    pub at_unix_ns: u64,
+}
+/// One header as it was captured.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Header {
+    /// Lower case.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// Captured from the response; from the request otherwise.
+    #[prost(bool, tag = "3")]
+    pub response: bool,
 }
 /// The upstream attempt that Envoy reports: the last one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -264,6 +379,82 @@ pub struct Upstream {
     /// Envoy's `response.backend_latency`: first byte sent until first byte received, nanoseconds.
     #[prost(uint64, optional, tag = "7")]
     pub first_byte_ns: ::core::option::Option<u64>,
+}
+/// How the kernel view came to know a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Origin {
+    /// Watched from its SYN.
+    Watched = 0,
+    /// Found when the probe started: the handshake was not observed.
+    Backfilled = 1,
+    /// Seen by sock_diag only: without hooks.
+    Polled = 2,
+}
+impl Origin {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Watched => "ORIGIN_WATCHED",
+            Self::Backfilled => "ORIGIN_BACKFILLED",
+            Self::Polled => "ORIGIN_POLLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ORIGIN_WATCHED" => Some(Self::Watched),
+            "ORIGIN_BACKFILLED" => Some(Self::Backfilled),
+            "ORIGIN_POLLED" => Some(Self::Polled),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum IncidentKind {
+    Unspecified = 0,
+    /// A segment with data or FIN was sent again.
+    Retransmit = 1,
+    /// The peer closed its receive window while data waited.
+    ZeroWindow = 2,
+    /// The accept queue was full: an ACK or a SYN was dropped.
+    AcceptOverflow = 3,
+    /// The SYN queue was full.
+    SynOverflow = 4,
+    /// The kernel answered by SYN cookies.
+    SynCookies = 5,
+}
+impl IncidentKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INCIDENT_KIND_UNSPECIFIED",
+            Self::Retransmit => "INCIDENT_KIND_RETRANSMIT",
+            Self::ZeroWindow => "INCIDENT_KIND_ZERO_WINDOW",
+            Self::AcceptOverflow => "INCIDENT_KIND_ACCEPT_OVERFLOW",
+            Self::SynOverflow => "INCIDENT_KIND_SYN_OVERFLOW",
+            Self::SynCookies => "INCIDENT_KIND_SYN_COOKIES",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INCIDENT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "INCIDENT_KIND_RETRANSMIT" => Some(Self::Retransmit),
+            "INCIDENT_KIND_ZERO_WINDOW" => Some(Self::ZeroWindow),
+            "INCIDENT_KIND_ACCEPT_OVERFLOW" => Some(Self::AcceptOverflow),
+            "INCIDENT_KIND_SYN_OVERFLOW" => Some(Self::SynOverflow),
+            "INCIDENT_KIND_SYN_COOKIES" => Some(Self::SynCookies),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -387,6 +578,37 @@ impl TagState {
             "TAG_STATE_ANSWERED" => Some(Self::Answered),
             "TAG_STATE_BELIEVED" => Some(Self::Believed),
             "TAG_STATE_DISBELIEVED" => Some(Self::Disbelieved),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LinkKind {
+    Unspecified = 0,
+    /// The request brought this context, and its edge is not trusted: the trace began anew.
+    Restarted = 1,
+    /// The connection's trace had enough requests: the next one began.
+    Rotated = 2,
+}
+impl LinkKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LINK_KIND_UNSPECIFIED",
+            Self::Restarted => "LINK_KIND_RESTARTED",
+            Self::Rotated => "LINK_KIND_ROTATED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LINK_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "LINK_KIND_RESTARTED" => Some(Self::Restarted),
+            "LINK_KIND_ROTATED" => Some(Self::Rotated),
             _ => None,
         }
     }
