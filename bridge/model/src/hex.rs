@@ -1,10 +1,36 @@
 //! Lower-case hexadecimal, the only case that W3C Trace Context allows.
 
-use core::fmt;
+use alloc::string::String;
+use core::fmt::{self, Write as _};
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes `bytes` as lower-case hexadecimal.
 pub(crate) fn write(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    digits(bytes).try_for_each(|[high, low]| {
+        f.write_char(char::from(high))?;
+        f.write_char(char::from(low))
+    })
+}
+
+/// Appends `bytes` as lower-case hexadecimal.
+pub(crate) fn push(bytes: &[u8], text: &mut String) {
+    text.extend(digits(bytes).flatten().map(char::from));
+}
+
+/// Writes `bytes` as lower-case hexadecimal over the beginning of `text`, as far as that is long enough.
+pub(crate) fn fill(bytes: &[u8], text: &mut [u8]) {
+    let (pairs, _) = text.as_chunks_mut::<2>();
+    for (pair, digits) in pairs.iter_mut().zip(digits(bytes)) {
+        *pair = digits;
+    }
+}
+
+fn digits(bytes: &[u8]) -> impl Iterator<Item = [u8; 2]> {
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+    bytes
+        .iter()
+        .map(move |byte| [digit(byte >> 4), digit(byte & 0x0f)])
 }
 
 /// Reads exactly `N` bytes from `2 * N` lower-case digits; `None` for anything else.

@@ -7,12 +7,15 @@
 
 extern crate alloc;
 
+pub mod b3;
+pub mod baggage;
 mod connection;
 mod endpoint;
 mod hex;
 mod time;
 mod trace;
 mod traceparent;
+pub mod tracestate;
 
 pub use connection::{BootId, ConnectionId, Opening, Outcome, ParseConnectionIdError};
 pub use endpoint::{ConnKey, Endpoint, ParseEndpointError};

@@ -1,8 +1,8 @@
 //! The `traceparent` header of W3C Trace Context, level 2, read and written to the letter.
 //!
-//! `tracestate` is not parsed here: it is passed on as it came.
+//! `tracestate` has a reader of its own; neither needs the other.
 
-use core::fmt;
+use core::{fmt, str};
 
 use crate::{ParseIdError, SpanId, TraceId, hex};
 
@@ -86,16 +86,24 @@ impl Traceparent {
     }
 }
 
-/// Writes version 00, which every participant reads.
+impl Traceparent {
+    /// Returns the header of version 00, which every participant reads.
+    #[must_use]
+    pub fn to_header(&self) -> [u8; 55] {
+        let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        let (head, flags) = header.split_at_mut(53);
+        let (trace_id, parent_id) = head.split_at_mut(36);
+        let (_version, trace_id) = trace_id.split_at_mut(3);
+        hex::fill(&self.trace_id.to_bytes(), trace_id);
+        hex::fill(&self.parent_id.to_bytes(), parent_id);
+        hex::fill(&[self.flags.to_byte()], flags);
+        header
+    }
+}
+
 impl fmt::Display for Traceparent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "00-{}-{}-{:02x}",
-            self.trace_id,
-            self.parent_id,
-            self.flags.to_byte()
-        )
+        f.write_str(str::from_utf8(&self.to_header()).unwrap_or_default())
     }
 }
 
@@ -111,6 +119,12 @@ impl TraceFlags {
     #[must_use]
     pub const fn from_byte(byte: u8) -> Self {
         Self(byte & (Self::SAMPLED.0 | Self::RANDOM.0))
+    }
+
+    /// Returns whether the caller may have recorded its side.
+    #[must_use]
+    pub const fn is_sampled(self) -> bool {
+        self.0 & Self::SAMPLED.0 != 0
     }
 
     /// Returns the byte as it stands in the header.

@@ -5,148 +5,94 @@
 
 use syntrace_model::Endpoint;
 
-/// One Envoy attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Attribute {
-    /// Number of the downstream connection, unique in the process.
-    ConnectionId,
-    /// The gateway's end before any PROXY protocol, from `set_filter_state`; text.
-    DirectLocalAddress,
-    /// The client's end before any PROXY protocol, from `set_filter_state`; text.
-    DirectPeerAddress,
-    /// The gateway's end of the downstream connection; text.
-    DestinationAddress,
-    /// The client's end of the downstream connection; text.
-    SourceAddress,
-    /// The `id` of Envoy's node; text.
-    NodeId,
-    /// `HTTP/1.1`, `HTTP/2`, ...; text.
-    RequestProtocol,
-    /// First byte received, nanoseconds since 1970.
-    RequestTime,
-    /// First byte received until the stream's end, nanoseconds.
-    RequestDuration,
-    /// Bytes of the request's body.
-    RequestSize,
-    /// The request's method; text.
-    RequestMethod,
-    /// The request's path without the query string; text.
-    RequestUrlPath,
-    /// The request's authority; text.
-    RequestHost,
-    /// Envoy's `x-request-id`; text.
-    RequestId,
-    /// The first `traceparent` line; text.
-    RequestTraceparent,
-    /// Status of the response.
-    ResponseCode,
-    /// Why the response is what it is; text.
-    ResponseCodeDetails,
-    /// What went wrong, as bits.
-    ResponseFlags,
-    /// Status of the call; only true of gRPC.
-    ResponseGrpcStatus,
-    /// Bytes of the response's body.
-    ResponseSize,
-    /// First byte sent upstream until the first byte came back, nanoseconds.
-    ResponseBackendLatency,
-    /// The gateway's end of the upstream connection; text.
-    UpstreamLocalAddress,
-    /// The service's end of the upstream connection, or the host that was tried; text.
-    UpstreamAddress,
-    /// How often the request was sent upstream.
-    UpstreamAttempts,
-    /// Wait for an upstream connection, nanoseconds.
-    UpstreamPoolWait,
-    /// Why the upstream connection failed; text.
-    UpstreamFailure,
-    /// The upstream cluster; text.
-    ClusterName,
+macro_rules! attributes {
+    ($($(#[$doc:meta])* $name:ident = $path:literal,)*) => {
+        /// One Envoy attribute.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Attribute {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Attribute {
+            /// Every attribute.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Returns the path under which Envoy knows it, its levels divided by zero bytes.
+            #[must_use]
+            pub const fn path(self) -> &'static str {
+                match self {
+                    $(Self::$name => $path,)*
+                }
+            }
+        }
+    };
 }
 
-// === impl Attribute ===
-
-impl Attribute {
-    /// Every attribute.
-    pub const ALL: [Self; 27] = [
-        Self::ConnectionId,
-        Self::DirectLocalAddress,
-        Self::DirectPeerAddress,
-        Self::DestinationAddress,
-        Self::SourceAddress,
-        Self::NodeId,
-        Self::RequestProtocol,
-        Self::RequestTime,
-        Self::RequestDuration,
-        Self::RequestSize,
-        Self::RequestMethod,
-        Self::RequestUrlPath,
-        Self::RequestHost,
-        Self::RequestId,
-        Self::RequestTraceparent,
-        Self::ResponseCode,
-        Self::ResponseCodeDetails,
-        Self::ResponseFlags,
-        Self::ResponseGrpcStatus,
-        Self::ResponseSize,
-        Self::ResponseBackendLatency,
-        Self::UpstreamLocalAddress,
-        Self::UpstreamAddress,
-        Self::UpstreamAttempts,
-        Self::UpstreamPoolWait,
-        Self::UpstreamFailure,
-        Self::ClusterName,
-    ];
-
-    /// Returns the path under which Envoy knows it, one element a level.
-    #[must_use]
-    pub const fn path(self) -> &'static [&'static str] {
-        match self {
-            Self::ConnectionId => &["connection", "id"],
-            Self::DirectLocalAddress => &["filter_state", "syntrace.direct_local"],
-            Self::DirectPeerAddress => &["filter_state", "syntrace.direct_peer"],
-            Self::DestinationAddress => &["destination", "address"],
-            Self::SourceAddress => &["source", "address"],
-            Self::NodeId => &["xds", "node", "id"],
-            Self::RequestProtocol => &["request", "protocol"],
-            Self::RequestTime => &["request", "time"],
-            Self::RequestDuration => &["request", "duration"],
-            Self::RequestSize => &["request", "size"],
-            Self::RequestMethod => &["request", "method"],
-            Self::RequestUrlPath => &["request", "url_path"],
-            Self::RequestHost => &["request", "host"],
-            Self::RequestId => &["request", "id"],
-            Self::RequestTraceparent => &["request", "headers", "traceparent"],
-            Self::ResponseCode => &["response", "code"],
-            Self::ResponseCodeDetails => &["response", "code_details"],
-            Self::ResponseFlags => &["response", "flags"],
-            Self::ResponseGrpcStatus => &["response", "grpc_status"],
-            Self::ResponseSize => &["response", "size"],
-            Self::ResponseBackendLatency => &["response", "backend_latency"],
-            Self::UpstreamLocalAddress => &["upstream", "local_address"],
-            Self::UpstreamAddress => &["upstream", "address"],
-            Self::UpstreamAttempts => &["upstream", "request_attempt_count"],
-            Self::UpstreamPoolWait => &["upstream", "cx_pool_ready_duration"],
-            Self::UpstreamFailure => &["upstream", "transport_failure_reason"],
-            Self::ClusterName => &["xds", "cluster_name"],
-        }
-    }
+attributes! {
+    /// Name of the plugin whose callback runs: the `name` of its configuration in Envoy; text.
+    PluginName = "plugin_name",
+    /// The `id` of Envoy's node; text.
+    NodeId = "xds\0node\0id",
+    /// Number of the downstream connection, unique in the process.
+    ConnectionId = "connection\0id",
+    /// Addresses of the downstream connection, written by `set_filter_state`.
+    ConnectionAddresses = "filter_state\0syntrace.addresses",
+    /// The downstream TLS handshake, written by `set_filter_state`.
+    ConnectionTls = "filter_state\0syntrace.tls",
+    /// The name that the client asked for by TLS; text.
+    RequestedServerName = "connection\0requested_server_name",
+    /// The gateway's end of the downstream connection; text.
+    DestinationAddress = "destination\0address",
+    /// The client's end of the downstream connection; text.
+    SourceAddress = "source\0address",
+    /// `HTTP/1.1`, `HTTP/2`, ...; text.
+    RequestProtocol = "request\0protocol",
+    /// First byte received, nanoseconds since 1970.
+    RequestTime = "request\0time",
+    /// First byte received until the stream's end, nanoseconds.
+    RequestDuration = "request\0duration",
+    /// Bytes of the request's body.
+    RequestSize = "request\0size",
+    /// The request's method; text.
+    RequestMethod = "request\0method",
+    /// The request's path without the query string; text.
+    RequestUrlPath = "request\0url_path",
+    /// The request's authority; text.
+    RequestHost = "request\0host",
+    /// Envoy's `x-request-id`; text.
+    RequestId = "request\0id",
+    /// Status of the response.
+    ResponseCode = "response\0code",
+    /// Why the response is what it is; text.
+    ResponseCodeDetails = "response\0code_details",
+    /// What went wrong, as bits.
+    ResponseFlags = "response\0flags",
+    /// Status of the call; only true of gRPC.
+    ResponseGrpcStatus = "response\0grpc_status",
+    /// Bytes of the response's body.
+    ResponseSize = "response\0size",
+    /// First byte sent upstream until the first byte came back, nanoseconds.
+    ResponseBackendLatency = "response\0backend_latency",
+    /// The gateway's end of the upstream connection; text.
+    UpstreamLocalAddress = "upstream\0local_address",
+    /// The service's end of the upstream connection, or the host that was tried; text.
+    UpstreamAddress = "upstream\0address",
+    /// How often the request was sent upstream.
+    UpstreamAttempts = "upstream\0request_attempt_count",
+    /// Wait for an upstream connection, nanoseconds.
+    UpstreamPoolWait = "upstream\0cx_pool_ready_duration",
+    /// Why the upstream connection failed; text.
+    UpstreamFailure = "upstream\0transport_failure_reason",
+    /// The upstream cluster; text.
+    ClusterName = "xds\0cluster_name",
+    /// The route; text, empty where it has no name.
+    RouteName = "xds\0route_name",
 }
 
 /// Reads an integer, a duration or a time: 8 bytes, little endian, not negative.
 pub(crate) fn integer(value: &[u8]) -> Option<u64> {
     let signed = i64::from_le_bytes(value.try_into().ok()?);
     u64::try_from(signed).ok()
-}
-
-/// Reads text of at most `limit` bytes; what is longer is cut, what is not UTF-8 is replaced.
-pub(crate) fn text(value: &[u8], limit: usize) -> String {
-    let head = value.get(..limit).unwrap_or(value);
-    let mut text = String::from_utf8_lossy(head).into_owned();
-    while text.len() > limit {
-        text.pop();
-    }
-    text
 }
 
 /// Reads an address and a port.
@@ -168,13 +114,6 @@ mod tests {
     }
 
     #[test]
-    fn text_keeps_its_bound_whatever_its_bytes_are() {
-        assert_eq!(text(b"abc", 2), "ab");
-        assert_eq!(text("\u{e9}\u{e9}".as_bytes(), 3), "\u{e9}");
-        assert_eq!(text(&[0xff; 4], 4), "\u{fffd}");
-    }
-
-    #[test]
     fn an_envoy_address_without_a_port_is_no_endpoint() {
         assert_eq!(endpoint(b"127.0.0.1:80"), "127.0.0.1:80".parse().ok());
         for value in [&b"/run/socket"[..], b"", b"127.0.0.1", b"\xff"] {
@@ -184,7 +123,7 @@ mod tests {
 
     #[test]
     fn every_attribute_has_a_path_of_its_own() {
-        let mut paths = Attribute::ALL.map(Attribute::path);
+        let mut paths: Vec<_> = Attribute::ALL.iter().map(|one| one.path()).collect();
         paths.sort_unstable();
         assert!(paths.windows(2).all(|pair| pair[0] != pair[1]));
     }

@@ -4,13 +4,15 @@
 //! take is sent again under the same numbers, so that the bridge can tell a repetition from news.
 //! A fact that is lost leaves its number unused, and the cumulative losses say why.
 //!
-//! A fact is encoded when it is recorded, as a `Batch` of nothing else; batches of encoded facts
-//! are then plain concatenation, which is how Protocol Buffers merge messages.
+//! A fact is written when it is recorded, as a field of its batch; a batch is then a head and such fields,
+//! one after the other.
 
 use std::{collections::VecDeque, mem};
 
-use prost::Message as _;
-use syntrace_proto::{Batch, Fact, Loss, SCHEMA, Sender, fact::Body};
+use crate::wire::{self, Message, batch, fact, varint_len};
+
+/// Version of the wire's meaning.
+const SCHEMA: u64 = 1;
 
 /// Facts that wait, and the numbers of those that do not any more.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Queue {
     losses: Losses,
     /// The losses that the bridge knows of.
     acknowledged: Losses,
+    /// Batches that the bridge keeps.
+    n_accepted: u64,
     /// A buffer to use again.
     spare: Vec<u8>,
 }
@@ -81,17 +85,16 @@ impl Queue {
             in_flight: None,
             losses: Losses::default(),
             acknowledged: Losses::default(),
+            n_accepted: 0,
             spare: Vec::new(),
         }
     }
 
-    /// Records a fact; the oldest batch that is not on its way makes room for it.
-    pub(crate) fn push(&mut self, body: Body) {
-        let fact = Batch {
-            facts: vec![Fact { body: Some(body) }],
-            ..Batch::default()
-        };
-        let len = fact.encoded_len();
+    /// Records a fact, which is a `Request`; the oldest batch that is not on its way makes room for it.
+    pub(crate) fn push(&mut self, request: &Message) {
+        // Two lengths below 2^28 and two tags: a `Request` in a `Fact` in a `Batch`.
+        let fact_len = 1 + varint_len(request.len()) + request.len();
+        let len = 1 + varint_len(fact_len) + fact_len;
         while self.bytes + len > self.limits.queue_bytes && self.drop_oldest() {}
         if self.bytes + len > self.limits.queue_bytes {
             self.close();
@@ -100,7 +103,10 @@ impl Queue {
             self.losses.queue_full += 1;
             return;
         }
-        self.open.encoded.extend_from_slice(&fact.encode_to_vec());
+        let mut encoded = Message::reusing(mem::take(&mut self.open.encoded));
+        encoded.length(batch::FACTS, fact_len);
+        encoded.message(fact::REQUEST, request);
+        self.open.encoded = encoded.into_bytes();
         self.open.count += 1;
         self.next_seq += 1;
         self.bytes += len;
@@ -110,6 +116,31 @@ impl Queue {
         {
             self.close();
         }
+    }
+
+    /// Holds back at most this much from now on.
+    pub(crate) const fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Returns how many facts were recorded, the lost ones among them.
+    pub(crate) const fn n_recorded(&self) -> u64 {
+        self.next_seq
+    }
+
+    /// Returns how many facts were lost, whatever the cause.
+    pub(crate) const fn n_lost(&self) -> u64 {
+        self.losses.queue_full + self.losses.refused
+    }
+
+    /// Returns how many batches the bridge keeps.
+    pub(crate) const fn n_accepted(&self) -> u64 {
+        self.n_accepted
+    }
+
+    /// Returns how many bytes wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
     }
 
     /// Returns whether there is nothing to tell the bridge.
@@ -123,7 +154,7 @@ impl Queue {
     }
 
     /// Returns the batch to send now; [`Self::handle_answer`] must follow before there is another.
-    pub(crate) fn poll_batch(&mut self, sender: &Sender) -> Option<Vec<u8>> {
+    pub(crate) fn poll_batch(&mut self, sender: &Message) -> Option<Vec<u8>> {
         if self.in_flight.is_some() {
             return None;
         }
@@ -137,15 +168,12 @@ impl Queue {
             });
         }
         let facts = self.closed.front()?;
-        let head = Batch {
-            schema: SCHEMA,
-            sender: Some(sender.clone()),
-            first_seq: facts.first_seq,
-            losses: self.losses.to_proto(),
-            ..Batch::default()
-        };
-        let mut body = Vec::with_capacity(head.encoded_len() + facts.encoded.len());
-        body.extend_from_slice(&head.encode_to_vec());
+        let mut body = Message::with_capacity(facts.encoded.len() + sender.len() + 64);
+        body.uint(batch::SCHEMA, SCHEMA);
+        body.message(batch::SENDER, sender);
+        body.uint(batch::FIRST_SEQ, facts.first_seq);
+        self.losses.write(&mut body);
+        let mut body = body.into_bytes();
         body.extend_from_slice(&facts.encoded);
         self.in_flight = Some(self.losses);
         Some(body)
@@ -164,7 +192,10 @@ impl Queue {
         };
         self.bytes = self.bytes.saturating_sub(facts.encoded.len());
         match answer {
-            Answer::Accepted => self.acknowledged = told,
+            Answer::Accepted => {
+                self.acknowledged = told;
+                self.n_accepted += 1;
+            }
             Answer::Refused => self.losses.refused += count(&facts),
             Answer::Unavailable => {}
         }
@@ -213,15 +244,15 @@ impl Answer {
 // === impl Losses ===
 
 impl Losses {
-    fn to_proto(self) -> Vec<Loss> {
-        [("queue_full", self.queue_full), ("refused", self.refused)]
-            .into_iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|(cause, count)| Loss {
-                cause: cause.to_owned(),
-                count,
-            })
-            .collect()
+    fn write(self, to: &mut Message) {
+        for (cause, count) in [("queue_full", self.queue_full), ("refused", self.refused)] {
+            if count > 0 {
+                let mut loss = Message::default();
+                loss.bytes(wire::loss::CAUSE, cause.as_bytes());
+                loss.uint(wire::loss::COUNT, count);
+                to.message(batch::LOSSES, &loss);
+            }
+        }
     }
 }
 

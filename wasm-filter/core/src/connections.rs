@@ -5,10 +5,9 @@
 //! not above one that was forgotten may belong to a connection already decided: it gets no id then,
 //! rather than a second one.
 
-use syntrace_model::TraceId;
-use syntrace_proto::Endpoint;
+use syntrace_model::{SpanId, TraceId};
 
-use crate::recent::Recent;
+use crate::{ends::Ends, recent::Recent};
 
 /// What a worker remembers of its downstream connections.
 #[derive(Debug)]
@@ -23,19 +22,12 @@ pub(crate) struct Connection {
     pub(crate) current: Option<TraceId>,
     /// Requests that joined `current`.
     pub(crate) joined: u64,
-    /// Read from the proxy with the connection's first report.
+    /// The latest request that joined a trace of the connection's own.
+    pub(crate) last_span: Option<SpanId>,
+    /// Read from the proxy when first needed.
     pub(crate) ends: Option<Ends>,
-}
-
-/// What does not change while a connection lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ends {
-    /// The gateway's end.
-    pub(crate) local: Option<Endpoint>,
-    /// The client's end.
-    pub(crate) peer: Option<Endpoint>,
-    /// `HTTP/1.1`, `HTTP/2`, ...
-    pub(crate) protocol: String,
+    /// A request or session of it was reported.
+    pub(crate) is_reported: bool,
 }
 
 // === impl Connections ===
@@ -43,6 +35,16 @@ pub(crate) struct Ends {
 impl Connections {
     pub(crate) fn new(capacity: usize) -> Self {
         Self(Recent::new(capacity))
+    }
+
+    /// Remembers `capacity` connections from now on.
+    pub(crate) fn resize(&mut self, capacity: usize) {
+        self.0.resize(capacity);
+    }
+
+    /// Returns the ends of the connection of this number, if they were read.
+    pub(crate) fn ends(&mut self, number: u64) -> Option<&Ends> {
+        self.0.get(number)?.ends.as_ref()
     }
 
     /// Returns the connection of this number; `mint` decides its id if this is its first request.

@@ -7,17 +7,30 @@
 
 mod attribute;
 mod batch;
+mod bundle;
 mod config;
 mod connections;
 mod context;
+mod dyeing;
+mod ends;
 mod filter;
 mod headers;
 mod host;
+mod json;
+mod mark;
+mod network;
+pub mod pairs;
+mod plugins;
+mod propagation;
 mod random;
 mod recent;
 mod report;
+mod sending;
+mod upstreams;
+mod wire;
 
 pub use attribute::Attribute;
-pub use config::{Config, ConfigError, KEYS};
-pub use filter::{Filter, Stream};
-pub use host::Host;
+pub use config::{Config, ConfigError, KEYS, Mode, PathForm, Policy, Rules, Sending};
+pub use filter::Filter;
+pub use host::{Expression, HeaderMap, Host, Metric, MetricKind};
+pub use json::JsonError;

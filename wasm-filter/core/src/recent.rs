@@ -2,14 +2,18 @@
 //!
 //! No list of uses is kept: what is used moves to the young generation, and when that is full the
 //! old one is forgotten as a whole. Between half of the capacity and all of it is remembered.
+//!
+//! The hash is fast and not keyed: no client chooses the keys.
 
 use std::{collections::HashMap, hash::Hash, mem};
+
+use foldhash::fast::FixedState;
 
 /// The values of the keys that were used most recently.
 #[derive(Debug)]
 pub(crate) struct Recent<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+    young: HashMap<K, V, FixedState>,
+    old: HashMap<K, V, FixedState>,
     generation: usize,
     greatest_forgotten: Option<K>,
 }
@@ -20,8 +24,8 @@ impl<K: Copy + Ord + Hash, V> Recent<K, V> {
     /// Returns an empty table for at most `capacity` keys, and at least two.
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             generation: (capacity / 2).max(1),
             greatest_forgotten: None,
         }
@@ -29,23 +33,31 @@ impl<K: Copy + Ord + Hash, V> Recent<K, V> {
 
     /// Returns the value of `key`, made by `make` where there is none.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if !self.young.contains_key(&key) && self.young.len() >= self.generation {
-            self.forget_old();
+        self.recall(key);
+        if !self.young.contains_key(&key) {
+            self.make_room();
         }
-        let old = &mut self.old;
-        self.young
-            .entry(key)
-            .or_insert_with(|| old.remove(&key).unwrap_or_else(make))
+        self.young.entry(key).or_insert_with(make)
     }
 
-    /// Returns whether `key` was there; it is now.
-    pub(crate) fn touch(&mut self, key: K, value: V) -> bool {
-        let mut known = true;
-        self.get_or_insert_with(key, || {
-            known = false;
-            value
-        });
-        known
+    /// Returns the value of `key`, which counts as used.
+    pub(crate) fn get(&mut self, key: K) -> Option<&mut V> {
+        self.recall(key);
+        self.young.get_mut(&key)
+    }
+
+    /// Remembers a value.
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        self.old.remove(&key);
+        if !self.young.contains_key(&key) {
+            self.make_room();
+        }
+        self.young.insert(key, value);
+    }
+
+    /// Remembers `capacity` keys from now on, and at least two.
+    pub(crate) fn resize(&mut self, capacity: usize) {
+        self.generation = (capacity / 2).max(1);
     }
 
     /// Returns the greatest key that was ever forgotten.
@@ -53,7 +65,17 @@ impl<K: Copy + Ord + Hash, V> Recent<K, V> {
         self.greatest_forgotten.as_ref()
     }
 
-    fn forget_old(&mut self) {
+    /// Moves a key that is used again to the young generation.
+    fn recall(&mut self, key: K) {
+        if let Some(value) = self.old.remove(&key) {
+            self.insert(key, value);
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.young.len() < self.generation {
+            return;
+        }
         let greatest = self.old.keys().max().copied();
         self.greatest_forgotten = self.greatest_forgotten.max(greatest);
         self.old.clear();
@@ -65,17 +87,23 @@ impl<K: Copy + Ord + Hash, V> Recent<K, V> {
 mod tests {
     use super::*;
 
+    fn touch(recent: &mut Recent<u32, ()>, key: u32) -> bool {
+        let known = recent.get(key).is_some();
+        recent.insert(key, ());
+        known
+    }
+
     #[test]
     fn what_is_used_stays_and_what_is_not_goes() {
         let mut recent = Recent::new(4);
         for key in 0..100 {
-            assert!(!recent.touch(key, ()));
-            recent.touch(0, ());
+            assert!(!touch(&mut recent, key));
+            touch(&mut recent, 0);
             assert!(recent.young.len() + recent.old.len() <= 4);
         }
-        assert!(recent.touch(0, ()));
-        assert!(recent.touch(99, ()));
-        assert!(!recent.touch(1, ()));
+        assert!(touch(&mut recent, 0));
+        assert!(touch(&mut recent, 99));
+        assert!(!touch(&mut recent, 1));
         assert!(recent.greatest_forgotten() >= Some(&90));
     }
 }

@@ -1,6 +1,7 @@
 //! What the queue sends, keeps and counts, answer by answer.
 
-use syntrace_proto::Request;
+use prost::Message as _;
+use syntrace_proto::{Batch, Loss, SCHEMA, fact::Body};
 
 use super::*;
 
@@ -14,16 +15,15 @@ fn queue() -> Queue {
 }
 
 /// A fact that names itself, of about `len` bytes.
-fn fact(number: u64, len: usize) -> Body {
-    Body::Request(Request {
-        downstream_connection: number,
-        path: "x".repeat(len),
-        ..Request::default()
-    })
+fn fact(number: u64, len: usize) -> Message {
+    let mut request = Message::default();
+    request.uint(wire::request::DOWNSTREAM_CONNECTION, number);
+    request.bytes(wire::request::PATH, "x".repeat(len).as_bytes());
+    request
 }
 
 fn poll(queue: &mut Queue) -> Option<Batch> {
-    let body = queue.poll_batch(&Sender::default())?;
+    let body = queue.poll_batch(&Message::default())?;
     Some(Batch::decode(body.as_slice()).unwrap())
 }
 
@@ -44,13 +44,13 @@ fn lost(batch: &Batch) -> u64 {
 
 #[test]
 fn nothing_is_sent_when_there_is_nothing_to_say() {
-    assert_eq!(queue().poll_batch(&Sender::default()), None);
+    assert_eq!(queue().poll_batch(&Message::default()), None);
 }
 
 #[test]
 fn facts_arrive_in_order_under_consecutive_numbers() {
     let mut queue = queue();
-    (0..6).for_each(|n| queue.push(fact(n, 0)));
+    (0..6).for_each(|n| queue.push(&fact(n, 0)));
     for (first_seq, expected) in [(0, vec![0, 1, 2, 3]), (4, vec![4, 5])] {
         let batch = poll(&mut queue).unwrap();
         assert_eq!(
@@ -65,7 +65,7 @@ fn facts_arrive_in_order_under_consecutive_numbers() {
 #[test]
 fn one_batch_at_a_time_is_on_its_way() {
     let mut queue = queue();
-    (0..8).for_each(|n| queue.push(fact(n, 0)));
+    (0..8).for_each(|n| queue.push(&fact(n, 0)));
     assert!(poll(&mut queue).is_some());
     assert_eq!(poll(&mut queue), None);
 }
@@ -73,10 +73,10 @@ fn one_batch_at_a_time_is_on_its_way() {
 #[test]
 fn a_batch_that_was_not_taken_comes_again_unchanged() {
     let mut queue = queue();
-    queue.push(fact(0, 0));
+    queue.push(&fact(0, 0));
     let first = poll(&mut queue);
     queue.handle_answer(Answer::Unavailable);
-    queue.push(fact(1, 0));
+    queue.push(&fact(1, 0));
     assert_eq!(poll(&mut queue), first);
     queue.handle_answer(Answer::Accepted);
     assert_eq!(poll(&mut queue).unwrap().first_seq, 1);
@@ -86,7 +86,7 @@ fn a_batch_that_was_not_taken_comes_again_unchanged() {
 fn a_full_queue_gives_up_the_oldest_and_counts_it_exactly() {
     let mut queue = queue();
     let mut kept = 0;
-    (0..1_000).for_each(|n| queue.push(fact(n, 1_000)));
+    (0..1_000).for_each(|n| queue.push(&fact(n, 1_000)));
     assert!(queue.bytes <= LIMITS.queue_bytes);
     let mut next_seq = None;
     while let Some(batch) = poll(&mut queue) {
@@ -105,9 +105,9 @@ fn a_full_queue_gives_up_the_oldest_and_counts_it_exactly() {
 #[test]
 fn what_is_on_its_way_is_never_given_up() {
     let mut queue = queue();
-    queue.push(fact(0, 0));
+    queue.push(&fact(0, 0));
     let sent = poll(&mut queue);
-    (1..1_000).for_each(|n| queue.push(fact(n, 1_000)));
+    (1..1_000).for_each(|n| queue.push(&fact(n, 1_000)));
     queue.handle_answer(Answer::Unavailable);
     let again = poll(&mut queue).unwrap();
     assert_eq!(numbers(&again), numbers(&sent.unwrap()));
@@ -116,9 +116,9 @@ fn what_is_on_its_way_is_never_given_up() {
 #[test]
 fn a_fact_that_fits_nowhere_is_lost_and_leaves_a_gap() {
     let mut queue = queue();
-    queue.push(fact(0, 0));
-    queue.push(fact(1, LIMITS.queue_bytes));
-    queue.push(fact(2, 0));
+    queue.push(&fact(0, 0));
+    queue.push(&fact(1, LIMITS.queue_bytes));
+    queue.push(&fact(2, 0));
     let mut seen = Vec::new();
     while let Some(batch) = poll(&mut queue) {
         seen.push((batch.first_seq, numbers(&batch), lost(&batch)));
@@ -130,7 +130,7 @@ fn a_fact_that_fits_nowhere_is_lost_and_leaves_a_gap() {
 #[test]
 fn a_refused_batch_is_not_sent_again_and_the_next_one_says_so() {
     let mut queue = queue();
-    (0..3).for_each(|n| queue.push(fact(n, 0)));
+    (0..3).for_each(|n| queue.push(&fact(n, 0)));
     assert!(poll(&mut queue).is_some());
     queue.handle_answer(Answer::Refused);
     let batch = poll(&mut queue).unwrap();
@@ -149,7 +149,7 @@ fn a_refused_batch_is_not_sent_again_and_the_next_one_says_so() {
 #[test]
 fn an_answer_without_a_question_changes_nothing() {
     let mut queue = queue();
-    queue.push(fact(0, 0));
+    queue.push(&fact(0, 0));
     queue.handle_answer(Answer::Accepted);
     assert_eq!(numbers(&poll(&mut queue).unwrap()), [0]);
 }

@@ -2,7 +2,9 @@
 
 mod budget;
 mod context;
+mod dye;
 #[cfg(test)]
 mod fake_host;
+mod fuzz;
 mod report;
 mod sending;

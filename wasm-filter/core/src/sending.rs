@@ -1,0 +1,199 @@
+//! The way to the bridge: who sends, when, what became of it, and what Envoy's own metrics say of that.
+
+use crate::{
+    Attribute, Host, Metric, MetricKind,
+    batch::{Answer, Limits, Queue},
+    config::{Sending, is_name},
+    filter::size,
+    pairs,
+    wire::{self, Message, text},
+};
+
+/// Ticks that are left out after failures in a row: none, one, three, seven, ... at most this many.
+const MAX_PAUSE_TICKS: u32 = 15;
+
+/// After this long a call without an answer counts as failed, nanoseconds: the root context that made it
+/// went away with its configuration. Well above the call's own timeout.
+const LOST_AFTER_NS: u64 = 5_000_000_000;
+
+/// Facts on their way, and what is counted of them.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    sending: Sending,
+    epoch: u64,
+    queue: Queue,
+    /// The `Sender` of every batch.
+    sender: Option<Message>,
+    /// The headers of a call, as the ABI takes them.
+    headers: Vec<u8>,
+    /// When the batch on its way was sent, nanoseconds since 1970.
+    sent_at_ns: Option<u64>,
+    /// Ticks to leave out.
+    pause: u32,
+    /// Calls in a row that failed.
+    n_failed: u32,
+    metrics: Option<Metrics>,
+}
+
+/// Envoy's metrics, and what they were told.
+#[derive(Debug)]
+struct Metrics {
+    /// Each with the count that it was told last.
+    counters: [(Option<Metric>, u64); 3],
+    gauges: [(Option<Metric>, u64); 2],
+}
+
+// === impl Outbox ===
+
+impl Outbox {
+    pub(crate) fn new(sending: Sending, epoch: u64) -> Self {
+        let headers: [(&[u8], &[u8]); 4] = [
+            (b":method", b"POST"),
+            (b":path", b"/v1/facts"),
+            (b":authority", b"syntrace-bridge"),
+            (b"content-type", b"application/x-protobuf"),
+        ];
+        Self {
+            epoch,
+            queue: Queue::new(limits(&sending)),
+            sender: None,
+            headers: pairs::write(&headers),
+            sent_at_ns: None,
+            pause: 0,
+            n_failed: 0,
+            metrics: None,
+            sending,
+        }
+    }
+
+    /// Sends as `sending` says from now on; what waits stays.
+    pub(crate) fn configure(&mut self, host: &impl Host, sending: Sending) {
+        self.queue.limit(limits(&sending));
+        // A sender's name is part of what makes its facts' numbers unique: the first one stays.
+        self.sending = sending;
+        self.metrics.get_or_insert_with(|| Metrics::define(host));
+    }
+
+    pub(crate) fn push(&mut self, request: &Message) {
+        self.queue.push(request);
+    }
+
+    pub(crate) fn on_tick(&mut self, host: &impl Host) {
+        if let Some(sent_at_ns) = self.sent_at_ns
+            && let Some(now_ns) = host.now_unix_ns()
+            && now_ns.saturating_sub(sent_at_ns) > LOST_AFTER_NS
+        {
+            self.on_answer(Answer::Unavailable);
+        }
+        if self.pause > 0 {
+            self.pause -= 1;
+        } else {
+            self.send(host);
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.tell(host, &self.queue);
+        }
+    }
+
+    pub(crate) fn on_call_response(&mut self, host: &impl Host, status: Option<u16>) {
+        let answer = Answer::from_status(status);
+        self.on_answer(answer);
+        // After a failure the next attempt waits for its tick.
+        if answer != Answer::Unavailable && self.queue.has_full_batch() {
+            self.send(host);
+        }
+    }
+
+    fn on_answer(&mut self, answer: Answer) {
+        self.sent_at_ns = None;
+        self.queue.handle_answer(answer);
+        if answer == Answer::Unavailable {
+            self.pause = (1_u32 << self.n_failed.min(4))
+                .saturating_sub(1)
+                .min(MAX_PAUSE_TICKS);
+            self.n_failed = self.n_failed.saturating_add(1);
+        } else {
+            self.pause = 0;
+            self.n_failed = 0;
+        }
+    }
+
+    fn send(&mut self, host: &impl Host) {
+        let sender = match &self.sender {
+            Some(sender) => sender,
+            None if self.queue.is_silent() => return,
+            None => self.sender.insert(name(&self.sending, self.epoch, host)),
+        };
+        let Some(batch) = self.queue.poll_batch(sender) else {
+            return;
+        };
+        if host.post_facts(&self.sending.bridge_cluster, &self.headers, &batch) {
+            self.sent_at_ns = host.now_unix_ns();
+        } else {
+            self.on_answer(Answer::Unavailable);
+        }
+    }
+}
+
+fn limits(sending: &Sending) -> Limits {
+    Limits {
+        batch_facts: size(sending.max_batch_facts),
+        queue_bytes: size(sending.max_queue_bytes),
+    }
+}
+
+/// Names this worker: `filter/<gateway>/<number>`.
+fn name(sending: &Sending, epoch: u64, host: &impl Host) -> Message {
+    let gateway = sending.gateway.clone().or_else(|| {
+        let node = host.attribute(Attribute::NodeId)?;
+        Some(text(&node, 200).into_owned()).filter(|node| is_name(node))
+    });
+    let gateway = gateway.as_deref().unwrap_or("envoy");
+    let name = format!("filter/{gateway}/{}", host.next_worker_number());
+    let mut sender = Message::default();
+    sender.bytes(wire::sender::NAME, name.as_bytes());
+    sender.fixed64(wire::sender::EPOCH, epoch);
+    sender
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    fn define(host: &impl Host) -> Self {
+        let counter = |name| (host.define_metric(MetricKind::Counter, name), 0);
+        let gauge = |name| (host.define_metric(MetricKind::Gauge, name), 0);
+        Self {
+            counters: [
+                counter("syntrace.reports_total"),
+                counter("syntrace.dropped_total"),
+                counter("syntrace.batches_total"),
+            ],
+            gauges: [
+                gauge("syntrace.queue_bytes"),
+                gauge("syntrace.memory_pages"),
+            ],
+        }
+    }
+
+    /// Tells the proxy what has changed.
+    fn tell(&mut self, host: &impl Host, queue: &Queue) {
+        let counts = [queue.n_recorded(), queue.n_lost(), queue.n_accepted()];
+        for ((metric, told), count) in self.counters.iter_mut().zip(counts) {
+            if let Some(metric) = metric
+                && *told < count
+            {
+                host.add(*metric, count - *told);
+                *told = count;
+            }
+        }
+        let sizes = [queue.bytes(), host.memory_pages()];
+        for ((metric, told), size) in self.gauges.iter_mut().zip(sizes) {
+            if let Some(metric) = metric
+                && *told != size
+            {
+                host.set(*metric, size);
+                *told = size;
+            }
+        }
+    }
+}
