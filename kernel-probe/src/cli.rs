@@ -1,16 +1,46 @@
 //! The command line, and its environment variables, turned into checked settings.
 
-use std::path::PathBuf;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
-use syntrace_probe::{BridgeAddress, MeshKey, Network, Settings, cgroup};
+use syntrace_probe::{
+    BridgeAddress, Capability, Destination, MeshKeys, Network, RingBytes, Settings, Succession,
+    Whose, cgroup, process,
+};
+
+/// Where bpffs is usually mounted.
+const BPFFS: &str = "/sys/fs/bpf";
 
 /// What the process is to do.
 pub(crate) enum Command {
-    /// Follow connections.
-    Run(Settings),
-    /// Say what is possible.
-    Check,
+    /// Follow connections for the bridge.
+    Run(Settings, Destination, Succession),
+    /// Print them.
+    Watch(Settings),
+    /// Write them to a file.
+    Record(Settings, File),
+    /// Send what a file holds.
+    Replay(PathBuf, BridgeAddress),
+    /// Remove what is below this bpffs, of all cgroups or of one.
+    Detach(PathBuf, Option<Whose>),
+    /// Say what runs, and what is below this bpffs.
+    Status(PathBuf),
+    /// Say what a verifier's log means.
+    Explain(PathBuf),
+    /// Print what the programs take, or compare it with this file.
+    Manifest(Option<PathBuf>),
+    /// Say what is possible, with this bpffs; as JSON or as a table.
+    Check(PathBuf, Form),
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Json,
+    Table,
 }
 
 /// A command line that does not run.
@@ -33,15 +63,83 @@ struct Line {
 enum Action {
     /// Attaches to a cgroup and reports until told to stop.
     Run(Orders),
-    /// Says, one line for each capability, what this kernel and this process allow.
-    Check,
+    /// Prints connections, refused connects and accept waits, without a bridge, until Ctrl-C.
+    Watch(Whom),
+    /// Writes what it sees to a file, without a bridge, until Ctrl-C.
+    Record {
+        /// The file, which must not exist.
+        file: PathBuf,
+        #[command(flatten)]
+        whom: Whom,
+    },
+    /// Sends what a file holds to the bridge; what it has already is kept once.
+    Replay {
+        /// A file that `record` wrote.
+        file: PathBuf,
+        /// The bridge's socket, such as unix:/run/syntrace/bridge.sock.
+        #[arg(long, value_name = "ADDRESS", env = "SYNTRACE_BRIDGE")]
+        bridge: BridgeAddress,
+    },
+    /// Ends probes that run, and removes everything of theirs from the kernel.
+    Detach {
+        /// Of this cgroup alone.
+        #[arg(long, value_name = "PATH")]
+        cgroup: Option<PathBuf>,
+        #[command(flatten)]
+        bpffs: Bpffs,
+    },
+    /// Says which probes run, and what they may still do.
+    Status(Bpffs),
+    /// Says what a verifier's log means: where it stopped, why, and what helps.
+    Explain {
+        /// A file that holds the log.
+        file: PathBuf,
+    },
+    /// Prints what each program takes of this kernel, as JSON.
+    Manifest {
+        /// Fails if instructions or map memory are more than 10 % above what this file says.
+        #[arg(long, value_name = "FILE")]
+        compare: Option<PathBuf>,
+    },
+    /// Says what this kernel and this process allow, by trying.
+    Check {
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        bpffs: Bpffs,
+    },
+}
+
+/// Where state outlives the process.
+#[derive(Args, Debug)]
+struct Bpffs {
+    /// The bpffs where state is kept for a successor.
+    #[arg(
+        long = "bpffs",
+        value_name = "PATH",
+        env = "SYNTRACE_BPFFS",
+        default_value = BPFFS
+    )]
+    path: PathBuf,
+}
+
+/// Whom to follow: one of both.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    /// The cgroup v2 directory whose sockets are followed, with all below it.
+    #[arg(long, value_name = "PATH", env = "SYNTRACE_CGROUP")]
+    cgroup: Option<PathBuf>,
+    /// A process, which is followed with its cgroup, or alone if that is the root.
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
 }
 
 #[derive(Args, Debug)]
 struct Orders {
-    /// The cgroup v2 directory whose sockets are followed, with all below it.
-    #[arg(long, value_name = "PATH", env = "SYNTRACE_CGROUP")]
-    cgroup: PathBuf,
+    #[command(flatten)]
+    whom: Whom,
     /// The bridge's socket, such as unix:/run/syntrace/bridge.sock.
     #[arg(long, value_name = "ADDRESS", env = "SYNTRACE_BRIDGE")]
     bridge: BridgeAddress,
@@ -69,39 +167,114 @@ struct Orders {
         value_delimiter = ','
     )]
     believe_from: Vec<Network>,
-    /// The mesh's key, 32 hexadecimal digits: signs tags; only tags under it are believed then.
+    /// The mesh's key, 32 hexadecimal digits: signs tags; only tags under it are believed then, or
+    /// under the key of the file's second line, while keys are changed.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_MESH_KEY_FILE")]
     mesh_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    bpffs: Bpffs,
+    /// The size of the ring between kernel and process, a power of two; 16777216 if not given.
+    #[arg(long, value_name = "BYTES", env = "SYNTRACE_RING_BYTES")]
+    ring_bytes: Option<RingBytes>,
+    /// Takes over from the probe that follows the same cgroup, without losing an event.
+    #[arg(long)]
+    take_over: bool,
+    /// Switches a capability off, such as accept-wait; may be given several times.
+    #[arg(
+        long,
+        value_name = "CAPABILITY",
+        env = "SYNTRACE_WITHOUT",
+        value_delimiter = ','
+    )]
+    without: Vec<Capability>,
 }
 
 /// Reads the command line and the environment, and opens what they name.
 pub(crate) fn parse() -> Result<Command, Usage> {
     match Line::try_parse().map_err(usage)?.action {
-        Action::Check => Ok(Command::Check),
-        Action::Run(orders) => orders.check().map(Command::Run),
+        Action::Manifest { compare } => Ok(Command::Manifest(compare)),
+        Action::Explain { file } => Ok(Command::Explain(file)),
+        Action::Check { json, bpffs } => {
+            let form = if json { Form::Json } else { Form::Table };
+            Ok(Command::Check(bpffs.path, form))
+        }
+        Action::Watch(whom) => whom.check().map(|whose| Command::Watch(only(whose))),
+        Action::Detach { cgroup, bpffs } => {
+            let whose = cgroup.as_deref().map(in_cgroup).transpose()?;
+            Ok(Command::Detach(bpffs.path, whose))
+        }
+        Action::Record { file, whom } => {
+            let settings = only(whom.check()?);
+            let opened =
+                File::create_new(&file).map_err(|error| wrong("FILE", &file.display(), &error))?;
+            Ok(Command::Record(settings, opened))
+        }
+        Action::Replay { file, bridge } => Ok(Command::Replay(file, bridge)),
+        Action::Status(bpffs) => Ok(Command::Status(bpffs.path)),
+        Action::Run(orders) => orders.check(),
+    }
+}
+
+impl Whom {
+    fn check(&self) -> Result<Whose, Usage> {
+        match (&self.cgroup, self.pid) {
+            (_, Some(pid)) => process(pid).map_err(|error| wrong("--pid", &pid, &error)),
+            (Some(path), None) => in_cgroup(path),
+            // clap demands one of both.
+            (None, None) => Err(Usage::Wrong("error: expected --cgroup or --pid".to_owned())),
+        }
+    }
+}
+
+fn in_cgroup(path: &Path) -> Result<Whose, Usage> {
+    cgroup(path)
+        .map(Whose::Cgroup)
+        .map_err(|error| wrong("--cgroup", &path.display(), &error))
+}
+
+/// Orders to observe, and nothing else.
+const fn only(whose: Whose) -> Settings {
+    Settings {
+        whose,
+        tag_to: Vec::new(),
+        believe_from: Vec::new(),
+        mesh_keys: None,
+        without: Vec::new(),
+        ring_bytes: None,
+        pins: None,
     }
 }
 
 impl Orders {
-    fn check(self) -> Result<Settings, Usage> {
-        let cgroup = cgroup(&self.cgroup)
-            .map_err(|error| wrong("--cgroup", &self.cgroup.display(), &error))?;
-        let mesh_key = match &self.mesh_key_file {
+    fn check(self) -> Result<Command, Usage> {
+        let whose = self.whom.check()?;
+        let mesh_keys = match &self.mesh_key_file {
             None => None,
             Some(path) => {
-                let key = MeshKey::read(path)
+                let key = MeshKeys::read(path)
                     .map_err(|error| wrong("--mesh-key-file", &path.display(), &error))?;
                 Some(key)
             }
         };
-        Ok(Settings {
-            cgroup,
+        let destination = Destination {
             bridge: self.bridge,
             host_id: self.host_id,
+        };
+        let settings = Settings {
+            whose,
             tag_to: self.tag_to,
             believe_from: self.believe_from,
-            mesh_key,
-        })
+            mesh_keys,
+            without: self.without,
+            ring_bytes: self.ring_bytes,
+            pins: Some(self.bpffs.path),
+        };
+        let succession = if self.take_over {
+            Succession::TakeOver
+        } else {
+            Succession::Refuse
+        };
+        Ok(Command::Run(settings, destination, succession))
     }
 }
 

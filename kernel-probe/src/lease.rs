@@ -1,15 +1,23 @@
-//! Renews the programs' orders: as long as this runs, they may write.
+//! Renews the programs' orders: as long as this runs, they may write, and they report as much as
+//! the ring holds.
 
 use std::time::Duration;
 
 use syntrace_ebpf_common::Config;
 use syntrace_proto::Clock;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use crate::{clock, loader::ConfigMap};
+use crate::{
+    clock,
+    loader::ConfigMap,
+    pressure::{Flow, Pressure},
+};
 
 /// How often the lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(2);
+
+/// How often the sampling is thought over.
+const STEER_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the programs go on tagging without renewal, nanoseconds.
 const LEASE_NS: u64 = 10_000_000_000;
@@ -34,14 +42,33 @@ impl Lease {
         }
     }
 
-    /// Renews for ever.
-    pub(crate) async fn keep(&mut self) {
-        let mut timer = interval(RENEW_EVERY);
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Renews for ever, and orders the sampling that `flow`, asked for what happened to the ring
+    /// since it was asked last, makes necessary.
+    pub(crate) async fn keep(&mut self, mut pressure: Pressure, mut flow: impl FnMut() -> Flow) {
+        let mut renewal = interval(RENEW_EVERY);
+        let mut steering = interval_at(Instant::now() + STEER_EVERY, STEER_EVERY);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        steering.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            timer.tick().await;
-            self.renew();
+            tokio::select! {
+                _ = renewal.tick() => self.renew(),
+                _ = steering.tick() => self.sample(pressure.handle_flow(flow())),
+            }
         }
+    }
+
+    /// Orders that one of `one_in` connections that end well is reported.
+    fn sample(&mut self, one_in: u32) {
+        if one_in == self.config.one_in {
+            return;
+        }
+        if one_in > self.config.one_in {
+            tracing::warn!(one_in, "Reported less, the ring is too small for all");
+        } else {
+            tracing::info!(one_in, "Reported more again");
+        }
+        self.config.one_in = one_in;
+        self.renew();
     }
 }
 

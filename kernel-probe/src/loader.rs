@@ -1,20 +1,32 @@
-//! Loads, verifies and attaches the programs; dropping what it returns detaches them.
-//!
-//! Nothing is pinned: the programs live as long as the process.
+//! Loads, verifies and attaches the programs; dropping what it returns detaches them, unless their
+//! links are pinned.
 
-use std::{error::Error as StdError, fs::File, io};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    mem::offset_of,
+    os::fd::{AsFd as _, BorrowedFd},
+    thread,
+};
 
 use aya::{
-    Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, LpmTrie, MapData, MapError, PerCpuArray, RingBuf},
-    programs::{CgroupAttachMode, CgroupSockopt, ProgramError, SockOps},
+    Btf, Ebpf, EbpfError, EbpfLoader,
+    maps::{Array, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf},
+    programs::{BtfTracePoint, CgroupSockAddr, Program, ProgramError, ProgramInfo, SockOps},
 };
-use syntrace_ebpf_common::CONFIG_LEN;
+use syntrace_cgroup_link::{Hook, Link};
+use syntrace_ebpf_common::{
+    CONFIG_LEN, CONN_RECORD_LEN, Config, ConnRecord, Flags, Repeats, cookie_of_name,
+};
 
 use crate::{
+    attach::attach,
+    load_error::{LoadError, chain, unsupported, verify},
     network::Network,
     offsets::Offsets,
+    pins::Pins,
     rung::{Capability, Ladder},
+    settings::RingBytes,
 };
 
 /// The object that `build.rs` built.
@@ -22,48 +34,45 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sy
 
 /// The programs' names, as `bpftool prog` shows them.
 const CONNECTIONS: &str = "connections";
-const ACCEPTED_SOCKETS: &str = "accepted_sockets";
+const ACCEPTS: [(&str, Hook); 2] = [
+    ("accepts_ipv4", Hook::GetPeerName4),
+    ("accepts_ipv6", Hook::GetPeerName6),
+];
+const RESETS: &str = "resets";
+
+/// The tracepoint of [`RESETS`].
+const SEND_RESET: &str = "tcp_send_reset";
+
+/// The ring of snapshots.
+const EVENTS: &str = "EVENTS";
+
+/// The maps of sockets that are followed.
+const LIVE: &str = "LIVE";
+const LIVE_BESIDE: &str = "LIVE_BESIDE";
+
+/// A place in [`LIVE`]: its owner, counts, and the record.
+const LIVE_LEN: usize = size_of::<u64>() + size_of::<Repeats>() + CONN_RECORD_LEN;
 
 /// The slot of the `CONFIG` map, as raw bytes: its type belongs to another package.
 pub(crate) type ConfigMap = Array<MapData, [u8; CONFIG_LEN]>;
 
-/// Why the programs do not run.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The process may not load or attach programs.
-    #[error("loading eBPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
-    NotPermitted(#[source] EbpfError),
-    /// The kernel's verifier refused a program.
-    #[error("the verifier of this kernel refused `{program}`: {verdict}")]
-    Refused {
-        /// The program.
-        program: &'static str,
-        /// The last line that the verifier wrote.
-        verdict: String,
-    },
-    /// The kernel lacks what a map or a program needs.
-    #[error("this kernel cannot hold the programs, which need Linux 6.10 with BTF: {}", chain(.0))]
-    Unsupported(#[source] EbpfError),
-    /// The object lacks a part that the loader knows: both were built apart.
-    #[error("the eBPF object has no `{0}`")]
-    Incomplete(&'static str),
-    /// The ring buffer cannot be polled.
-    #[error("polling the ring buffer failed: {0}")]
-    Events(#[source] io::Error),
-    /// The kernel refused to attach a program to the cgroup.
-    #[error("attaching `{program}` to the cgroup failed: {}", chain(source))]
-    Attach {
-        /// The program.
-        program: &'static str,
-        /// What the kernel answered.
-        source: ProgramError,
-    },
+/// Sockets that the programs follow.
+#[derive(Debug)]
+pub(crate) struct Followed<'a> {
+    /// The numbers of those that have a place.
+    pub(crate) cookies: BTreeSet<u64>,
+    /// The map that holds the others.
+    pub(crate) beside: BorrowedFd<'a>,
 }
 
 /// Programs that the verifier accepted, with their maps.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     ebpf: Ebpf,
+    /// Links that nothing else keeps.
+    links: Vec<Link>,
+    /// Names of all links to the cgroup.
+    attached: Vec<&'static str>,
     /// What is on, as far as the programs decide it.
     pub(crate) ladder: Ladder,
 }
@@ -73,7 +82,9 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// Loads all programs and has them verified.
     ///
-    /// A program that only one capability needs may fail: then the ladder says so.
+    /// A program that only one capability needs may fail: then the ladder says so. Maps that are
+    /// among `pins` are used, and others pinned there. A ring that is made has `ring_bytes`, or what
+    /// the object says.
     ///
     /// # Kernel
     ///
@@ -83,18 +94,26 @@ impl Loaded {
     /// # Errors
     ///
     /// [`LoadError`] explains what the kernel or the process lacks.
-    pub(crate) fn load() -> Result<Self, LoadError> {
+    pub(crate) fn load(
+        pins: Option<&Pins>,
+        ring_bytes: Option<RingBytes>,
+    ) -> Result<Self, LoadError> {
         let offsets = Offsets::read();
-        match Self::load_with(offsets) {
-            Err(LoadError::Refused { verdict, .. }) if offsets != Offsets::default() => {
-                tracing::debug!(%verdict, "Loading again without kernel fields");
-                Self::load_with(Offsets::default())
+        let loaded = match Self::load_with(offsets, pins, ring_bytes) {
+            Err(LoadError::Refused { why, .. }) if offsets != Offsets::default() => {
+                tracing::debug!(verdict = why.verdict, "Loading again without kernel fields");
+                Self::load_with(Offsets::default(), pins, ring_bytes)
             }
             loaded => loaded,
-        }
+        };
+        loaded.map_err(LoadError::or_lack)
     }
 
-    fn load_with(offsets: Offsets) -> Result<Self, LoadError> {
+    fn load_with(
+        offsets: Offsets,
+        pins: Option<&Pins>,
+        ring_bytes: Option<RingBytes>,
+    ) -> Result<Self, LoadError> {
         let mut ladder = Ladder::of_this_version();
         if offsets.sk_err.is_none() {
             ladder.lose(
@@ -102,18 +121,42 @@ impl Loaded {
                 "this kernel's types do not show `sk_err`",
             );
         }
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if let Some(pins) = pins {
+            pins.share(&mut loader);
+        }
+        if let Some(RingBytes(bytes)) = ring_bytes {
+            loader.map_max_entries(EVENTS, bytes);
+        }
+        let mut ebpf = loader
             // Nothing in the object is relocated against the kernel's types: not parsed.
             .btf(None)
             .override_global("SK_ERR_OFFSET", &offsets.sk_err.unwrap_or(0), true)
             .override_global("SKC_FLAGS_OFFSET", &offsets.skc_flags.unwrap_or(0), true)
+            .override_global("SK_MARK_OFFSET", &offsets.sk_mark.unwrap_or(0), true)
             .load(OBJECT)
-            .map_err(explain)?;
-        verify(CONNECTIONS, sock_ops(&mut ebpf)?.load())?;
-        if let Err(error) = verify(ACCEPTED_SOCKETS, sockopt(&mut ebpf)?.load()) {
-            ladder.lose(Capability::AcceptWait, &error.to_string());
+            .map_err(unsupported)?;
+        verify(
+            CONNECTIONS,
+            program::<SockOps>(&mut ebpf, CONNECTIONS)?.load(),
+        )?;
+        for (name, _) in ACCEPTS {
+            let accepts: &mut CgroupSockAddr = program(&mut ebpf, name)?;
+            if let Err(error) = verify(name, accepts.load()) {
+                ladder.lose(Capability::AcceptWait, &error.to_string());
+            }
         }
-        let loaded = Self { ebpf, ladder };
+        // On a thread of its own: what the allocator got for the kernel's types, it gives back there.
+        let resets = thread::scope(|scope| scope.spawn(|| load_resets(&mut ebpf)).join());
+        if let Err(error) = resets.unwrap_or(Err(LoadError::Incomplete(RESETS))) {
+            ladder.lose(Capability::ResetReason, &error.to_string());
+        }
+        let loaded = Self {
+            ebpf,
+            links: Vec::new(),
+            attached: Vec::new(),
+            ladder,
+        };
         for (program, instructions) in loaded.verified_instructions() {
             tracing::debug!(program, instructions, "Verified program");
         }
@@ -122,10 +165,46 @@ impl Loaded {
 
     /// Returns each program's name and how many instructions the verifier looked at.
     pub(crate) fn verified_instructions(&self) -> Vec<(&str, u32)> {
-        let count = |(name, program): (_, &aya::programs::Program)| {
-            Some((name, program.info().ok()?.verified_instruction_count()?))
+        let count =
+            |(name, info): (_, ProgramInfo)| Some((name, info.verified_instruction_count()?));
+        self.programs().filter_map(count).collect()
+    }
+
+    /// Returns each program with what the kernel says of it.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (&str, ProgramInfo)> {
+        let info = |(name, program): (_, &Program)| Some((name, program.info().ok()?));
+        self.ebpf.programs().filter_map(info)
+    }
+
+    /// Returns the maps that programs share with user space, or keep state in.
+    pub(crate) fn maps(&self) -> impl Iterator<Item = (&str, &MapData)> {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "a test names the maps; those of new kinds are missed there"
+        )]
+        self.ebpf.maps().filter_map(|(name, map)| match map {
+            Map::Array(data)
+            | Map::PerCpuArray(data)
+            | Map::RingBuf(data)
+            | Map::LpmTrie(data)
+            | Map::SkStorage(data)
+            | Map::LruHashMap(data)
+            | Map::HashMap(data) => Some((name, data)),
+            _ => None,
+        })
+    }
+
+    /// Returns `config`, with what the programs that are loaded can do.
+    pub(crate) fn able(&self, config: Config) -> Config {
+        let can = |capability, flag| match self.ladder.reason(capability) {
+            None => flag,
+            Some(_) => Flags::default(),
         };
-        self.ebpf.programs().filter_map(count).collect()
+        let flags = can(Capability::ResetReason, Flags::RESET_REASON);
+        Config {
+            flags: config.flags.union(flags),
+            ..config
+        }
     }
 
     /// Fills in which networks are tagged and believed.
@@ -141,6 +220,13 @@ impl Loaded {
         for (name, networks) in [("TAG_TO", tag_to), ("BELIEVE_FROM", believe_from)] {
             let map = self.ebpf.map_mut(name).ok_or(LoadError::Incomplete(name))?;
             let mut map: LpmTrie<_, [u8; 16], u8> = map.try_into().map_err(unsupported)?;
+            // A predecessor's, which are ordered no more.
+            let old: Vec<_> = map.keys().filter_map(Result::ok).collect();
+            for key in old {
+                if !networks.iter().any(|network| network.has(&key)) {
+                    map.remove(&key).map_err(unsupported)?;
+                }
+            }
             for network in networks {
                 map.insert(&network.key(), 1, 0).map_err(unsupported)?;
             }
@@ -148,14 +234,42 @@ impl Loaded {
         Ok(())
     }
 
+    /// Returns the sockets that the programs follow at present.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a map is missing, or is not what the programs' source says.
+    pub(crate) fn followed(&self) -> Result<Followed<'_>, LoadError> {
+        let live = self.ebpf.map(LIVE).ok_or(LoadError::Incomplete(LIVE))?;
+        let live: Array<_, [u8; LIVE_LEN]> = live.try_into().map_err(unsupported)?;
+        let cookies = live.iter().filter_map(|place| cookie_of(&place.ok()?));
+        let beside = match self.ebpf.map(LIVE_BESIDE) {
+            Some(Map::SkStorage(map)) => map.fd().as_fd(),
+            Some(_) | None => return Err(LoadError::Incomplete(LIVE_BESIDE)),
+        };
+        Ok(Followed {
+            cookies: cookies.collect(),
+            beside,
+        })
+    }
+
     /// Takes the slot of orders out.
     pub(crate) fn take_config(&mut self) -> Result<ConfigMap, LoadError> {
         self.take("CONFIG")
     }
 
+    /// Returns the size of the ring of snapshots.
+    pub(crate) fn ring_bytes(&self) -> Result<u64, LoadError> {
+        let Some(Map::RingBuf(ring)) = self.ebpf.map(EVENTS) else {
+            return Err(LoadError::Incomplete(EVENTS));
+        };
+        let info = ring.info().map_err(unsupported)?;
+        Ok(info.max_entries().into())
+    }
+
     /// Takes the ring of snapshots out.
     pub(crate) fn take_events(&mut self) -> Result<RingBuf<MapData>, LoadError> {
-        self.take("EVENTS")
+        self.take(EVENTS)
     }
 
     /// Takes the counters out.
@@ -163,7 +277,7 @@ impl Loaded {
         self.take("COUNTERS")
     }
 
-    fn take<M: TryFrom<aya::maps::Map, Error = MapError>>(
+    fn take<M: TryFrom<Map, Error = MapError>>(
         &mut self,
         name: &'static str,
     ) -> Result<M, LoadError> {
@@ -174,118 +288,77 @@ impl Loaded {
         M::try_from(map).map_err(unsupported)
     }
 
-    /// Attaches the programs to `cgroup`, beside those of others.
+    /// Attaches the programs to `cgroup`, or puts them in the place of those whose links are pinned.
     ///
     /// # Errors
     ///
     /// [`LoadError::Attach`] if the kernel refuses the first; the second may fail, then the
     /// ladder says so.
-    pub(crate) fn attach(&mut self, cgroup: &File) -> Result<(), LoadError> {
-        // To the kernel, a link on a cgroup always stands beside others, and asking for it by a
-        // flag is an error (`cgroup_bpf_link_attach`).
-        let mode = CgroupAttachMode::Single;
-        sock_ops(&mut self.ebpf)?
-            .attach(cgroup, mode)
-            .map_err(|source| LoadError::Attach {
-                program: CONNECTIONS,
-                source,
-            })?;
-        if self.ladder.reason(Capability::AcceptWait).is_none()
-            && let Err(error) = sockopt(&mut self.ebpf)?.attach(cgroup, mode)
+    pub(crate) fn attach(&mut self, cgroup: &File, pins: Option<&Pins>) -> Result<(), LoadError> {
+        self.attach_one(CONNECTIONS, Hook::SockOps, cgroup, pins)?;
+        if self.ladder.reason(Capability::ResetReason).is_none()
+            && let Err(error) = program::<BtfTracePoint>(&mut self.ebpf, RESETS)?.attach()
         {
-            self.ladder.lose(Capability::AcceptWait, &chain(&error));
+            self.ladder.lose(Capability::ResetReason, &chain(&error));
+        }
+        for (name, hook) in ACCEPTS {
+            if self.ladder.reason(Capability::AcceptWait).is_none()
+                && let Err(error) = self.attach_one(name, hook, cgroup, pins)
+            {
+                self.ladder.lose(Capability::AcceptWait, &error.to_string());
+            }
         }
         Ok(())
     }
+
+    fn attach_one(
+        &mut self,
+        name: &'static str,
+        hook: Hook,
+        cgroup: &File,
+        pins: Option<&Pins>,
+    ) -> Result<(), LoadError> {
+        let program = self.ebpf.program(name).ok_or(LoadError::Incomplete(name))?;
+        let program = program.fd().map_err(unsupported)?.as_fd();
+        let refused = |source| LoadError::Attach {
+            program: name,
+            source,
+        };
+        let link = attach(program, hook, name, cgroup, pins).map_err(refused)?;
+        self.links.extend(link);
+        self.attached.push(name);
+        Ok(())
+    }
+
+    /// Returns the names of the links by which programs are attached to the cgroup.
+    pub(crate) fn attached(&self) -> &[&'static str] {
+        &self.attached
+    }
 }
 
-fn sock_ops(ebpf: &mut Ebpf) -> Result<&mut SockOps, LoadError> {
-    let program = ebpf
-        .program_mut(CONNECTIONS)
-        .ok_or(LoadError::Incomplete(CONNECTIONS))?;
+/// Returns the program `name`, which is of type `P`.
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let program = ebpf.program_mut(name).ok_or(LoadError::Incomplete(name))?;
     program.try_into().map_err(unsupported)
 }
 
-fn sockopt(ebpf: &mut Ebpf) -> Result<&mut CgroupSockopt, LoadError> {
-    let program = ebpf
-        .program_mut(ACCEPTED_SOCKETS)
-        .ok_or(LoadError::Incomplete(ACCEPTED_SOCKETS))?;
-    program.try_into().map_err(unsupported)
+/// Loads the program for RSTs; the kernel wants the number of the tracepoint's type.
+fn load_resets(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+    let types = Btf::from_sys_fs().map_err(|error| unsupported(EbpfError::BtfError(error)))?;
+    let resets: &mut BtfTracePoint = program(ebpf, RESETS)?;
+    verify(RESETS, resets.load(SEND_RESET, &types))
 }
 
-fn verify(program: &'static str, loaded: Result<(), ProgramError>) -> Result<(), LoadError> {
-    match loaded {
-        Ok(()) => Ok(()),
-        Err(ProgramError::LoadError {
-            io_error,
-            verifier_log,
-        }) if io_error.kind() != io::ErrorKind::PermissionDenied
-            || !verifier_log.to_string().is_empty() =>
-        {
-            let log = verifier_log.to_string();
-            tracing::debug!(program, %log, "Refused program");
-            Err(LoadError::Refused {
-                program,
-                verdict: verdict(&log, &io_error),
-            })
-        }
-        Err(error) => Err(explain(error.into())),
-    }
-}
-
-/// Returns the line in which the verifier says what it refuses: the last but its statistics.
-fn verdict(log: &str, io_error: &io::Error) -> String {
-    let statistics = ["processed ", "verification time", "stack depth"];
-    log.lines()
-        .rev()
-        .find(|line| !line.is_empty() && !statistics.iter().any(|prefix| line.starts_with(prefix)))
-        .map_or_else(|| io_error.to_string(), str::to_owned)
-}
-
-fn unsupported(error: impl Into<EbpfError>) -> LoadError {
-    explain(error.into())
-}
-
-/// Returns the error and its causes, in one line; aya keeps the kernel's answer in the last.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        let found_text = found.to_string();
-        if !line.ends_with(&found_text) {
-            line = format!("{line}: {found_text}");
-        }
-        cause = found.source();
-    }
-    line
-}
-
-fn explain(error: EbpfError) -> LoadError {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
-    while let Some(found) = cause {
-        let denied = found
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        if denied {
-            return LoadError::NotPermitted(error);
-        }
-        cause = found.source();
-    }
-    LoadError::Unsupported(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_verdict_is_the_last_line_before_the_statistics() {
-        let log = "0: R1=ctx()\ninvalid bpf_context access off=0 size=8\nprocessed 3 insns\n";
-        let error = io::Error::from_raw_os_error(13);
-        assert_eq!(
-            verdict(log, &error),
-            "invalid bpf_context access off=0 size=8"
-        );
-        assert_eq!(verdict("", &error), error.to_string());
-    }
+/// Returns the number of the socket that is followed at `place`; `None` if it is free.
+fn cookie_of(place: &[u8; LIVE_LEN]) -> Option<u64> {
+    const COOKIE: usize = LIVE_LEN - CONN_RECORD_LEN + offset_of!(ConnRecord, socket_cookie);
+    let owner = place
+        .first_chunk()
+        .map(|owner| u64::from_ne_bytes(*owner))?;
+    let name = place.get(COOKIE..)?.first_chunk();
+    let name = name.map(|name| u64::from_ne_bytes(*name))?;
+    (owner != 0).then_some(cookie_of_name(name))
 }

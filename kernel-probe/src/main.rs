@@ -4,15 +4,17 @@
 mod cli;
 
 use std::{
+    fs,
     io::{self, IsTerminal as _, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
-use anyhow::Context as _;
-use syntrace_probe::Settings;
+use anyhow::{Context as _, anyhow, ensure};
+use syntrace_probe::{Manifest, check, detach, explain, record, replay, run, status, watch};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Command, Usage};
+use crate::cli::{Command, Form, Usage};
 
 /// Exit code of a wrong configuration (`EX_USAGE` of sysexits.h).
 const WRONG_CONFIGURATION: u8 = 64;
@@ -34,22 +36,75 @@ fn main() -> anyhow::Result<ExitCode> {
         .with_ansi(io::stderr().is_terminal())
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
-    match command {
-        Command::Run(settings) => run(settings)?,
-        Command::Check => {
-            for line in syntrace_probe::check() {
-                writeln!(io::stdout(), "{line}").context("writing to standard output")?;
-            }
+    match carry_out(command) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            // One line; it names its cause itself.
+            writeln!(io::stderr(), "error: {error}").context("writing to standard error")?;
+            Ok(ExitCode::FAILURE)
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn run(settings: Settings) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread()
+fn carry_out(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(settings, destination, succession) => {
+            block_on(run(settings, destination, succession))??;
+        }
+        Command::Watch(settings) => block_on(watch(settings, io::stdout()))??,
+        Command::Record(settings, file) => {
+            let n_batches = block_on(record(settings, file))??;
+            print([format!("recorded {n_batches} batches")])?;
+        }
+        Command::Replay(file, bridge) => {
+            let n_batches = block_on(replay(&file, &bridge))??;
+            print([format!("replayed {n_batches} batches")])?;
+        }
+        Command::Detach(bpffs, whose) => {
+            let detached = detach(&bpffs, whose.as_ref())?;
+            print(detached.iter().map(ToString::to_string))?;
+        }
+        Command::Status(bpffs) => print(status(&bpffs))?,
+        Command::Explain(file) => {
+            print([explain(&read(&file)?).to_string().trim_end().to_owned()])?;
+        }
+        Command::Manifest(None) => print([Manifest::of_this_kernel()?.to_string()])?,
+        Command::Manifest(Some(file)) => {
+            let kept = Manifest::parse(&read(&file)?)?;
+            let grown = Manifest::of_this_kernel()?.growth_since(&kept);
+            ensure!(
+                grown.is_empty(),
+                "{}; if that is meant, write the manifest anew",
+                grown.join("; ")
+            );
+        }
+        Command::Check(bpffs, form) => {
+            let report = check(&bpffs);
+            print([match form {
+                Form::Json => format!("{:#}", report.to_json()),
+                Form::Table => report.to_string().trim_end().to_owned(),
+            }])?;
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).map_err(|error| anyhow!("reading {} failed: {error}", file.display()))
+}
+
+fn print(lines: impl IntoIterator<Item = String>) -> anyhow::Result<()> {
+    lines
+        .into_iter()
+        .try_for_each(|line| writeln!(io::stdout(), "{line}"))
+        .context("writing to standard output")
+}
+
+/// Runs `task` on this thread, which must stay the only one: privileges belong to threads.
+fn block_on<T>(task: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the runtime")?
-        .block_on(syntrace_probe::run(settings))
-        .context("running the probe")
+        .context("starting the runtime")?;
+    Ok(runtime.block_on(task))
 }

@@ -45,6 +45,12 @@ impl Network {
             IpAddr::V6(address) => Key::new(self.prefix_len.into(), address.octets()),
         }
     }
+
+    /// Returns whether `key` is this network's.
+    pub(crate) fn has(self, key: &Key<[u8; 16]>) -> bool {
+        let own = self.key();
+        (own.prefix_len(), own.data()) == (key.prefix_len(), key.data())
+    }
 }
 
 impl str::FromStr for Network {

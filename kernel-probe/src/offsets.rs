@@ -10,13 +10,15 @@ use btf_rs::{Backend, Btf, Type};
 /// The running kernel's types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Byte offsets within `struct sock`, at whose head every TCP socket begins.
+/// Byte offsets within a TCP socket, at whose head stands a `struct sock`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Offsets {
     /// `sk_err`: why the kernel ended a connection.
     pub(crate) sk_err: Option<u32>,
     /// `__sk_common.skc_flags`: whether the peer's FIN was received.
     pub(crate) skc_flags: Option<u32>,
+    /// `sk_mark`: SO_MARK.
+    pub(crate) sk_mark: Option<u32>,
 }
 
 impl Offsets {
@@ -35,6 +37,7 @@ impl Offsets {
         Self {
             sk_err: offset_of(&btf, "sock", "sk_err"),
             skc_flags: offset_of(&btf, "sock_common", "skc_flags"),
+            sk_mark: offset_of(&btf, "sock", "sk_mark"),
         }
     }
 }

@@ -69,6 +69,22 @@ impl Outbox {
         }
     }
 
+    /// Holds batches that were sealed long ago, each with the number of its facts, and nothing else.
+    pub(crate) fn of_recorded(batches: Vec<(Bytes, usize)>) -> Self {
+        let unbound = Bound {
+            facts: usize::MAX,
+            bytes: usize::MAX,
+        };
+        let sealed = batches
+            .into_iter()
+            .map(|(body, facts)| Sealed { facts, body });
+        Self {
+            sealed: sealed.collect(),
+            closed: true,
+            ..Self::new(Sender::default(), unbound)
+        }
+    }
+
     /// Takes one fact; returns whether a batch is full and wants to be sealed.
     pub(crate) fn push(&mut self, body: Body) -> bool {
         self.pending.push(body);

@@ -1,6 +1,6 @@
 //! What the probe can see, capability by capability, and the name of the rung that follows.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use syntrace_proto::Rung;
 
@@ -11,6 +11,8 @@ pub enum Capability {
     LifeCycle,
     /// Why the kernel ended a connection.
     CloseReason,
+    /// Why this host sent an RST.
+    ResetReason,
     /// When an accepted socket came to its worker.
     AcceptWait,
     /// The trace id in the SYN.
@@ -19,7 +21,16 @@ pub enum Capability {
     Incidents,
     /// Connections and listeners that are older than the probe.
     Backfill,
+    /// The queues of listeners, and what never became a socket.
+    Listeners,
+    /// Connections without hooks, by `sock_diag`.
+    Poll,
+    /// State that outlives the process, for its successor.
+    TakeOver,
 }
+
+/// Why a capability is off that the operator does not want.
+const SWITCHED_OFF: &str = "switched off by --without";
 
 /// A capability that is off, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +51,47 @@ pub struct Ladder {
 
 impl Capability {
     /// All capabilities.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::LifeCycle,
         Self::CloseReason,
+        Self::ResetReason,
         Self::AcceptWait,
         Self::Tag,
         Self::Incidents,
         Self::Backfill,
+        Self::Listeners,
+        Self::Poll,
+        Self::TakeOver,
     ];
+
+    /// What needs eBPF programs.
+    const HOOKED: [Self; 7] = [
+        Self::LifeCycle,
+        Self::CloseReason,
+        Self::ResetReason,
+        Self::AcceptWait,
+        Self::Tag,
+        Self::Incidents,
+        Self::TakeOver,
+    ];
+}
+
+/// A name that is no capability's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a capability such as life-cycle or accept-wait")]
+pub struct ParseCapabilityError;
+
+/// The words of the name, joined by hyphens.
+impl FromStr for Capability {
+    type Err = ParseCapabilityError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let is_named = |capability: &Self| capability.to_string().replace(' ', "-") == name;
+        Self::ALL
+            .into_iter()
+            .find(is_named)
+            .ok_or(ParseCapabilityError)
+    }
 }
 
 impl fmt::Display for Capability {
@@ -55,10 +99,14 @@ impl fmt::Display for Capability {
         f.write_str(match self {
             Self::LifeCycle => "life cycle",
             Self::CloseReason => "close reason",
+            Self::ResetReason => "reset reason",
             Self::AcceptWait => "accept wait",
             Self::Tag => "tag",
             Self::Incidents => "incidents",
             Self::Backfill => "backfill",
+            Self::Listeners => "listeners",
+            Self::Poll => "poll",
+            Self::TakeOver => "take over",
         })
     }
 }
@@ -71,10 +119,6 @@ impl Ladder {
     pub fn of_this_version() -> Self {
         let mut ladder = Self::default();
         ladder.lose(
-            Capability::Incidents,
-            "this version does not watch for them",
-        );
-        ladder.lose(
             Capability::Backfill,
             "sockets older than the probe are not followed",
         );
@@ -83,12 +127,17 @@ impl Ladder {
 
     /// Returns what is left when no program can be loaded.
     #[must_use]
-    pub fn without_kernel_view(reason: &str) -> Self {
+    pub fn without_hooks(reason: &str) -> Self {
         let mut ladder = Self::default();
-        for capability in Capability::ALL {
-            ladder.lose(capability, reason);
-        }
+        ladder.lose_hooks(reason);
         ladder
+    }
+
+    /// Marks everything that needs programs as off.
+    pub fn lose_hooks(&mut self, reason: &str) {
+        for capability in Capability::HOOKED {
+            self.lose(capability, reason);
+        }
     }
 
     /// Marks `capability` as off; the first reason stays.
@@ -101,6 +150,18 @@ impl Ladder {
         }
     }
 
+    /// Marks `capability` as on again, unless it was switched off.
+    pub fn regain(&mut self, capability: Capability) {
+        self.missing
+            .retain(|missing| missing.capability != capability || missing.reason == SWITCHED_OFF);
+    }
+
+    /// Marks `capability` as off for ever, by order.
+    pub fn switch_off(&mut self, capability: Capability) {
+        self.regain(capability);
+        self.lose(capability, SWITCHED_OFF);
+    }
+
     /// Returns why `capability` is off; `None` if it is on.
     #[must_use]
     pub fn reason(&self, capability: Capability) -> Option<&str> {
@@ -111,18 +172,20 @@ impl Ladder {
         Some(&missing.reason)
     }
 
-    /// Returns the rung's name: `full`, `observe` or `l7-only`.
+    /// Returns the rung's name: `full`, `observe`, `poll` or `l7-only`.
     ///
     /// `full` is observing and tagging; what else is missing stands beside the name.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match (
-            self.reason(Capability::LifeCycle),
-            self.reason(Capability::Tag),
-        ) {
-            (Some(_), _) => "l7-only",
-            (None, Some(_)) => "observe",
-            (None, None) => "full",
+        let has = |capability| self.reason(capability).is_none();
+        if has(Capability::LifeCycle) && has(Capability::Tag) {
+            "full"
+        } else if has(Capability::LifeCycle) {
+            "observe"
+        } else if has(Capability::Poll) {
+            "poll"
+        } else {
+            "l7-only"
         }
     }
 
@@ -143,16 +206,32 @@ mod tests {
 
     #[test]
     fn the_name_follows_from_the_capabilities() {
-        let mut ladder = Ladder::of_this_version();
+        let mut ladder = Ladder::default();
         assert_eq!(ladder.name(), "full");
         ladder.lose(Capability::Tag, "not ordered");
         assert_eq!(ladder.name(), "observe");
         ladder.lose(Capability::LifeCycle, "not permitted");
+        assert_eq!(ladder.name(), "poll");
+        ladder.lose(Capability::Poll, "not permitted");
         assert_eq!(ladder.name(), "l7-only");
-        assert_eq!(
-            Ladder::without_kernel_view("not permitted").name(),
-            "l7-only"
-        );
+        ladder.regain(Capability::Poll);
+        assert_eq!(ladder.name(), "poll");
+    }
+
+    #[test]
+    fn what_is_switched_off_stays_off() {
+        let mut ladder = Ladder::default();
+        ladder.lose(Capability::Listeners, "not permitted");
+        ladder.switch_off(Capability::Listeners);
+        ladder.regain(Capability::Listeners);
+        assert_eq!(ladder.reason(Capability::Listeners), Some(SWITCHED_OFF));
+    }
+
+    #[test]
+    fn without_hooks_there_is_still_the_table_of_sockets() {
+        let ladder = Ladder::without_hooks("not permitted");
+        assert_eq!(ladder.name(), "poll");
+        assert_eq!(ladder.reason(Capability::Listeners), None);
     }
 
     #[test]

@@ -1,13 +1,73 @@
-//! The kernel's record to the wire's message, field by field. Decides nothing.
+//! The kernel's records to the wire's messages, field by field. Decides nothing.
 
-use syntrace_ebpf_common::{ConnRecord, Opening, Outcome, TagState, mapped};
-use syntrace_proto as proto;
+use syntrace_ebpf_common::{
+    ConnRecord, Event, IncidentKind, IncidentRecord, Opening, Origin, Outcome, TagState, mapped,
+    mint_untagged,
+};
+use syntrace_proto::{self as proto, fact::Body};
 
-/// Returns the fact that `record`, of the boot `boot_id`, tells.
-pub(crate) fn connection(record: &ConnRecord, boot_id: [u8; 16]) -> proto::Connection {
+use crate::host::Host;
+
+/// Names of the kernel's `enum sk_rst_reason`, without their prefix and in small letters, in its order.
+const RESET_REASONS: [&str; 25] = [
+    "not_specified",
+    "no_socket",
+    "tcp_invalid_ack_sequence",
+    "tcp_rfc7323_paws",
+    "tcp_too_old_ack",
+    "tcp_ack_unsent_data",
+    "tcp_flags",
+    "tcp_old_ack",
+    "tcp_abort_on_data",
+    "tcp_timewait_socket",
+    "invalid_syn",
+    "tcp_abort_on_close",
+    "tcp_abort_on_linger",
+    "tcp_abort_on_memory",
+    "tcp_state",
+    "tcp_keepalive_timeout",
+    "tcp_disconnect_with_data",
+    "mptcp_rst_eunspec",
+    "mptcp_rst_emptcp",
+    "mptcp_rst_eresource",
+    "mptcp_rst_eprohibit",
+    "mptcp_rst_ewq2big",
+    "mptcp_rst_ebadperf",
+    "mptcp_rst_emiddlebox",
+    "error",
+];
+
+/// Returns the fact that `event` of `host` tells.
+pub(crate) fn event(event: &Event, host: &Host) -> Body {
+    match event {
+        Event::Connection(record) => Body::Connection(connection(record, host)),
+        Event::Incident(record) => Body::Incident(incident(record, host)),
+    }
+}
+
+fn incident(record: &IncidentRecord, host: &Host) -> proto::Incident {
+    let kind = match IncidentKind::from_u8(record.kind) {
+        Some(IncidentKind::Retransmit) => proto::IncidentKind::Retransmit,
+        None => proto::IncidentKind::Unspecified,
+    };
+    proto::Incident {
+        at_ns: record.at,
+        boot_id: host.boot_id.to_vec(),
+        socket_cookie: record.socket_cookie,
+        netns_cookie: record.netns_cookie,
+        local: Some(endpoint(record.local_addr, record.local_port)),
+        peer: Some(endpoint(record.peer_addr, record.peer_port)),
+        kind: kind.into(),
+        count: record.count,
+        queue: 0,
+        queue_max: 0,
+    }
+}
+
+fn connection(record: &ConnRecord, host: &Host) -> proto::Connection {
     proto::Connection {
         seen_at_ns: record.seen_at,
-        boot_id: boot_id.to_vec(),
+        boot_id: host.boot_id.to_vec(),
         socket_cookie: record.socket_cookie,
         netns_cookie: record.netns_cookie,
         local: Some(endpoint(record.local_addr, record.local_port)),
@@ -19,7 +79,7 @@ pub(crate) fn connection(record: &ConnRecord, boot_id: [u8; 16]) -> proto::Conne
         established_at_ns: record.established_at,
         accepted_at_ns: record.accepted_at,
         closed_at_ns: record.closed_at,
-        minted_id: id(record.minted),
+        minted_id: minted(record, host).to_vec(),
         tag: id(record.tag),
         tag_state: tag_state(record.tag_state).into(),
         error: record.error.into(),
@@ -34,7 +94,42 @@ pub(crate) fn connection(record: &ConnRecord, boot_id: [u8; 16]) -> proto::Conne
         bytes_received: record.bytes_received,
         segments_out: record.segments_out,
         segments_in: record.segments_in,
-        ..proto::Connection::default()
+        origin: origin(record.origin).into(),
+        one_in: record.one_in,
+        // The hook runs within the call itself.
+        accepted_exactly: record.accepted_at != 0,
+        // A child does not show whether its listener waits for data.
+        accept_deferred: false,
+        reset_reason: reset_reason(record.reset_reason),
+        mark: record.mark,
+        cgroup_id: record.cgroup_id,
+    }
+}
+
+/// Returns the id that the kernel view gives the connection: its own tag, where it sent one.
+fn minted(record: &ConnRecord, host: &Host) -> [u8; 16] {
+    match TagState::from_u8(record.tag_state) {
+        Some(TagState::Sent | TagState::Answered) => record.tag,
+        Some(TagState::None | TagState::Believed | TagState::Disbelieved) | None => {
+            mint_untagged(host.key, record.socket_cookie)
+        }
+    }
+}
+
+/// Returns the reason's name; its number where this table is older than the kernel.
+fn reset_reason(plus_one: u8) -> String {
+    let Some(reason) = plus_one.checked_sub(1) else {
+        return String::new();
+    };
+    RESET_REASONS
+        .get(usize::from(reason))
+        .map_or_else(|| reason.to_string(), |&name| name.to_owned())
+}
+
+fn origin(origin: u8) -> proto::Origin {
+    match Origin::from_u8(origin) {
+        Some(Origin::Backfilled) => proto::Origin::Backfilled,
+        Some(Origin::Watched) | None => proto::Origin::Watched,
     }
 }
 
@@ -121,15 +216,44 @@ mod tests {
             local_addr: mapped([127, 0, 0, 1]),
             local_port: [0x1f, 0x90],
             peer_addr: [0x20; 16],
-            minted: [7; 16],
+            reset_reason: 16,
             ..ConnRecord::EMPTY
         };
-        let connection = connection(&record, [9; 16]);
+        let connection = connection(&record, &HOST);
         let local = connection.local.unwrap();
         assert_eq!((local.address, local.port), (vec![127, 0, 0, 1], 8080));
         assert_eq!(connection.peer.unwrap().address, [0x20; 16]);
-        assert_eq!(connection.minted_id, [7; 16]);
-        assert_eq!(connection.tag, []);
+        assert!(connection.tag.is_empty());
         assert_eq!(connection.boot_id, [9; 16]);
+        assert_eq!(connection.reset_reason, "tcp_keepalive_timeout");
     }
+
+    #[test]
+    fn a_connection_is_named_by_the_tag_that_it_sent_and_never_by_one_that_it_received() {
+        let named = |tag_state: TagState| {
+            let record = ConnRecord {
+                socket_cookie: 5,
+                tag: [7; 16],
+                tag_state: tag_state as u8,
+                ..ConnRecord::EMPTY
+            };
+            connection(&record, &HOST).minted_id
+        };
+        assert_eq!(named(TagState::Sent), [7; 16]);
+        assert_eq!(named(TagState::Answered), [7; 16]);
+        assert_eq!(named(TagState::Believed), mint_untagged(HOST.key, 5));
+        assert_eq!(named(TagState::None), mint_untagged(HOST.key, 5));
+    }
+
+    #[test]
+    fn a_reason_that_is_not_known_is_its_number() {
+        assert_eq!(reset_reason(0), "");
+        assert_eq!(reset_reason(1), "not_specified");
+        assert_eq!(reset_reason(200), "199");
+    }
+
+    const HOST: Host = Host {
+        boot_id: [9; 16],
+        key: [1; 16],
+    };
 }

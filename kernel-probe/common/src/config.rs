@@ -7,20 +7,19 @@
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// Keys the hash of a connection's identity: makes ids unguessable.
+    /// Keys the hash of a socket's number: makes ids unguessable, the same for one boot.
     pub host_key: [u8; 16],
-    /// Keys the MAC in a tag: the same on all hosts of a mesh.
-    pub mesh_key: [u8; 16],
-    /// /proc/sys/kernel/random/boot_id.
-    pub boot_id: [u8; 16],
+    /// Keys the MAC in a tag: the same on all hosts of a mesh. The first signs; under either a
+    /// tag is believed, so that keys can be changed host by host.
+    pub mesh_keys: [[u8; 16]; 2],
     /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, nanoseconds.
     pub wall_offset_ns: u64,
     /// `CLOCK_BOOTTIME` until which tagging is ordered, nanoseconds.
     pub lease_until: u64,
     /// What is ordered.
     pub flags: Flags,
-    /// Zero; keeps the layout free of implicit padding.
-    pub reserved: [u8; 4],
+    /// One of how many connections that end well is reported; 0 and 1 mean all.
+    pub one_in: u32,
 }
 
 /// What is ordered, one bit each.
@@ -29,7 +28,7 @@ pub struct Config {
 pub struct Flags(u32);
 
 /// Length of the map's value, in bytes.
-pub const CONFIG_LEN: usize = 3 * 16 + 2 * 8 + 4 + 4;
+pub const CONFIG_LEN: usize = 3 * 16 + 2 * 8 + 2 * 4;
 
 // The sum of the fields equals the size: no implicit padding.
 const _: () = assert!(size_of::<Config>() == CONFIG_LEN);
@@ -40,12 +39,11 @@ impl Config {
     /// Orders nothing.
     pub const EMPTY: Self = Self {
         host_key: [0; 16],
-        mesh_key: [0; 16],
-        boot_id: [0; 16],
+        mesh_keys: [[0; 16]; 2],
         wall_offset_ns: 0,
         lease_until: 0,
         flags: Flags(0),
-        reserved: [0; 4],
+        one_in: 1,
     };
 
     /// Returns whether `flag` is ordered.
@@ -69,6 +67,15 @@ impl Config {
         now.wrapping_add(self.wall_offset_ns)
     }
 
+    /// Returns whether the connection of the socket `cookie` is reported even if it ends well.
+    #[inline]
+    #[must_use]
+    pub const fn samples(&self, cookie: u64) -> bool {
+        // Cookies follow each other: spread them, so that no pattern of use is preferred.
+        let spread = (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+        self.one_in <= 1 || spread.is_multiple_of(self.one_in)
+    }
+
     /// Returns the map's value.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; CONFIG_LEN] {
@@ -76,12 +83,11 @@ impl Config {
         let fields = self
             .host_key
             .into_iter()
-            .chain(self.mesh_key)
-            .chain(self.boot_id)
+            .chain(self.mesh_keys.into_iter().flatten())
             .chain(self.wall_offset_ns.to_ne_bytes())
             .chain(self.lease_until.to_ne_bytes())
             .chain(self.flags.0.to_ne_bytes())
-            .chain(self.reserved);
+            .chain(self.one_in.to_ne_bytes());
         for (byte, field) in bytes.iter_mut().zip(fields) {
             *byte = field;
         }
@@ -96,6 +102,7 @@ impl core::fmt::Debug for Config {
             .field("wall_offset_ns", &self.wall_offset_ns)
             .field("lease_until", &self.lease_until)
             .field("flags", &self.flags)
+            .field("one_in", &self.one_in)
             .finish_non_exhaustive()
     }
 }
@@ -103,14 +110,20 @@ impl core::fmt::Debug for Config {
 // === impl Flags ===
 
 impl Flags {
-    /// Emit snapshots.
+    /// Follow connections, and emit snapshots of them.
     pub const OBSERVE: Self = Self(1 << 0);
     /// Tag SYNs towards the networks in `TAG_TO`.
     pub const TAG: Self = Self(1 << 1);
     /// Believe, and answer, tags from the networks in `BELIEVE_FROM`.
     pub const BELIEVE: Self = Self(1 << 2);
-    /// `mesh_key` was configured: a tag without a valid MAC is not believed.
+    /// `mesh_keys` were configured: a tag without a valid MAC is not believed.
     pub const MESH_KEYED: Self = Self(1 << 3);
+    /// Note when and by whom a connection is accepted.
+    pub const ACCEPT_WAIT: Self = Self(1 << 4);
+    /// Emit incidents.
+    pub const INCIDENTS: Self = Self(1 << 5);
+    /// The program that sees RSTs leave is attached: a snapshot waits for the reason.
+    pub const RESET_REASON: Self = Self(1 << 6);
 
     /// Returns the flags of both.
     #[must_use]
@@ -129,26 +142,24 @@ mod tests {
     fn the_bytes_follow_the_layout() {
         let config = Config {
             host_key: [1; 16],
-            mesh_key: [2; 16],
-            boot_id: [3; 16],
+            mesh_keys: [[2; 16], [3; 16]],
             wall_offset_ns: 4,
             lease_until: 5,
             flags: Flags::TAG,
-            reserved: [0; 4],
+            one_in: 6,
         };
         let bytes = config.to_bytes();
-        assert_eq!(bytes[offset_of!(Config, host_key)..][..16], [1; 16]);
-        assert_eq!(bytes[offset_of!(Config, mesh_key)..][..16], [2; 16]);
-        assert_eq!(bytes[offset_of!(Config, boot_id)..][..16], [3; 16]);
+        let at = |offset: usize, len: usize| &bytes[offset..][..len];
+        assert_eq!(at(offset_of!(Config, host_key), 16), [1; 16]);
+        assert_eq!(at(offset_of!(Config, mesh_keys), 16), [2; 16]);
+        assert_eq!(at(offset_of!(Config, mesh_keys) + 16, 16), [3; 16]);
         assert_eq!(
-            bytes[offset_of!(Config, wall_offset_ns)..][..8],
+            at(offset_of!(Config, wall_offset_ns), 8),
             4_u64.to_ne_bytes()
         );
-        assert_eq!(
-            bytes[offset_of!(Config, lease_until)..][..8],
-            5_u64.to_ne_bytes()
-        );
-        assert_eq!(bytes[offset_of!(Config, flags)..][..4], 2_u32.to_ne_bytes());
+        assert_eq!(at(offset_of!(Config, lease_until), 8), 5_u64.to_ne_bytes());
+        assert_eq!(at(offset_of!(Config, flags), 4), 2_u32.to_ne_bytes());
+        assert_eq!(at(offset_of!(Config, one_in), 4), 6_u32.to_ne_bytes());
     }
 
     #[test]
@@ -161,5 +172,20 @@ mod tests {
         assert!(config.may_write(Flags::TAG, 9));
         assert!(!config.may_write(Flags::TAG, 10));
         assert!(!config.may_write(Flags::BELIEVE, 9));
+    }
+
+    #[test]
+    fn a_sample_is_as_large_as_ordered() {
+        let sampled = |one_in| {
+            let config = Config {
+                one_in,
+                ..Config::EMPTY
+            };
+            (0..100_000)
+                .filter(|&cookie| config.samples(cookie))
+                .count()
+        };
+        assert_eq!((sampled(0), sampled(1)), (100_000, 100_000));
+        assert!((9_900..10_100).contains(&sampled(10)), "{}", sampled(10));
     }
 }

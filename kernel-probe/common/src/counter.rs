@@ -39,6 +39,8 @@ counters! {
     StorageFull = "storage_full", true;
     /// A handshake could not be kept by its cookie.
     HandshakeFull = "handshake_full", true;
+    /// A connection that ended well was not of the sample.
+    SampledOut = "sampled_out", false;
     /// A segment had no room for the tag.
     ReserveFailed = "tag_reserve_failed", false;
     /// The tag could not be written into the room reserved for it.

@@ -1,12 +1,24 @@
-//! Ring-buffer bytes to [`ConnRecord`]: safe, total, each failure named.
+//! Ring-buffer bytes to records: safe, total, each failure named.
 
-use crate::record::{CONN_RECORD_LEN, ConnRecord, Moment, Opening, Outcome, TagState};
+use crate::{
+    incident::{INCIDENT_LEN, IncidentKind, IncidentRecord},
+    record::{CONN_RECORD_LEN, ConnRecord, Moment, Opening, Origin, Outcome, TagState},
+};
 
-/// A ring-buffer record that is not a [`ConnRecord`].
+/// What one ring-buffer record tells; its length says which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// What is known of one connection.
+    Connection(ConnRecord),
+    /// What happened to one.
+    Incident(IncidentRecord),
+}
+
+/// A ring-buffer record that is no [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The record has the wrong length: the two sides were built apart.
-    #[error("record is {actual} bytes, expected {CONN_RECORD_LEN}")]
+    #[error("record is {actual} bytes, expected {CONN_RECORD_LEN} or {INCIDENT_LEN}")]
     Length {
         /// Bytes in the record.
         actual: usize,
@@ -15,7 +27,7 @@ pub enum DecodeError {
     #[error("unknown opening {0}, expected 1 or 2")]
     Opening(u8),
     /// The record names no [`Moment`].
-    #[error("unknown moment {0}, expected 1 to 4")]
+    #[error("unknown moment {0}, expected 1 to 5")]
     Moment(u8),
     /// The record names no [`Outcome`].
     #[error("unknown outcome {0}, expected 0 to 10")]
@@ -23,6 +35,58 @@ pub enum DecodeError {
     /// The record names no [`TagState`].
     #[error("unknown tag state {0}, expected 0 to 4")]
     TagState(u8),
+    /// The record names no [`Origin`].
+    #[error("unknown origin {0}, expected 0 or 1")]
+    Origin(u8),
+    /// The record names no [`IncidentKind`].
+    #[error("unknown kind of incident {0}, expected 1")]
+    IncidentKind(u8),
+}
+
+impl Event {
+    /// Decodes one ring-buffer record.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConnRecord::decode`]; [`DecodeError::IncidentKind`] if an incident names none.
+    pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
+        match IncidentRecord::read(record) {
+            Some((incident, [])) => match IncidentKind::from_u8(incident.kind) {
+                Some(_) => Ok(Self::Incident(incident)),
+                None => Err(DecodeError::IncidentKind(incident.kind)),
+            },
+            Some(_) | None => ConnRecord::decode(record).map(Self::Connection),
+        }
+    }
+}
+
+impl IncidentRecord {
+    /// Reads the fields in layout order; returns what follows them too.
+    fn read(rest: &[u8]) -> Option<(Self, &[u8])> {
+        let (at, rest) = read_u64(rest)?;
+        let (socket_cookie, rest) = read_u64(rest)?;
+        let (netns_cookie, rest) = read_u64(rest)?;
+        let (local_addr, rest) = read_bytes(rest)?;
+        let (peer_addr, rest) = read_bytes(rest)?;
+        let (count, rest) = read_u32(rest)?;
+        let (local_port, rest) = read_bytes(rest)?;
+        let (peer_port, rest) = read_bytes(rest)?;
+        let ([kind], rest) = read_bytes(rest)?;
+        let (reserved, rest) = read_bytes(rest)?;
+        let record = Self {
+            at,
+            socket_cookie,
+            netns_cookie,
+            local_addr,
+            peer_addr,
+            count,
+            local_port,
+            peer_port,
+            kind,
+            reserved,
+        };
+        Some((record, rest))
+    }
 }
 
 impl ConnRecord {
@@ -42,6 +106,7 @@ impl ConnRecord {
         Moment::from_u8(record.moment).ok_or(DecodeError::Moment(record.moment))?;
         Outcome::from_u8(record.outcome).ok_or(DecodeError::Outcome(record.outcome))?;
         TagState::from_u8(record.tag_state).ok_or(DecodeError::TagState(record.tag_state))?;
+        Origin::from_u8(record.origin).ok_or(DecodeError::Origin(record.origin))?;
         Ok(record)
     }
 
@@ -57,8 +122,8 @@ impl ConnRecord {
         let (closed_at, rest) = read_u64(rest)?;
         let (bytes_acked, rest) = read_u64(rest)?;
         let (bytes_received, rest) = read_u64(rest)?;
+        let (cgroup_id, rest) = read_u64(rest)?;
         let (tag, rest) = read_bytes(rest)?;
-        let (minted, rest) = read_bytes(rest)?;
         let (local_addr, rest) = read_bytes(rest)?;
         let (peer_addr, rest) = read_bytes(rest)?;
         let (owner_pid, rest) = read_u32(rest)?;
@@ -68,6 +133,8 @@ impl ConnRecord {
         let (segments_out, rest) = read_u32(rest)?;
         let (segments_in, rest) = read_u32(rest)?;
         let (retransmits, rest) = read_u32(rest)?;
+        let (mark, rest) = read_u32(rest)?;
+        let (one_in, rest) = read_u32(rest)?;
         let (local_port, rest) = read_bytes(rest)?;
         let (peer_port, rest) = read_bytes(rest)?;
         let (error, rest) = read_bytes(rest)?;
@@ -80,6 +147,8 @@ impl ConnRecord {
             moment,
             outcome,
             tag_state,
+            origin,
+            reset_reason,
             notes,
         ] = small;
         let record = Self {
@@ -93,8 +162,8 @@ impl ConnRecord {
             closed_at,
             bytes_acked,
             bytes_received,
+            cgroup_id,
             tag,
-            minted,
             local_addr,
             peer_addr,
             owner_pid,
@@ -104,6 +173,8 @@ impl ConnRecord {
             segments_out,
             segments_in,
             retransmits,
+            mark,
+            one_in,
             local_port,
             peer_port,
             error: u16::from_ne_bytes(error),
@@ -113,6 +184,8 @@ impl ConnRecord {
             moment,
             outcome,
             tag_state,
+            origin,
+            reset_reason,
             notes,
             reserved,
         };
@@ -185,12 +258,30 @@ mod tests {
             (offset_of!(ConnRecord, moment), DecodeError::Moment(99)),
             (offset_of!(ConnRecord, outcome), DecodeError::Outcome(99)),
             (offset_of!(ConnRecord, tag_state), DecodeError::TagState(99)),
+            (offset_of!(ConnRecord, origin), DecodeError::Origin(99)),
         ];
         for (offset, error) in cases {
             let mut bytes = valid();
             bytes[offset] = 99;
             assert_eq!(ConnRecord::decode(&bytes), Err(error));
         }
+    }
+
+    #[test]
+    fn the_length_tells_an_incident_from_a_connection() {
+        let mut bytes = [0; INCIDENT_LEN];
+        bytes[offset_of!(IncidentRecord, kind)] = IncidentKind::Retransmit as u8;
+        bytes[offset_of!(IncidentRecord, count)..][..4].copy_from_slice(&7_u32.to_ne_bytes());
+        bytes[offset_of!(IncidentRecord, peer_port) + 1] = 9;
+        match Event::decode(&bytes) {
+            Ok(Event::Incident(incident)) => {
+                assert_eq!((incident.count, incident.peer_port), (7, [0, 9]));
+            }
+            other => panic!("{other:?}"),
+        }
+        bytes[offset_of!(IncidentRecord, kind)] = 99;
+        assert_eq!(Event::decode(&bytes), Err(DecodeError::IncidentKind(99)));
+        assert!(matches!(Event::decode(&valid()), Ok(Event::Connection(_))));
     }
 
     fn valid() -> [u8; CONN_RECORD_LEN] {

@@ -14,10 +14,12 @@ mod counter;
 #[cfg(feature = "user")]
 mod decode;
 mod destination;
+mod incident;
 mod mint;
 mod option;
 mod outcome;
 mod record;
+mod replay;
 mod siphash;
 mod volume;
 mod wire_enum;
@@ -26,11 +28,16 @@ pub use address::{ADDRESS_BITS, MAPPED_BITS, mapped};
 pub use config::{CONFIG_LEN, Config, Flags};
 pub use counter::Counter;
 #[cfg(feature = "user")]
-pub use decode::DecodeError;
-pub use destination::{Destination, Permit};
-pub use mint::{mint, verify};
-pub use option::{EX_ID, KIND, SEARCH, TAG_OPTION_LEN, decode_tag, encode_tag};
+pub use decode::{DecodeError, Event};
+pub use destination::{Destination, PLACES, Permit};
+pub use incident::{INCIDENT_LEN, IncidentKind, IncidentRecord, Repeats};
+pub use mint::{mint_tag, mint_untagged, tick, verify};
+pub use option::{EX_ID, KIND, OptionWords, SEARCH, TAG_OPTION_LEN, decode_tag, encode_tag};
 pub use outcome::{TcpState, outcome_of_close};
-pub use record::{CONN_RECORD_LEN, ConnRecord, Moment, Note, Opening, Outcome, TagState};
+pub use record::{
+    CONN_RECORD_LEN, ConnRecord, Moment, Note, Opening, Origin, Outcome, TagState, cookie_of_name,
+    name_attempt,
+};
+pub use replay::{Borne, REPLAY_WORDS};
 pub use siphash::siphash24;
 pub use volume::{Volume, application_bytes};

@@ -1,46 +1,64 @@
-//! Ids of connections: unguessable, unique, and recognisable under the mesh key.
+//! Ids of connections: unguessable, unique, and recognisable under a mesh key.
 //!
-//! 8 bytes keyed hash of the identity (boot id and socket cookie), then 8 bytes MAC over those
-//! and a coarse wall time. The MAC tells a receiver that the sender holds the key; the time
-//! bounds how long a tag that was overheard can be borne again.
+//! 8 bytes keyed hash of the socket's number; then, in a tag, 8 bytes MAC over those and a coarse
+//! wall time. The MAC tells a receiver that the sender holds a key; the time bounds how long a tag
+//! that was overheard can be borne again. Where no tag is sent, nobody checks the second half: it
+//! is another hash of the socket's number.
 
 use crate::{config::Config, siphash::siphash24};
 
 /// Length of a coarse tick: 2^36 ns, about 69 s.
 const TICK_SHIFT: u32 = 36;
 
-/// Returns the id of the socket `cookie`, minted at boot time `now` in nanoseconds.
+/// What the second half of an id is a hash of, beside the socket, where it is no MAC.
+const UNTAGGED: u64 = 1;
+
+/// Returns the tag of the socket `cookie`, signed at boot time `now` in nanoseconds.
 #[inline]
 #[must_use]
-pub fn mint(config: &Config, cookie: u64, now: u64) -> [u8; 16] {
-    let boot = u128::from_le_bytes(config.boot_id);
-    let identity = siphash24(config.host_key, [boot as u64, (boot >> 64) as u64, cookie]);
-    let mac = mac(config.mesh_key, identity, tick(config.unix_ns(now)));
-    join(identity, mac)
+pub fn mint_tag(config: &Config, cookie: u64, now: u64) -> [u8; 16] {
+    let identity = siphash24(config.host_key, [cookie]);
+    let [key, _] = config.mesh_keys;
+    join(identity, mac(key, identity, tick(config.unix_ns(now))))
 }
 
-/// Returns whether `id` was minted under `mesh_key` within one tick of `unix_ns`.
+/// Returns the id of the socket `cookie` where no tag was sent.
 #[inline]
 #[must_use]
-pub fn verify(mesh_key: [u8; 16], id: [u8; 16], unix_ns: u64) -> bool {
+pub fn mint_untagged(host_key: [u8; 16], cookie: u64) -> [u8; 16] {
+    let identity = siphash24(host_key, [cookie]);
+    join(identity, siphash24(host_key, [cookie, UNTAGGED]))
+}
+
+/// Returns the tick in which `id` was signed, under a key of `config`, within one tick of
+/// `unix_ns`; `None` if it was not.
+#[inline]
+#[must_use]
+pub fn verify(config: &Config, id: [u8; 16], unix_ns: u64) -> Option<u64> {
     let id = u128::from_le_bytes(id);
     let (identity, found) = (id as u64, (id >> 64) as u64);
     let now = tick(unix_ns);
-    // No early return: the time it takes tells nothing.
-    let current = mac(mesh_key, identity, now) ^ found;
-    let before = mac(mesh_key, identity, now.wrapping_sub(1)) ^ found;
-    let after = mac(mesh_key, identity, now.wrapping_add(1)) ^ found;
-    (current == 0) | (before == 0) | (after == 0)
+    // The most likely first. How long it takes tells only which tick and which key it was.
+    for key in config.mesh_keys {
+        for tick in [now, now.wrapping_sub(1), now.wrapping_add(1)] {
+            if mac(key, identity, tick) == found {
+                return Some(tick);
+            }
+        }
+    }
+    None
+}
+
+/// Returns the coarse tick of `unix_ns`.
+#[inline]
+#[must_use]
+pub const fn tick(unix_ns: u64) -> u64 {
+    unix_ns >> TICK_SHIFT
 }
 
 #[inline]
 fn mac(mesh_key: [u8; 16], identity: u64, tick: u64) -> u64 {
     siphash24(mesh_key, [identity, tick])
-}
-
-#[inline]
-const fn tick(unix_ns: u64) -> u64 {
-    unix_ns >> TICK_SHIFT
 }
 
 #[inline]
@@ -56,47 +74,70 @@ mod tests {
     const NOW: u64 = 5 * TICK_NS;
 
     #[test]
-    fn an_id_is_valid_in_its_tick_and_the_adjacent_ones() {
+    fn a_tag_is_valid_in_its_tick_and_the_adjacent_ones() {
         let config = config();
-        let id = mint(&config, 7, NOW);
+        let id = mint_tag(&config, 7, NOW);
         let unix = config.unix_ns(NOW);
         for valid_at in [unix - TICK_NS, unix, unix + TICK_NS] {
-            assert!(verify(config.mesh_key, id, valid_at), "{valid_at}");
+            assert_eq!(
+                verify(&config, id, valid_at),
+                Some(tick(unix)),
+                "{valid_at}"
+            );
         }
         for stale_at in [unix - 2 * TICK_NS, unix + 2 * TICK_NS] {
-            assert!(!verify(config.mesh_key, id, stale_at), "{stale_at}");
+            assert_eq!(verify(&config, id, stale_at), None, "{stale_at}");
         }
     }
 
     #[test]
-    fn an_id_is_not_valid_under_another_key_nor_with_a_bit_changed() {
+    fn a_tag_is_not_valid_under_another_key_nor_with_a_bit_changed() {
         let config = config();
-        let id = mint(&config, 7, NOW);
+        let id = mint_tag(&config, 7, NOW);
         let unix = config.unix_ns(NOW);
-        assert!(!verify([9; 16], id, unix));
+        let other = Config {
+            mesh_keys: [[9; 16], [8; 16]],
+            ..config
+        };
+        assert_eq!(verify(&other, id, unix), None);
         for at in 0..16 {
             let mut forged = id;
             forged[at] ^= 0x80;
-            assert!(!verify(config.mesh_key, forged, unix), "byte {at}");
+            assert_eq!(verify(&config, forged, unix), None, "byte {at}");
         }
     }
 
     #[test]
-    fn another_socket_or_boot_has_another_id() {
+    fn while_keys_change_tags_of_both_are_valid() {
+        let old = config();
+        let new = Config {
+            mesh_keys: [[5; 16], old.mesh_keys[0]],
+            ..old
+        };
+        let unix = old.unix_ns(NOW);
+        assert!(verify(&new, mint_tag(&old, 7, NOW), unix).is_some());
+        assert!(verify(&new, mint_tag(&new, 7, NOW), unix).is_some());
+        assert_eq!(verify(&old, mint_tag(&new, 7, NOW), unix), None);
+    }
+
+    #[test]
+    fn another_socket_or_host_has_another_id() {
         let config = config();
-        let rebooted = Config {
-            boot_id: [4; 16],
+        let other = Config {
+            host_key: [4; 16],
             ..config
         };
-        assert_ne!(mint(&config, 7, NOW), mint(&config, 8, NOW));
-        assert_ne!(mint(&config, 7, NOW), mint(&rebooted, 7, NOW));
+        assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&config, 8, NOW));
+        assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&other, 7, NOW));
+        let untagged = |key, cookie| mint_untagged(key, cookie);
+        assert_ne!(untagged([1; 16], 7), untagged([1; 16], 8));
+        assert_ne!(untagged([1; 16], 7), untagged([4; 16], 7));
     }
 
     fn config() -> Config {
         Config {
             host_key: [1; 16],
-            mesh_key: [2; 16],
-            boot_id: [3; 16],
+            mesh_keys: [[2; 16], [3; 16]],
             wall_offset_ns: 1_700_000_000_000_000_000,
             ..Config::EMPTY
         }

@@ -12,18 +12,25 @@ pub const EX_ID: [u8; 2] = *b"SY";
 /// Length of the whole option, in bytes.
 pub const TAG_OPTION_LEN: usize = 20;
 
-/// What `bpf_load_hdr_opt` searches for: kind, length of the search, ExID.
-pub const SEARCH: [u8; 4] = [KIND, 4, EX_ID[0], EX_ID[1]];
+/// The option in words, as it lies in memory: eBPF would go over bytes one by one.
+pub type OptionWords = [u32; TAG_OPTION_LEN / 4];
+
+/// What `bpf_load_hdr_opt` searches for, with room for what it finds: kind, length of the search,
+/// ExID.
+pub const SEARCH: OptionWords = [head(4), 0, 0, 0, 0];
 
 /// Returns the option that carries `id`.
 #[inline]
 #[must_use]
-pub const fn encode_tag(id: [u8; 16]) -> [u8; TAG_OPTION_LEN] {
-    let mut option = [0; TAG_OPTION_LEN];
-    let (head, tail) = option.split_at_mut(4);
-    head.copy_from_slice(&[KIND, TAG_OPTION_LEN as u8, EX_ID[0], EX_ID[1]]);
-    tail.copy_from_slice(&id);
-    option
+pub const fn encode_tag(id: [u8; 16]) -> OptionWords {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = id;
+    [
+        head(TAG_OPTION_LEN as u8),
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]
 }
 
 /// Returns the id that `option` carries; `None` unless it is exactly of this format.
@@ -31,11 +38,22 @@ pub const fn encode_tag(id: [u8; 16]) -> [u8; TAG_OPTION_LEN] {
 /// An id of all zero is none (W3C Trace Context forbids it).
 #[inline]
 #[must_use]
-pub fn decode_tag(option: &[u8; TAG_OPTION_LEN]) -> Option<[u8; 16]> {
-    let ([kind, length, ex_0, ex_1], id) = option.split_first_chunk()?;
-    let ours = *kind == KIND && *length == TAG_OPTION_LEN as u8 && [*ex_0, *ex_1] == EX_ID;
-    let id: [u8; 16] = *id.first_chunk()?;
-    (ours && u128::from_ne_bytes(id) != 0).then_some(id)
+pub const fn decode_tag(option: OptionWords) -> Option<[u8; 16]> {
+    let [found, first, second, third, fourth] = option;
+    if found != head(TAG_OPTION_LEN as u8) || first | second | third | fourth == 0 {
+        return None;
+    }
+    let [a, b, c, d] = first.to_ne_bytes();
+    let [e, f, g, h] = second.to_ne_bytes();
+    let [i, j, k, l] = third.to_ne_bytes();
+    let [m, n, o, p] = fourth.to_ne_bytes();
+    Some([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+}
+
+/// Returns the first word of an option of ours: kind, length, ExID.
+const fn head(length: u8) -> u32 {
+    let [first, second] = EX_ID;
+    u32::from_ne_bytes([KIND, length, first, second])
 }
 
 #[cfg(test)]
@@ -46,20 +64,30 @@ mod tests {
 
     #[test]
     fn an_id_survives_the_option() {
-        assert_eq!(decode_tag(&encode_tag(ID)), Some(ID));
+        assert_eq!(decode_tag(encode_tag(ID)), Some(ID));
+    }
+
+    #[test]
+    fn the_option_lies_in_memory_as_it_goes_over_the_wire() {
+        let mut bytes = [0; TAG_OPTION_LEN];
+        for (bytes, word) in bytes.chunks_mut(4).zip(encode_tag(ID)) {
+            bytes.copy_from_slice(&word.to_ne_bytes());
+        }
+        assert_eq!(bytes[..4], [253, 20, b'S', b'Y']);
+        assert_eq!(bytes[4..], ID);
     }
 
     #[test]
     fn another_kind_length_or_experiment_carries_no_tag() {
         for at in 0..4 {
             let mut option = encode_tag(ID);
-            option[at] ^= 1;
-            assert_eq!(decode_tag(&option), None, "byte {at}");
+            option[0] ^= 1 << (8 * at);
+            assert_eq!(decode_tag(option), None, "byte {at}");
         }
     }
 
     #[test]
     fn an_id_of_all_zero_is_no_tag() {
-        assert_eq!(decode_tag(&encode_tag([0; 16])), None);
+        assert_eq!(decode_tag(encode_tag([0; 16])), None);
     }
 }

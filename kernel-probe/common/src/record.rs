@@ -14,7 +14,8 @@ use crate::wire_enum::wire_enum;
 pub struct ConnRecord {
     /// Moment of this snapshot.
     pub seen_at: u64,
-    /// `bpf_get_socket_cookie()`: names the socket until reboot.
+    /// `bpf_get_socket_cookie()`: names the socket until reboot. The top byte counts the
+    /// connections that the same socket had before: connect, fail, connect again.
     pub socket_cookie: u64,
     /// `bpf_get_netns_cookie()` of the socket's network namespace.
     pub netns_cookie: u64,
@@ -24,7 +25,7 @@ pub struct ConnRecord {
     pub syn_ack_at: u64,
     /// The handshake was done.
     pub established_at: u64,
-    /// The owner first touched the accepted socket: an upper bound of the accept's end.
+    /// The owner accepted the connection.
     pub accepted_at: u64,
     /// The socket closed.
     pub closed_at: u64,
@@ -32,15 +33,15 @@ pub struct ConnRecord {
     pub bytes_acked: u64,
     /// Application bytes received from the peer.
     pub bytes_received: u64,
+    /// Control group of the owner; 0 if unknown.
+    pub cgroup_id: u64,
     /// The id in the SYN's option; all zero without one.
     pub tag: [u8; 16],
-    /// The id that the kernel view minted.
-    pub minted: [u8; 16],
     /// Address of this host's end; IPv4 is v4-mapped (RFC 4291, section 2.5.5.2).
     pub local_addr: [u8; 16],
     /// Address of the far end, in the same form.
     pub peer_addr: [u8; 16],
-    /// Process that called `connect`, or that first touched the accepted socket; 0 if unknown.
+    /// Process that called `connect` or `accept`; 0 if unknown.
     pub owner_pid: u32,
     /// Its thread; 0 if unknown.
     pub owner_tid: u32,
@@ -54,6 +55,10 @@ pub struct ConnRecord {
     pub segments_in: u32,
     /// Segments with data or FIN that were sent again.
     pub retransmits: u32,
+    /// SO_MARK at the end; 0 for none, or while it lasts.
+    pub mark: u32,
+    /// One of how many such connections is reported; 0 and 1 mean all.
+    pub one_in: u32,
     /// Port of this host's end.
     pub local_port: [u8; 2],
     /// Port of the far end.
@@ -72,14 +77,18 @@ pub struct ConnRecord {
     pub outcome: u8,
     /// A [`TagState`].
     pub tag_state: u8,
-    /// [`Note`]s of the programs to themselves; nothing for user space.
+    /// An [`Origin`].
+    pub origin: u8,
+    /// The kernel's `enum sk_rst_reason` of the RST that this host sent, plus one; 0 for none.
+    pub reset_reason: u8,
+    /// [`Note`]s.
     pub notes: u8,
     /// Zero; keeps the layout free of implicit padding.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 5],
 }
 
 /// Length of one record, in bytes.
-pub const CONN_RECORD_LEN: usize = 10 * 8 + 4 * 16 + 7 * 4 + 3 * 2 + 7 + 7;
+pub const CONN_RECORD_LEN: usize = 11 * 8 + 3 * 16 + 9 * 4 + 3 * 2 + 9 + 5;
 
 // The sum of the fields equals the size: no implicit padding.
 const _: () = assert!(size_of::<ConnRecord>() == CONN_RECORD_LEN);
@@ -101,12 +110,14 @@ wire_enum! {
     Moment {
         /// The handshake was done.
         Established = 1,
-        /// The owner first touched the accepted socket.
+        /// The owner accepted the connection.
         Accepted = 2,
         /// The socket closed.
         Closed = 3,
         /// A SYN was sent again.
         SynRetransmitted = 4,
+        /// A connection older than the programs was found.
+        Found = 5,
     }
 }
 
@@ -154,9 +165,41 @@ wire_enum! {
     }
 }
 
-/// One bit of [`ConnRecord::notes`].
+wire_enum! {
+    /// How the programs came to know a connection.
+    Origin {
+        /// Watched from its SYN.
+        Watched = 0,
+        /// Older than the programs: the handshake was not observed.
+        Backfilled = 1,
+    }
+}
+
+/// One bit of [`ConnRecord::notes`]: of the programs to themselves; nothing for user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note(u8);
+
+/// Bits of [`ConnRecord::socket_cookie`] that are the kernel's number; the others count attempts.
+const COOKIE_BITS: u32 = 56;
+
+/// Returns how the socket `cookie` is named for its next connection, where `before` names the
+/// last one of its place: its own, or another's.
+#[inline]
+#[must_use]
+pub const fn name_attempt(cookie: u64, before: u64) -> u64 {
+    if before << (u64::BITS - COOKIE_BITS) == cookie << (u64::BITS - COOKIE_BITS) {
+        before.wrapping_add(1 << COOKIE_BITS)
+    } else {
+        cookie
+    }
+}
+
+/// Returns the kernel's number of the socket that is named `name`.
+#[inline]
+#[must_use]
+pub const fn cookie_of_name(name: u64) -> u64 {
+    name << (u64::BITS - COOKIE_BITS) >> (u64::BITS - COOKIE_BITS)
+}
 
 // === impl ConnRecord ===
 
@@ -173,8 +216,8 @@ impl ConnRecord {
         closed_at: 0,
         bytes_acked: 0,
         bytes_received: 0,
+        cgroup_id: 0,
         tag: [0; 16],
-        minted: [0; 16],
         local_addr: [0; 16],
         peer_addr: [0; 16],
         owner_pid: 0,
@@ -184,6 +227,8 @@ impl ConnRecord {
         segments_out: 0,
         segments_in: 0,
         retransmits: 0,
+        mark: 0,
+        one_in: 0,
         local_port: [0; 2],
         peer_port: [0; 2],
         error: 0,
@@ -193,8 +238,10 @@ impl ConnRecord {
         moment: 0,
         outcome: 0,
         tag_state: 0,
+        origin: 0,
+        reset_reason: 0,
         notes: 0,
-        reserved: [0; 7],
+        reserved: [0; 5],
     };
 
     /// Returns whether `note` was taken.
@@ -226,4 +273,23 @@ impl Note {
     pub const WRITE_IS_OURS: Self = Self(1 << 1);
     /// Room for the option was reserved in the segment being built.
     pub const RESERVED: Self = Self(1 << 2);
+    /// The tagged SYN tries whether its destination passes the option.
+    pub const TRIAL: Self = Self(1 << 3);
+    /// Not of the sample: reported only if it fails.
+    pub const UNSAMPLED: Self = Self(1 << 4);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_connection_of_one_socket_has_a_name_of_its_own() {
+        let first = name_attempt(7, 0);
+        let second = name_attempt(7, first);
+        assert_eq!(cookie_of_name(second), 7);
+        assert_eq!((first, second), (7, 7 | 1 << COOKIE_BITS));
+        assert_eq!(name_attempt(7, second), 7 | 2 << COOKIE_BITS);
+        assert_eq!(name_attempt(8, second), 8);
+    }
 }

@@ -1,53 +1,44 @@
-//! The owner of an accepted socket, by the first option that it sets there.
+//! The accept: who accepted a connection, and when.
 //!
-//! An upper bound of the accept's end. The call itself is never altered.
+//! `accept` asks the new socket for its peer's address, if its caller wants to know it, and
+//! `getpeername` asks too. Whichever comes first is taken; servers want to know in `accept`.
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::programs::SockoptContext;
-use syntrace_ebpf_common::{Moment, Opening};
+use aya_ebpf::programs::SockAddrContext;
+use syntrace_ebpf_common::{Flags, Moment, Opening};
 
 use crate::{
     emit::{emit, now, own},
-    maps,
+    live, maps,
 };
 
-/// The longest value that the kernel hands to these programs whole: the smallest page.
-const HANDED_WHOLE_BYTES: i32 = 4096;
-
-/// The owner of a socket sets one of its options.
+/// The owner of a socket learns its peer's address.
 #[inline(always)]
-pub(crate) fn touched(ctx: &SockoptContext) {
-    pass_through(ctx);
-    let Some(record) = maps::stored(sk(ctx)) else {
+pub(crate) fn accepted(ctx: &SockAddrContext) {
+    let Some(config) = maps::config() else {
         return;
     };
+    if !config.orders(Flags::ACCEPT_WAIT) {
+        return;
+    }
+    let Some(live) = live::find(config, sk(ctx)) else {
+        return;
+    };
+    let record = &mut live.record;
     if record.opening != Opening::Passive as u8 || record.accepted_at != 0 {
         return;
     }
     let now = now();
     record.accepted_at = now;
     own(record);
-    emit(record, Moment::Accepted, now);
+    emit(config, record, Moment::Accepted, now);
 }
 
 #[inline(always)]
-fn sk(ctx: &SockoptContext) -> *mut c_void {
+fn sk(ctx: &SockAddrContext) -> *mut c_void {
     // SAFETY: the kernel passes a context that is alive and aligned.
-    let field = unsafe { &raw const (*ctx.sockopt).__bindgen_anon_1 };
+    let field = unsafe { &raw const (*ctx.sock_addr).__bindgen_anon_1 };
     // SAFETY: the field holds the socket's pointer, which nobody writes while the program runs.
     unsafe { ptr::read_volatile(field.cast::<*mut c_void>()) }
-}
-
-/// Lets a long value through as the caller gave it: the program sees only a page of it, and the
-/// kernel takes a length that it left alone for a wish to cut it (Documentation/bpf/prog_cgroup_sockopt).
-#[inline(always)]
-fn pass_through(ctx: &SockoptContext) {
-    // SAFETY: the kernel passes a context that is alive and aligned.
-    let optlen = unsafe { &raw mut (*ctx.sockopt).optlen };
-    // SAFETY: a field of the context, which nobody else uses while the program runs.
-    if unsafe { ptr::read_volatile(optlen) } > HANDED_WHOLE_BYTES {
-        // SAFETY: as above; the verifier allows this program type to write the field.
-        unsafe { ptr::write_volatile(optlen, 0) };
-    }
 }

@@ -1,53 +1,69 @@
 //! Connections that this host opens: SYN, tag, SYN-ACK.
 
 use aya_ebpf::bindings::{
-    BPF_NOEXIST, BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG,
-    BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
+    BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
 };
 use syntrace_ebpf_common::{
     ConnRecord, Counter, Destination, Flags, Moment, Note, Opening, Outcome, Permit, TagState,
-    TcpState, mint,
+    TcpState, mint_tag,
 };
 
 use crate::{
+    atomic,
     context::{FOR_CURRENT_MSS, SockOps},
     emit::{count, emit, now, own},
-    life,
+    life, live,
     maps::{self, DESTINATIONS},
     tag::{self, In},
 };
 
-/// The owner calls `connect`; the SYN is about to be built.
+/// A SYN is about to be built, in its owner's system call.
+///
+/// A callback behind that for `connect`, so that what other programs switched on there is to be
+/// seen.
 #[inline(always)]
 pub(crate) fn connect(ops: &SockOps) {
+    if ops.state() != TcpState::SYN_SENT {
+        return;
+    }
     let Some(config) = maps::config() else {
         return;
     };
-    // A socket that failed to connect may try again: same cookie, new connection.
-    let Some(record) = maps::renew(ops.sk()) else {
+    let now = now();
+    let address = ops.peer_addr();
+    let is_tagged = config.may_write(Flags::TAG, now) && maps::is_tagged(address);
+    let is_observed = config.orders(Flags::OBSERVE);
+    if !is_tagged && !is_observed {
+        return;
+    }
+    let Some(live) = live::open(config, ops.sk(), ops.cookie()) else {
         count(Counter::StorageFull);
         return;
     };
-    let now = now();
+    let record = &mut live.record;
     record.syn_at = now;
     record.opening = Opening::Active as u8;
     record.outcome = Outcome::Connecting as u8;
     life::identify(ops, record);
-    record.minted = mint(config, record.socket_cookie, now);
-    own(record);
-
-    let mut callbacks = BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
-    if config.may_write(Flags::TAG, now)
-        && maps::is_tagged(record.peer_addr)
-        && claim(record.peer_addr, now)
-    {
+    let switched_on = ops.cb_flags();
+    let mut callbacks = BPF_SOCK_OPS_RETRANS_CB_FLAG;
+    if is_observed {
+        life::sample(config, record);
+        own(record);
+        callbacks |= BPF_SOCK_OPS_STATE_CB_FLAG;
+    }
+    if is_tagged && claim(record, Destination::of(address), now) {
         record.note(Note::TAG_WANTED);
-        if ops.cb_flags() & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
+        if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
             record.note(Note::WRITE_IS_OURS);
             callbacks |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
         }
+        // Whether a trial was in vain is told by the state.
+        if record.has(Note::TRIAL) {
+            callbacks |= BPF_SOCK_OPS_STATE_CB_FLAG;
+        }
     }
-    ops.enable(callbacks);
+    ops.set_cb_flags(switched_on | callbacks);
 }
 
 /// The kernel asks how much room options need.
@@ -56,115 +72,121 @@ pub(crate) fn reserve(ops: &SockOps) {
     if ops.state() != TcpState::SYN_SENT || ops.arg0() == FOR_CURRENT_MSS {
         return;
     }
-    let Some(record) = maps::stored(ops.sk()) else {
+    let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
         return;
     };
+    let record = &mut live.record;
     if !record.has(Note::TAG_WANTED) {
         return;
     }
+    // The first SYN only: one that is sent again finds no note.
     record.strike(Note::TAG_WANTED);
     if tag::reserve(ops) {
         record.note(Note::RESERVED);
     } else {
         count(Counter::ReserveFailed);
-        stop_writing(ops, record);
     }
 }
 
 /// The kernel has written its own options, and left the room reserved.
-///
-/// The write callback goes off here, so that a retransmitted SYN has no option.
 #[inline(always)]
 pub(crate) fn write(ops: &SockOps) {
-    let Some(record) = maps::stored(ops.sk()) else {
+    let Some(config) = maps::config() else {
         return;
     };
+    let Some(live) = live::find(config, ops.sk()) else {
+        return;
+    };
+    let record = &mut live.record;
     if !record.has(Note::RESERVED) {
         return;
     }
     record.strike(Note::RESERVED);
-    if tag::write(ops, record.minted) {
-        record.tag = record.minted;
+    let tag = mint_tag(config, record.socket_cookie, record.syn_at);
+    if tag::write(ops, tag) {
+        record.tag = tag;
         record.tag_state = TagState::Sent as u8;
     } else {
         count(Counter::StoreFailed);
     }
-    stop_writing(ops, record);
 }
 
 /// The SYN-ACK has arrived.
 #[inline(always)]
 pub(crate) fn established(ops: &SockOps) {
-    let Some(record) = maps::stored(ops.sk()) else {
+    let Some(config) = maps::config() else {
         return;
     };
+    let Some(live) = live::find(config, ops.sk()) else {
+        return;
+    };
+    let record = &mut live.record;
+    if record.has(Note::WRITE_IS_OURS) {
+        ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+    }
     let now = now();
-    record.syn_ack_at = now;
-    record.established_at = now;
-    record.outcome = Outcome::Established as u8;
     if record.tag_state == TagState::Sent as u8 {
-        passed(record);
+        if record.has(Note::TRIAL) && record.syn_retransmits == 0 {
+            remember(record.peer_addr, |destination, word| {
+                destination.proven(word, now)
+            });
+        }
         if tag::read(ops, In::Segment) == Some(record.tag) {
             record.tag_state = TagState::Answered as u8;
         }
     }
-    life::measure(ops, record, TcpState::ESTABLISHED);
-    emit(record, Moment::Established, now);
-}
-
-/// Notes that the destination answered a tagged SYN, if the tagged one it was.
-#[inline(always)]
-fn passed(record: &ConnRecord) {
-    if record.tag_state != TagState::None as u8 && record.syn_retransmits == 0 {
-        remember(record.peer_addr, Destination::PROVEN);
+    if !config.orders(Flags::OBSERVE) {
+        live::close(live);
+        return;
     }
+    record.syn_ack_at = now;
+    record.established_at = now;
+    record.outcome = Outcome::Established as u8;
+    life::measure(ops, record, TcpState::ESTABLISHED, false);
+    emit(config, record, Moment::Established, now);
 }
 
 /// Notes that a tagged SYN to the destination had to be sent again, or led to no connection.
 #[inline(always)]
 pub(crate) fn retreat(record: &ConnRecord, now: u64) {
     if record.tag_state != TagState::None as u8 {
-        remember(record.peer_addr, Destination::in_retreat(now));
+        remember(record.peer_addr, |destination, word| {
+            destination.in_retreat(word, now)
+        });
     }
 }
 
-/// Returns whether a SYN to `address` may carry the tag, claiming the trial where one is due.
+/// Returns whether a SYN to `destination` may carry the tag, claiming the trial where one is due.
 #[inline(always)]
-fn claim(address: [u8; 16], now: u64) -> bool {
-    let permit = match DESTINATIONS.get_ptr(address) {
-        // SAFETY: the value is one aligned word of the map, alive while the program runs; a
-        // write meanwhile gives the old one or the new.
-        Some(known) => unsafe { known.read() }.permit(now),
-        None => Permit::Trial,
+fn claim(record: &mut ConnRecord, destination: Destination, now: u64) -> bool {
+    let Some(word) = DESTINATIONS.get_ptr_mut(destination.place) else {
+        return false;
     };
-    let granted = match permit {
+    let known = atomic::read(word);
+    let is_granted = match destination.permit(known, now) {
         Permit::Granted => true,
         Permit::Withheld => false,
-        // Whoever inserts first has it: the insertion is atomic. The trial that is over goes
-        // first; it may be gone already.
         Permit::Trial => {
-            let _gone = DESTINATIONS.remove(address);
-            let trial = Destination::on_trial(now);
-            DESTINATIONS
-                .insert(address, trial, BPF_NOEXIST.into())
-                .is_ok()
+            record.note(Note::TRIAL);
+            atomic::replace(word, known, destination.on_trial(now))
         }
     };
-    if !granted {
+    if !is_granted {
+        record.strike(Note::TRIAL);
         count(Counter::TagWithheld);
     }
-    granted
+    is_granted
 }
 
+/// Puts what `next` says in the place of what is known of the destination, unless somebody else
+/// just did.
 #[inline(always)]
-fn remember(address: [u8; 16], destination: Destination) {
-    // An LRU map makes room; where it cannot, the destination is tried again.
-    let _full = DESTINATIONS.insert(address, destination, 0);
-}
-
-#[inline(always)]
-fn stop_writing(ops: &SockOps, record: &ConnRecord) {
-    if record.has(Note::WRITE_IS_OURS) {
-        ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+fn remember(address: [u8; 16], next: impl Fn(Destination, u64) -> Option<u64>) {
+    let destination = Destination::of(address);
+    if let Some(word) = DESTINATIONS.get_ptr_mut(destination.place) {
+        let known = atomic::read(word);
+        if let Some(next) = next(destination, known) {
+            atomic::replace(word, known, next);
+        }
     }
 }

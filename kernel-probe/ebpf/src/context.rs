@@ -20,6 +20,7 @@ pub(crate) const FOR_CURRENT_MSS: u32 = 1;
 pub(crate) const FOR_SYN_COOKIE: u32 = 2;
 
 /// `struct bpf_sock_ops`, as one callback sees it.
+#[derive(Clone, Copy)]
 pub(crate) struct SockOps {
     ops: *mut bpf_sock_ops,
 }
@@ -168,17 +169,13 @@ impl SockOps {
         unsafe { helpers::bpf_get_netns_cookie(self.ops.cast()) }
     }
 
-    /// Switches the callbacks `ours` on, beside those that other programs switched on.
-    pub(crate) fn enable(&self, ours: u32) {
-        self.set_cb_flags(self.cb_flags() | ours);
-    }
-
     /// Switches the callbacks `ours` off, and no others.
     pub(crate) fn disable(&self, ours: u32) {
         self.set_cb_flags(self.cb_flags() & !ours);
     }
 
-    fn set_cb_flags(&self, flags: u32) {
+    /// Switches exactly these callbacks on: what other programs switched on must be among them.
+    pub(crate) fn set_cb_flags(&self, flags: u32) {
         // SAFETY: the helper takes this program type's context. It fails only for sockets that
         // are not whole, on which no caller sets flags; its answer lists flags that this kernel
         // does not know, and such callbacks never come.

@@ -1,64 +1,68 @@
-//! What leaves the programs: snapshots and counts.
+//! What leaves the programs: snapshots, incidents and counts.
 
 use aya_ebpf::{
-    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::bpf_get_current_pid_tgid,
+    bindings::BPF_RB_NO_WAKEUP,
     helpers::generated as helpers,
+    helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid},
 };
-use syntrace_ebpf_common::{ConnRecord, Counter, Flags, Moment};
+use syntrace_ebpf_common::{
+    Config, ConnRecord, Counter, Flags, IncidentKind, IncidentRecord, Moment, Note,
+};
 
-use crate::maps::{self, COUNTERS, EVENTS, EVENTS_BYTES};
+use crate::{
+    atomic,
+    maps::{COUNTERS, EVENTS},
+};
 
-/// Pending bytes at which the reader is woken; below, it comes by its own timer.
-const WATERMARK_BYTES: u64 = EVENTS_BYTES as u64 / 16;
-
-/// Sends a snapshot of `record` to user space.
+/// Sends a snapshot of `record` to user space, which comes to read by its own timer: waking it
+/// would cost more than all else.
 #[inline(always)]
-pub(crate) fn emit(record: &mut ConnRecord, moment: Moment, now: u64) {
+pub(crate) fn emit(config: &Config, record: &mut ConnRecord, moment: Moment, now: u64) {
     record.seen_at = now;
     record.moment = moment as u8;
-    if !maps::config().is_some_and(|config| config.orders(Flags::OBSERVE)) {
+    if !config.orders(Flags::OBSERVE) {
         return;
     }
-    let wakeup = if EVENTS.query(BPF_RB_AVAIL_DATA.into()) >= WATERMARK_BYTES {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    };
-    if EVENTS
-        .output::<ConnRecord>(&*record, wakeup.into())
-        .is_err()
-    {
+    if record.has(Note::UNSAMPLED) {
+        if matches!(moment, Moment::Closed) {
+            count(Counter::SampledOut);
+        }
+        return;
+    }
+    let sent = EVENTS.output::<ConnRecord>(&*record, BPF_RB_NO_WAKEUP.into());
+    if sent.is_err() {
         count(Counter::RingFull);
     }
 }
 
-/// Adds one to `counter`.
+/// Sends an incident of the connection to user space.
 #[inline(always)]
+pub(crate) fn tell(record: &ConnRecord, kind: IncidentKind, times: u32, now: u64) {
+    let incident = IncidentRecord {
+        at: now,
+        socket_cookie: record.socket_cookie,
+        netns_cookie: record.netns_cookie,
+        local_addr: record.local_addr,
+        peer_addr: record.peer_addr,
+        count: times,
+        local_port: record.local_port,
+        peer_port: record.peer_port,
+        kind: kind as u8,
+        reserved: [0; 7],
+    };
+    let sent = EVENTS.output::<IncidentRecord>(&incident, BPF_RB_NO_WAKEUP.into());
+    if sent.is_err() {
+        count(Counter::RingFull);
+    }
+}
+
+/// Adds one to `counter`: seldom, so apart from the callers' code.
+#[inline(never)]
 pub(crate) fn count(counter: Counter) {
     if let Some(slot) = COUNTERS.get_ptr_mut(counter.slot()) {
-        increment(slot);
+        atomic::increment(slot);
     }
 }
-
-/// Adds one in one instruction: a program may interrupt another on its CPU.
-#[cfg(target_arch = "bpf")]
-#[inline(always)]
-fn increment(slot: *mut u64) {
-    // SAFETY: `slot` is the map's value: not null, aligned, alive while the program runs, and
-    // written in no other way.
-    unsafe {
-        core::arch::asm!(
-            "lock *(u64 *)({slot} + 0) += {one}",
-            slot = in(reg) slot,
-            one = in(reg) 1_u64,
-        );
-    }
-}
-
-/// The host compiler only checks this crate.
-#[cfg(not(target_arch = "bpf"))]
-fn increment(_slot: *mut u64) {}
 
 /// Nanoseconds of `CLOCK_BOOTTIME`.
 #[inline(always)]
@@ -76,4 +80,6 @@ pub(crate) fn own(record: &mut ConnRecord) {
     let pid_tgid = bpf_get_current_pid_tgid();
     record.owner_pid = (pid_tgid >> 32) as u32;
     record.owner_tid = pid_tgid as u32;
+    // SAFETY: the helper takes nothing and cannot fail.
+    record.cgroup_id = unsafe { bpf_get_current_cgroup_id() };
 }

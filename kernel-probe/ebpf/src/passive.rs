@@ -1,85 +1,85 @@
 //! Connections that this host accepts: SYN, SYN-ACK, final ACK.
 //!
-//! Until the final ACK there is only a request socket, which can hold nothing: what is known is
-//! kept by its cookie. Two limits: listeners older than the programs have no write callback, so
-//! their SYN-ACKs and tags are not seen; and another program that switches the write callback on
-//! at the listener must do so again at the child, where what was inherited goes off.
+//! SYN-ACKs are seen only where tags are believed: a listener then has the callback for writing
+//! options, and so have its children, where it goes off again.
 
 use aya_ebpf::bindings::{
-    BPF_NOEXIST, BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG,
-    BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
+    BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
 };
 use syntrace_ebpf_common::{
-    Config, ConnRecord, Counter, Flags, Moment, Note, Opening, Outcome, TagState, TcpState, mint,
-    verify,
+    Borne, Config, Counter, Flags, Moment, Opening, Outcome, TagState, TcpState, tick, verify,
 };
 
 use crate::{
+    active, atomic,
     context::{FOR_SYN_COOKIE, SockOps},
     emit::{count, emit, now},
-    life,
-    maps::{self, BORNE, HANDSHAKES},
+    handshake, life, live,
+    maps::{self, BORNE},
     tag::{self, In},
 };
 
-/// Where each handshake begins.
-static NOTHING_KNOWN: ConnRecord = ConnRecord::EMPTY;
+/// What says at a child whose its inherited write callback is: with this and without that, it is
+/// ours alone. Both are wanted at children anyway, so nothing of others is lost by it.
+const OURS: u32 = BPF_SOCK_OPS_RETRANS_CB_FLAG;
+const OF_OTHERS: u32 = BPF_SOCK_OPS_STATE_CB_FLAG;
 
 /// A socket begins to listen: its SYN-ACKs are to be seen.
 #[inline(always)]
 pub(crate) fn listen(ops: &SockOps) {
-    ops.enable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-}
-
-/// A SYN made a request socket, whose first callback this is.
-#[inline(always)]
-pub(crate) fn syn_received(ops: &SockOps) {
-    let cookie = ops.cookie();
-    #[expect(
-        clippy::needless_borrows_for_generic_args,
-        reason = "by value it would be copied to the stack first"
-    )]
-    let inserted = HANDSHAKES.insert(cookie, &NOTHING_KNOWN, BPF_NOEXIST.into());
-    if inserted.is_err() {
-        count(Counter::HandshakeFull);
+    if !maps::config().is_some_and(|config| config.orders(Flags::BELIEVE)) {
         return;
     }
-    if let Some(record) = handshake(cookie) {
-        record.syn_at = now();
+    let switched_on = ops.cb_flags();
+    let marks = if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
+        BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | OURS
+    } else {
+        OURS | OF_OTHERS
+    };
+    ops.set_cb_flags(switched_on | marks);
+}
+
+/// A SYN made a request socket, and its answer is about to be sent.
+#[inline(always)]
+pub(crate) fn syn_received(ops: &SockOps) {
+    if maps::config().is_some_and(|config| config.orders(Flags::OBSERVE)) {
+        handshake::open(ops.cookie(), now());
     }
 }
 
 /// A SYN-ACK is being built: its options are asked for.
 #[inline(always)]
 pub(crate) fn syn_ack(ops: &SockOps) {
-    if ops.arg0() == FOR_SYN_COOKIE {
-        if tag::read(ops, In::Syn).is_some() {
-            count(Counter::SynCookie);
-        }
-        return;
-    }
-    let Some(record) = handshake(ops.cookie()) else {
+    tag::forget_answer();
+    let Some(config) = maps::config() else {
         return;
     };
-    if record.syn_ack_at != 0 {
-        record.syn_ack_retransmits = record.syn_ack_retransmits.saturating_add(1);
+    // The SYN is at hand only for its first answer.
+    if !config.orders(Flags::BELIEVE) {
+        return;
+    }
+    let Some(tag) = tag::read(ops, In::Syn) else {
+        return;
+    };
+    if ops.arg0() == FOR_SYN_COOKIE {
+        count(Counter::SynCookie);
         return;
     }
     let now = now();
-    record.syn_ack_at = now;
-    // The SYN is at hand only for its first answer.
-    let (Some(config), Some(tag)) = (maps::config(), tag::read(ops, In::Syn)) else {
-        return;
-    };
-    record.tag = tag;
-    if !believe(ops, config, tag, now) {
-        record.tag_state = TagState::Disbelieved as u8;
-        return;
+    let is_believed = believe(ops, config, tag, now);
+    if config.orders(Flags::OBSERVE)
+        && let Some(known) = handshake::find(ops.cookie())
+    {
+        known.tag = tag;
+        known.tag_state = if is_believed {
+            TagState::Believed as u64
+        } else {
+            TagState::Disbelieved as u64
+        };
     }
-    record.tag_state = TagState::Believed as u8;
-    if config.may_write(Flags::BELIEVE, now) {
+    if is_believed && config.may_write(Flags::BELIEVE, now) {
         if tag::reserve(ops) {
-            record.note(Note::RESERVED);
+            tag::prepare_answer(tag);
         } else {
             count(Counter::ReserveFailed);
         }
@@ -89,78 +89,96 @@ pub(crate) fn syn_ack(ops: &SockOps) {
 /// The SYN-ACK's own options are written, and the room reserved is left.
 #[inline(always)]
 pub(crate) fn write(ops: &SockOps) {
-    let Some(record) = handshake(ops.cookie()) else {
-        return;
-    };
-    if !record.has(Note::RESERVED) {
-        return;
-    }
-    record.strike(Note::RESERVED);
-    if !tag::write(ops, record.tag) {
+    if let Some(tag) = tag::take_answer()
+        && !tag::write(ops, tag)
+    {
         count(Counter::StoreFailed);
     }
 }
 
-/// The final ACK made the child socket: it inherits what was kept by cookie.
+/// The final ACK made the child socket.
 #[inline(always)]
 pub(crate) fn established(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
-    let cookie = ops.cookie();
-    let stored = match handshake(cookie) {
-        Some(known) => {
-            let stored = maps::store(ops.sk(), Some(known));
-            // Evicted meanwhile, at worst.
-            let _gone = HANDSHAKES.remove(cookie);
-            stored
-        }
-        // Under SYN cookies, or evicted: the handshake was not observed.
-        None => maps::store(ops.sk(), None),
+    let switched_on = ops.cb_flags();
+    let kept = if switched_on & (OURS | OF_OTHERS) == OURS {
+        switched_on & !BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG
+    } else {
+        switched_on
     };
-    let Some(record) = stored else {
+    if !config.orders(Flags::OBSERVE) {
+        if kept != switched_on {
+            ops.set_cb_flags(kept);
+        }
+        return;
+    }
+    let cookie = ops.cookie();
+    // SYNs that crossed: the socket is the one that sent ours.
+    if let Some(live) = live::find(config, ops.sk())
+        && live.record.socket_cookie == cookie
+        && live.record.outcome == Outcome::Connecting as u8
+    {
+        active::established(ops);
+        return;
+    }
+    ops.set_cb_flags(kept | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
+    let Some(live) = live::open(config, ops.sk(), cookie) else {
         count(Counter::StorageFull);
         return;
     };
+    let record = &mut live.record;
+    // Under SYN cookies, or overwritten: the handshake was not observed.
+    if let Some(known) = handshake::find(cookie) {
+        record.syn_at = known.syn_at;
+        // The kernel answers a SYN at once.
+        record.syn_ack_at = known.syn_at;
+        record.tag = known.tag;
+        record.tag_state = known.tag_state as u8;
+        handshake::close(known);
+    }
     let now = now();
     record.established_at = now;
     record.opening = Opening::Passive as u8;
     record.outcome = Outcome::Established as u8;
     life::identify(ops, record);
-    record.minted = mint(config, record.socket_cookie, now);
-    // The write callback is the listener's, inherited: nothing is ever written after the SYN-ACK.
-    ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-    ops.enable(BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);
-    life::measure(ops, record, TcpState::ESTABLISHED);
-    emit(record, Moment::Established, now);
+    life::sample(config, record);
+    // The child begins with its request's count.
+    record.syn_ack_retransmits = u8::try_from(ops.total_retransmits()).unwrap_or(u8::MAX);
+    life::measure(ops, record, TcpState::ESTABLISHED, false);
+    emit(config, record, Moment::Established, now);
 }
 
 /// Returns whether `tag` is believed: from a configured network, under a valid MAC where a key
 /// is configured, and for the first time.
 #[inline(always)]
 fn believe(ops: &SockOps, config: &Config, tag: [u8; 16], now: u64) -> bool {
-    let from_believed =
-        config.orders(Flags::BELIEVE) && tag::syn_source(ops).is_some_and(maps::is_believed);
-    if !from_believed {
+    if !tag::syn_source(ops).is_some_and(maps::is_believed) {
         count(Counter::TagForeign);
         return false;
     }
-    if config.orders(Flags::MESH_KEYED) && !verify(config.mesh_key, tag, config.unix_ns(now)) {
+    let unix_ns = config.unix_ns(now);
+    let signed_in = if config.orders(Flags::MESH_KEYED) {
+        verify(config, tag, unix_ns)
+    } else {
+        Some(tick(unix_ns))
+    };
+    let Some(tick) = signed_in else {
         count(Counter::TagForged);
         return false;
-    }
-    if BORNE.insert(tag, 1, BPF_NOEXIST.into()).is_err() {
-        count(Counter::TagReplayed);
+    };
+    let borne = Borne::of(tag, tick);
+    let Some(word) = BORNE.get_ptr_mut(borne.word) else {
         return false;
+    };
+    let known = atomic::read(word);
+    let is_first = borne
+        .remember(known)
+        // Another tag of the same word at the same moment is as good as the same.
+        .is_some_and(|next| atomic::replace(word, known, next));
+    if !is_first {
+        count(Counter::TagReplayed);
     }
-    true
-}
-
-#[inline(always)]
-fn handshake(cookie: u64) -> Option<&'static mut ConnRecord> {
-    let record = HANDSHAKES.get_ptr_mut(cookie)?;
-    // SAFETY: the map's value: not null, aligned, alive while the program runs. A request has one
-    // callback at a time; were its entry evicted meanwhile, another handshake's counts could
-    // suffer, never memory.
-    unsafe { record.as_mut() }
+    is_first
 }

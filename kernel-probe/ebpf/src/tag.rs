@@ -5,7 +5,17 @@ use core::ptr;
 use aya_ebpf::helpers::generated as helpers;
 use syntrace_ebpf_common::{SEARCH, TAG_OPTION_LEN, decode_tag, encode_tag, mapped};
 
-use crate::context::SockOps;
+use crate::{context::SockOps, maps::ANSWER};
+
+/// The tag that goes into a SYN-ACK.
+///
+/// Room is reserved for it, and then it is written, without anything between on the same CPU.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Answer {
+    /// All zero for none; in words, as the compiler goes over bytes one by one.
+    words: [u64; 2],
+}
 
 /// Where the option is looked for.
 #[derive(Clone, Copy)]
@@ -45,10 +55,7 @@ pub(crate) fn write(ops: &SockOps, id: [u8; 16]) -> bool {
 /// Returns the id in the option, where there is one.
 #[inline(always)]
 pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
-    let mut option = [0; TAG_OPTION_LEN];
-    let [kind, length, ex_0, ex_1] = SEARCH;
-    let [at_0, at_1, at_2, at_3, ..] = &mut option;
-    (*at_0, *at_1, *at_2, *at_3) = (kind, length, ex_0, ex_1);
+    let mut option = SEARCH;
     let into = ptr::from_mut(&mut option).cast();
     // SAFETY: the helper takes this program type's context, reads what to search for from
     // `option` and writes at most its length into it.
@@ -56,7 +63,7 @@ pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
         helpers::bpf_load_hdr_opt(ops.as_ptr(), into, TAG_OPTION_LEN as u32, segment as u64)
     };
     if found == TAG_OPTION_LEN as i64 {
-        decode_tag(&option)
+        decode_tag(option)
     } else {
         None
     }
@@ -67,7 +74,7 @@ pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
 /// From its IP header: the request socket of an IPv4 SYN at an IPv6 listener does not tell.
 #[inline(always)]
 pub(crate) fn syn_source(ops: &SockOps) -> Option<[u8; 16]> {
-    let mut header = [0_u8; IP_HEADER_LEN];
+    let mut header = [0_u64; IP_HEADER_LEN / 8];
     let into = ptr::from_mut(&mut header).cast();
     // The answer is an error where the SYN is longer than the buffer, which is then full all the
     // same; where nothing was copied, the version is 0.
@@ -81,12 +88,49 @@ pub(crate) fn syn_source(ops: &SockOps) -> Option<[u8; 16]> {
             IP_HEADER_LEN as i32,
         )
     };
-    match header[0] >> 4 {
-        4 => Some(mapped([header[12], header[13], header[14], header[15]])),
+    let [first, second, third, ..] = header.map(u64::to_ne_bytes);
+    match first[0] >> 4 {
+        4 => Some(mapped([second[4], second[5], second[6], second[7]])),
         6 => {
-            let [_, _, _, _, _, _, _, _, a @ ..] = header;
-            a.first_chunk().copied()
+            let low = u128::from(u64::from_ne_bytes(third)) << 64;
+            Some((low | u128::from(u64::from_ne_bytes(second))).to_le_bytes())
         }
         _ => None,
+    }
+}
+
+/// Forgets the tag of an earlier SYN-ACK.
+#[inline(always)]
+pub(crate) fn forget_answer() {
+    put_answer(Answer { words: [0; 2] });
+}
+
+/// Keeps the tag for the SYN-ACK in whose options room was reserved.
+#[inline(always)]
+pub(crate) fn prepare_answer(tag: [u8; 16]) {
+    let tag = u128::from_le_bytes(tag);
+    put_answer(Answer {
+        words: [tag as u64, (tag >> 64) as u64],
+    });
+}
+
+/// Takes the tag for the SYN-ACK that is being written; `None` where no room was reserved for one.
+#[inline(always)]
+pub(crate) fn take_answer() -> Option<[u8; 16]> {
+    let answer = ANSWER.get_ptr_mut(0)?;
+    // SAFETY: the map's value of this CPU: not null, aligned, alive while the program runs.
+    let Answer { words: [low, high] } = unsafe { answer.read() };
+    if low | high == 0 {
+        return None;
+    }
+    forget_answer();
+    Some((u128::from(low) | u128::from(high) << 64).to_le_bytes())
+}
+
+#[inline(always)]
+fn put_answer(new: Answer) {
+    if let Some(answer) = ANSWER.get_ptr_mut(0) {
+        // SAFETY: the map's value of this CPU: not null, aligned, alive while the program runs.
+        unsafe { answer.write(new) };
     }
 }

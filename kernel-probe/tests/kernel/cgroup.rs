@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process,
+    process::{self, Command},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -42,6 +42,18 @@ impl Cgroup {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the lines in which `bpftool` shows what is attached.
+    pub(crate) fn programs(&self) -> Vec<String> {
+        let shown = Command::new("bpftool")
+            .args(["cgroup", "show"])
+            .arg(&self.path)
+            .output()
+            .unwrap();
+        let lines = String::from_utf8(shown.stdout).unwrap();
+        // The first line is the table's head.
+        lines.lines().skip(1).map(str::to_owned).collect()
     }
 
     /// Moves this process, whose sockets are made here from now on.

@@ -9,14 +9,18 @@
     reason = "a test says by panicking what went wrong, in its helpers too"
 )]
 
+mod capture;
 mod cgroup;
 mod connections;
+mod neighbour;
 mod netns;
 mod probe;
 mod process;
 mod receiver;
 mod stats;
+mod table;
 mod tags;
+mod told;
 mod traffic;
 
 use std::{

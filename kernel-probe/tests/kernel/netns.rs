@@ -29,6 +29,16 @@ impl Netns {
         netns
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Changes a setting, `key=value`.
+    pub(crate) fn sysctl(&self, setting: &str) {
+        let arguments = ["netns", "exec", &self.name, "sysctl", "-qw", setting];
+        succeed(Command::new("ip").args(arguments));
+    }
+
     /// Adds a rule for what comes in.
     pub(crate) fn nft(&self, rule: &str) {
         self.exec(&format!("nft add rule inet test in {rule}"));

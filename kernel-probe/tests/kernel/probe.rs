@@ -33,7 +33,20 @@ impl Probe {
     /// Starts the probe without any privilege and waits until it has said so.
     pub(crate) fn start_as_nobody(cgroup: &Cgroup, receiver: &Receiver) -> Self {
         let mut command = command(cgroup, receiver);
-        Self::spawn(command.uid(NOBODY).gid(NOBODY), "without the kernel view")
+        Self::spawn(command.uid(NOBODY).gid(NOBODY), "without hooks")
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets the probe read nothing until [`Self::thaw`].
+    pub(crate) fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).unwrap();
+    }
+
+    pub(crate) fn thaw(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
     }
 
     /// Asks the probe to stop and waits for it.

@@ -1,13 +1,18 @@
 //! A bridge that keeps every batch in memory.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, Permissions},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
     },
-    sync::{Arc, Condvar, Mutex},
+    slice,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -28,6 +33,8 @@ pub(crate) struct Receiver {
 #[derive(Default)]
 struct Kept {
     batches: Mutex<Vec<Batch>>,
+    /// Snapshots in them.
+    n_connections: AtomicU64,
     came: Condvar,
 }
 
@@ -95,11 +102,73 @@ impl Receiver {
         })
     }
 
+    /// Waits for the connections in the namespace `netns` to end and to be told as `expected`, or
+    /// for the deadline; returns the last snapshot of each, as it began, with its line.
+    pub(crate) fn ended_in(
+        &self,
+        netns: u64,
+        told: impl Fn(&Connection) -> String,
+        expected: &[&str],
+    ) -> Vec<(Connection, String)> {
+        let last = |batches: &[Batch]| {
+            let mut last = BTreeMap::new();
+            for end in connections(batches).filter(|end| end.netns_cookie == netns) {
+                last.insert(end.socket_cookie, end.clone());
+            }
+            let mut ends: Vec<_> = last.into_values().collect();
+            // The kernel sends the SYN before it receives it.
+            ends.sort_by_key(|end| {
+                (
+                    end.syn_at_ns
+                        .max(end.established_at_ns * u64::from(end.syn_at_ns == 0)),
+                    end.opening,
+                )
+            });
+            let line = |end: Connection| {
+                let line = told(&end);
+                (end, line)
+            };
+            ends.into_iter().map(line).collect::<Vec<_>>()
+        };
+        let kept = self.kept.batches.lock().unwrap();
+        let is_missing =
+            |batches: &mut Vec<Batch>| !last(batches).iter().map(|(_, line)| line).eq(expected);
+        let (kept, _) = self
+            .kept
+            .came
+            .wait_timeout_while(kept, DEADLINE, is_missing)
+            .unwrap();
+        last(&kept)
+    }
+
     /// Returns every snapshot so far.
     pub(crate) fn connections(&self) -> Vec<Connection> {
         connections(&self.kept.batches.lock().unwrap())
             .cloned()
             .collect()
+    }
+
+    /// Waits for this many snapshots, or for the deadline; returns how many came.
+    pub(crate) fn arrived(&self, expected: u64) -> u64 {
+        let kept = self.kept.batches.lock().unwrap();
+        let count = || self.kept.n_connections.load(Ordering::Relaxed);
+        let waited = self
+            .kept
+            .came
+            .wait_timeout_while(kept, DEADLINE, |_| count() < expected);
+        drop(waited);
+        count()
+    }
+
+    /// Returns how many snapshots the probe says were lost.
+    pub(crate) fn lost(&self) -> u64 {
+        let batches = self.kept.batches.lock().unwrap();
+        let losses = batches.last().map(|batch| batch.losses.as_slice());
+        losses
+            .unwrap_or_default()
+            .iter()
+            .map(|loss| loss.count)
+            .sum()
     }
 
     /// Asserts that the batches of one epoch came whole: from the first number to the goodbye,
@@ -163,10 +232,11 @@ fn serve(stream: UnixStream, kept: &Kept) {
     let mut requests = BufReader::new(stream.try_clone().unwrap());
     let mut answers = stream;
     while let Ok(body) = read_request(&mut requests) {
-        kept.batches
-            .lock()
-            .unwrap()
-            .push(Batch::decode(body.as_slice()).unwrap());
+        let batch = Batch::decode(body.as_slice()).unwrap();
+        let n_connections = connections(slice::from_ref(&batch)).count() as u64;
+        kept.n_connections
+            .fetch_add(n_connections, Ordering::Relaxed);
+        kept.batches.lock().unwrap().push(batch);
         kept.came.notify_all();
         if answers
             .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")

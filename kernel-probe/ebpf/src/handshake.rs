@@ -1,0 +1,91 @@
+//! What is known of a passive handshake before it has a socket.
+//!
+//! Until the final ACK there is only a request, which can hold nothing: what is known stands at one
+//! of two places that follow from the request's cookie, which the child inherits. Where both are
+//! taken, as in a SYN flood, the older handshake is "not observed".
+
+use syntrace_ebpf_common::Counter;
+
+use crate::{
+    emit::count,
+    maps::{HANDSHAKE_PLACES, HANDSHAKES},
+};
+
+/// One handshake.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Handshake {
+    /// The request's cookie; 0 while the place is free.
+    cookie: u64,
+    /// The SYN was received.
+    pub(crate) syn_at: u64,
+    /// The id in the SYN's option; all zero without one.
+    pub(crate) tag: [u8; 16],
+    /// A `TagState`.
+    pub(crate) tag_state: u64,
+}
+
+/// Notes the SYN of the request `cookie`.
+#[inline(always)]
+pub(crate) fn open(cookie: u64, now: u64) {
+    let (Some(first), Some(second)) = (place(first(cookie)), place(second(cookie))) else {
+        return;
+    };
+    let place = if first.cookie == 0 {
+        first
+    } else if second.cookie == 0 {
+        second
+    } else {
+        count(Counter::HandshakeFull);
+        if first.syn_at <= second.syn_at {
+            first
+        } else {
+            second
+        }
+    };
+    place.cookie = cookie;
+    place.syn_at = now;
+    place.tag = [0; 16];
+    place.tag_state = 0;
+}
+
+/// Returns what is known of the request `cookie`.
+#[inline(always)]
+pub(crate) fn find(cookie: u64) -> Option<&'static mut Handshake> {
+    let candidate = place(first(cookie))?;
+    if candidate.cookie == cookie {
+        return Some(candidate);
+    }
+    let candidate = place(second(cookie))?;
+    if candidate.cookie == cookie {
+        Some(candidate)
+    } else {
+        None
+    }
+}
+
+/// Frees the place.
+#[inline(always)]
+pub(crate) fn close(handshake: &mut Handshake) {
+    handshake.cookie = 0;
+}
+
+/// Cookies follow each other, so that neighbours in time are neighbours here.
+#[inline(always)]
+const fn first(cookie: u64) -> u32 {
+    cookie as u32 & (HANDSHAKE_PLACES - 1)
+}
+
+#[inline(always)]
+const fn second(cookie: u64) -> u32 {
+    (cookie.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32 & (HANDSHAKE_PLACES - 1)
+}
+
+#[inline(always)]
+fn place(at: u32) -> Option<&'static mut Handshake> {
+    let handshake = HANDSHAKES.get_ptr_mut(at)?;
+    // SAFETY: the map's value: not null, aligned, alive while the program runs. A request has one
+    // callback at a time; were its place taken meanwhile, another handshake's times could suffer,
+    // never memory.
+    unsafe { handshake.as_mut() }
+}

@@ -1,0 +1,167 @@
+//! Why the programs do not run, in one sentence each.
+
+use std::{error::Error as StdError, io};
+
+use aya::{EbpfError, programs::ProgramError};
+
+use crate::{
+    attach::AttachError,
+    explain::{Explanation, explain},
+    privileges::Held,
+};
+
+/// Why the programs do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// One process is followed, and no cgroup.
+    #[error("hooks need a cgroup v2 that is not the root, and none was given")]
+    NoCgroup,
+    /// The process lacks these capabilities.
+    #[error(
+        "loading eBPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; \
+         this process lacks {0}"
+    )]
+    Lacking(Held),
+    /// The process may not load or attach programs.
+    #[error("loading eBPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
+    NotPermitted(#[source] EbpfError),
+    /// The kernel's verifier refused a program.
+    #[error("the verifier of this kernel refused `{program}`: {}", in_words(why))]
+    Refused {
+        /// The program.
+        program: &'static str,
+        /// What the verifier wrote, explained.
+        why: Box<Explanation>,
+    },
+    /// The kernel lacks what a map or a program needs.
+    #[error("this kernel cannot hold the programs, which need Linux 6.10 with BTF: {}", chain(.0))]
+    Unsupported(#[source] EbpfError),
+    /// The object lacks a part that the loader knows: both were built apart.
+    #[error("the eBPF object has no `{0}`")]
+    Incomplete(&'static str),
+    /// The ring buffer cannot be polled.
+    #[error("polling the ring buffer failed: {0}")]
+    Events(#[source] io::Error),
+    /// The kernel refused to attach a program to the cgroup.
+    #[error("attaching `{program}` to the cgroup failed: {source}")]
+    Attach {
+        /// The program.
+        program: &'static str,
+        /// What the kernel answered.
+        source: AttachError,
+    },
+}
+
+// === impl LoadError ===
+
+impl LoadError {
+    /// Names capabilities that the process lacks as the reason: the verifier refuses some things only
+    /// for lack of them, and says nothing of it.
+    pub(crate) fn or_lack(self) -> Self {
+        match Held::lacking_for_hooks() {
+            Some(lacking) => Self::Lacking(lacking),
+            None => self,
+        }
+    }
+}
+
+/// Returns `loaded`, with what the verifier wrote explained.
+pub(crate) fn verify(
+    program: &'static str,
+    loaded: Result<(), ProgramError>,
+) -> Result<(), LoadError> {
+    match loaded {
+        Ok(()) => Ok(()),
+        Err(ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        }) if io_error.kind() != io::ErrorKind::PermissionDenied
+            || !verifier_log.to_string().is_empty() =>
+        {
+            let log = verifier_log.to_string();
+            tracing::debug!(program, %log, "Refused program");
+            let mut why = explain(&log);
+            if why.verdict.is_empty() {
+                why.verdict = io_error.to_string();
+            }
+            Err(LoadError::Refused {
+                program,
+                why: Box::new(why),
+            })
+        }
+        Err(error) => Err(unsupported(error)),
+    }
+}
+
+/// Names what the kernel refused: for lack of privileges, or because it cannot do it.
+pub(crate) fn unsupported(error: impl Into<EbpfError>) -> LoadError {
+    let error = error.into();
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
+    while let Some(found) = cause {
+        let denied = found
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        if denied {
+            return LoadError::NotPermitted(error);
+        }
+        cause = found.source();
+    }
+    LoadError::Unsupported(error)
+}
+
+/// Returns the error and its causes, in one line; aya keeps the kernel's answer in the last.
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(found) = cause {
+        let found_text = found.to_string();
+        if !line.ends_with(&found_text) {
+            line = format!("{line}: {found_text}");
+        }
+        cause = found.source();
+    }
+    line
+}
+
+/// Returns what the verifier said, and what that means where it is known.
+fn in_words(why: &Explanation) -> String {
+    let verdict = &why.verdict;
+    why.cause.map_or_else(
+        || verdict.clone(),
+        |cause| format!("{verdict}: {}; {}", cause.why, cause.remedy),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use aya::sys::SyscallError;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_the_verifier_means() {
+        let refused = LoadError::Refused {
+            program: "connections",
+            why: Box::new(explain("invalid bpf_context access off=0 size=8")),
+        };
+        let said = refused.to_string();
+        assert!(
+            said.contains("`connections`: invalid bpf_context access off=0 size=8: the program")
+        );
+        assert_eq!(in_words(&explain("something new")), "something new");
+    }
+
+    #[test]
+    fn a_lack_of_privileges_is_told_from_a_lack_of_the_kernel() {
+        let error = |errno| {
+            unsupported(ProgramError::SyscallError(SyscallError {
+                call: "bpf_prog_load",
+                io_error: io::Error::from_raw_os_error(errno),
+            }))
+        };
+        assert!(matches!(error(1), LoadError::NotPermitted(_)));
+        let old = error(22);
+        assert!(matches!(old, LoadError::Unsupported(_)));
+        assert!(old.to_string().contains("Linux 6.10"));
+    }
+}

@@ -1,0 +1,208 @@
+//! Batches in a file: what was seen, as it would have been sent, and sent later.
+//!
+//! The file is a sequence of `syntrace.v1.Batch`, each behind its length as a varint (the usual
+//! delimited form of Protocol Buffers). A recorded file is a test that needs no kernel.
+
+use std::{
+    cell::RefCell,
+    fs::File,
+    io::{self, BufReader, Read as _, Write as _},
+    path::Path,
+    pin::pin,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use prost::Message as _;
+use syntrace_proto::Batch;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
+
+use crate::{
+    bridge::BridgeAddress,
+    clock,
+    counters::Counters,
+    host::Host,
+    observer::Observer,
+    outbox::{Bound, Outbox},
+    run::{RunError, new_sender},
+    sender::Sender,
+    settings::Settings,
+};
+
+/// How often what was seen is written.
+const WRITE_EVERY: Duration = Duration::from_millis(200);
+
+/// Nothing waits: each batch is written when it is sealed.
+const UNBOUND: Bound = Bound {
+    facts: usize::MAX,
+    bytes: usize::MAX,
+};
+
+/// Why nothing is recorded or replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Nothing can be observed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The file cannot be written or read.
+    #[error("{0}")]
+    File(#[from] io::Error),
+    /// The file holds something else.
+    #[error("expected a file of batches, found something else at byte {at}: {source}")]
+    Malformed {
+        /// Where the batch begins.
+        at: usize,
+        /// What is wrong with it.
+        source: prost::DecodeError,
+    },
+}
+
+/// Writes what is seen to `file` until SIGTERM or SIGINT; returns how many batches it were.
+///
+/// # Errors
+///
+/// [`RecordError`] if nothing can be observed, or the file cannot be written any more.
+pub async fn record(settings: Settings, file: File) -> Result<usize, RecordError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let host = Host::new().map_err(RunError::Host)?;
+    let sender = new_sender(String::new())?;
+    let (mut observer, counters) =
+        Observer::begin(settings, host, false).map_err(RunError::Hooks)?;
+    observer.open().map_err(RunError::Hooks)?;
+    let recorder = Recorder {
+        outbox: RefCell::new(Outbox::new(sender, UNBOUND)),
+        file: RefCell::new(file),
+    };
+    let take = |body| {
+        // Sealed by the timer; a batch may be longer than usual.
+        recorder.outbox.borrow_mut().push(body);
+    };
+    let mut n_batches = 0;
+    let written = {
+        let mut follow = pin!(observer.follow(&counters, &take));
+        tokio::select! {
+            () = &mut follow => Ok(()),
+            result = recorder.keep(&counters, &mut n_batches) => result,
+            _ = terminate.recv() => Ok(()),
+            _ = interrupt.recv() => Ok(()),
+        }
+    };
+    observer.end(&counters, &take);
+    written?;
+    n_batches += recorder.write(&counters, true)?;
+    Ok(n_batches)
+}
+
+/// Sends the batches of `file` to `bridge`, as they are; returns how many it were.
+///
+/// A bridge that has them already keeps them once.
+///
+/// # Errors
+///
+/// [`RecordError::Malformed`] if the file holds something else; then nothing is sent.
+pub async fn replay(file: &Path, bridge: &BridgeAddress) -> Result<usize, RecordError> {
+    let mut bytes = Vec::new();
+    BufReader::new(File::open(file)?).read_to_end(&mut bytes)?;
+    let batches = read(&bytes.into())?;
+    let n_batches = batches.len();
+    let outbox = Outbox::of_recorded(batches);
+    let sender = Sender::new(outbox, Counters::default(), bridge);
+    sender.deliver().await;
+    Ok(n_batches)
+}
+
+/// Facts on their way into a file.
+struct Recorder {
+    outbox: RefCell<Outbox>,
+    file: RefCell<File>,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Writes for ever, and counts batches in `n_batches`.
+    async fn keep(&self, counters: &Counters, n_batches: &mut usize) -> Result<(), RecordError> {
+        let mut timer = interval(WRITE_EVERY);
+        loop {
+            timer.tick().await;
+            *n_batches += self.write(counters, false)?;
+        }
+    }
+
+    /// Writes what was seen since; returns how many batches it were.
+    fn write(&self, counters: &Counters, goodbye: bool) -> Result<usize, RecordError> {
+        let mut outbox = self.outbox.borrow_mut();
+        outbox.seal(clock::sample(), counters.losses(), goodbye);
+        let mut n_batches = 0;
+        while let Some(body) = outbox.front() {
+            let mut delimited = Vec::with_capacity(body.len() + 10);
+            prost::encoding::encode_varint(body.len() as u64, &mut delimited);
+            delimited.extend_from_slice(&body);
+            self.file.borrow_mut().write_all(&delimited)?;
+            outbox.delivered();
+            n_batches += 1;
+        }
+        Ok(n_batches)
+    }
+}
+
+/// Splits a file into its batches, each with the number of its facts.
+fn read(file: &Bytes) -> Result<Vec<(Bytes, usize)>, RecordError> {
+    let mut rest = file.clone();
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        let at = file.len() - rest.len();
+        let malformed = |source| RecordError::Malformed { at, source };
+        let batch = Batch::decode_length_delimited(&mut rest).map_err(malformed)?;
+        batches.push((batch.encode_to_vec().into(), batch.facts.len()));
+    }
+    Ok(batches)
+}
+
+#[cfg(test)]
+mod tests {
+    use syntrace_proto::{Clock, Fact, fact::Body};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_as_it_was_written() {
+        let batches = [batch(0), batch(1)];
+        let mut file = Vec::new();
+        for batch in &batches {
+            batch.encode_length_delimited(&mut file).unwrap();
+        }
+        let found = read(&file.clone().into()).unwrap();
+        let found = found
+            .into_iter()
+            .map(|(body, n_facts)| (Batch::decode(body).unwrap(), n_facts));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            batches.map(|batch| (batch, 1)).to_vec()
+        );
+        file.truncate(file.len() - 1);
+        assert!(matches!(
+            read(&file.into()),
+            Err(RecordError::Malformed { at, .. }) if at > 0
+        ));
+    }
+
+    fn batch(first_seq: u64) -> Batch {
+        let clock = Clock {
+            boot_ns: 1,
+            unix_ns: 2,
+        };
+        Batch {
+            schema: 1,
+            first_seq,
+            facts: vec![Fact {
+                body: Some(Body::Clock(clock)),
+            }],
+            ..Batch::default()
+        }
+    }
+}

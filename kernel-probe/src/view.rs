@@ -1,0 +1,182 @@
+//! The kernel view while it is attached: the programs, their ring, their orders.
+
+use std::{cell::Cell, future::pending, io, time::Instant};
+
+use rustix::rand::{GetRandomFlags, getrandom};
+use syntrace_ebpf_common::{Config, Flags};
+
+use crate::{
+    counters::Counters,
+    events::Events,
+    lease::Lease,
+    load_error::LoadError,
+    loader::{Followed, Loaded},
+    members::Whose,
+    pins::Pins,
+    pressure::{Flow, Pressure},
+    rung::{Capability, Ladder},
+    settings::{MeshKeys, Settings},
+};
+
+/// The programs, attached; dropping it detaches them.
+pub(crate) struct KernelView {
+    loaded: Loaded,
+    /// Open while this process is the one that reads.
+    events: Option<Events>,
+    lease: Lease,
+    /// Size of the ring.
+    ring_bytes: u64,
+}
+
+/// What the kernel writes before each record in the ring (`BPF_RINGBUF_HDR_SZ`).
+const RING_HEADER_BYTES: usize = 8;
+
+// === impl KernelView ===
+
+impl KernelView {
+    /// Loads the programs and attaches them to the cgroup as `settings` order, in the place of those
+    /// that are among `pins`; they count in the counters returned.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] explains what the kernel or the process lacks.
+    pub(crate) fn attach(
+        settings: &Settings,
+        config: Config,
+        pins: Option<&Pins>,
+    ) -> Result<(Self, Counters), LoadError> {
+        let Whose::Cgroup(cgroup) = &settings.whose else {
+            return Err(LoadError::NoCgroup);
+        };
+        let mut loaded = Loaded::load(pins, settings.ring_bytes)?;
+        if !config.orders(Flags::TAG) && !config.orders(Flags::BELIEVE) {
+            loaded.ladder.lose(
+                Capability::Tag,
+                "not ordered, neither --tag-to nor --believe-from",
+            );
+        }
+        loaded.order(&settings.tag_to, &settings.believe_from)?;
+        let counters = Counters::new(loaded.take_counters()?);
+        let mut lease = Lease::new(loaded.take_config()?, loaded.able(config));
+        // The orders are there before the first callback comes.
+        lease.renew();
+        loaded.attach(cgroup, pins)?;
+        Ok((
+            Self {
+                loaded,
+                events: None,
+                lease,
+                ring_bytes: 0,
+            },
+            counters,
+        ))
+    }
+
+    /// Returns what the programs can do.
+    pub(crate) const fn ladder(&self) -> &Ladder {
+        &self.loaded.ladder
+    }
+
+    /// Returns the names of the links by which programs are attached to the cgroup.
+    pub(crate) fn attached(&self) -> &[&'static str] {
+        self.loaded.attached()
+    }
+
+    /// Returns the sockets that the programs follow.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if the object was built apart.
+    pub(crate) fn followed(&self) -> Result<Followed<'_>, LoadError> {
+        self.loaded.followed()
+    }
+
+    /// Begins to read the ring where the predecessor stopped: two readers would disturb each other.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] if the ring cannot be read.
+    pub(crate) fn open(&mut self) -> Result<(), LoadError> {
+        self.ring_bytes = self.loaded.ring_bytes()?;
+        let events = Events::new(self.loaded.take_events()?).map_err(LoadError::Events)?;
+        self.events = Some(events);
+        Ok(())
+    }
+
+    /// Hands snapshots to `take`, keeps the lease and the sampling, for ever.
+    pub(crate) async fn follow(view: Option<&mut Self>, counters: &Counters, take: impl Fn(&[u8])) {
+        let Some(Self {
+            events: Some(events),
+            lease,
+            ring_bytes,
+            ..
+        }) = view
+        else {
+            return pending().await;
+        };
+        let read = Cell::new(0);
+        let count = |record: &[u8]| {
+            read.set(read.get() + (RING_HEADER_BYTES + record.len()) as u64);
+            take(record);
+        };
+        let (mut at, mut lost) = (Instant::now(), counters.ring_full());
+        let flow = || {
+            let (now, lost_now) = (Instant::now(), counters.ring_full());
+            let flow = Flow {
+                elapsed: now - at,
+                read: read.take(),
+                lost: lost_now.saturating_sub(lost),
+            };
+            (at, lost) = (now, lost_now);
+            flow
+        };
+        let keep = lease.keep(Pressure::new(*ring_bytes), flow);
+        let (events, ()) = tokio::join!(events.forward(count), keep);
+        if let Err(error) = events {
+            tracing::error!(%error, "Could not read the ring buffer any more");
+        }
+    }
+
+    /// Detaches the programs that no pin keeps, then hands over what they left.
+    pub(crate) fn detach(self, take: impl FnMut(&[u8])) {
+        let Self { loaded, events, .. } = self;
+        drop(loaded);
+        if let Some(mut events) = events {
+            events.drain(take);
+        }
+    }
+}
+
+/// Returns the orders that `settings` mean, with no lease yet; ids are minted under `host_key`.
+pub(crate) fn config(settings: &Settings, host_key: [u8; 16]) -> Config {
+    let ordered = |is_ordered: bool, flag| if is_ordered { flag } else { Flags::default() };
+    let is_on = |capability| !settings.without.contains(&capability);
+    let flags = ordered(is_on(Capability::LifeCycle), Flags::OBSERVE)
+        .union(ordered(is_on(Capability::AcceptWait), Flags::ACCEPT_WAIT))
+        .union(ordered(is_on(Capability::Incidents), Flags::INCIDENTS))
+        .union(ordered(!settings.tag_to.is_empty(), Flags::TAG))
+        .union(ordered(!settings.believe_from.is_empty(), Flags::BELIEVE))
+        .union(ordered(settings.mesh_keys.is_some(), Flags::MESH_KEYED));
+    // Without a mesh key nobody checks the MAC; then the host's key fills its place.
+    let mesh_keys = settings
+        .mesh_keys
+        .map_or([host_key; 2], |MeshKeys(keys)| keys);
+    Config {
+        host_key,
+        mesh_keys,
+        flags,
+        ..Config::EMPTY
+    }
+}
+
+/// Returns bytes that nobody can guess.
+///
+/// # Errors
+///
+/// Fails if the kernel gives none.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    // Requests of up to 256 bytes are answered whole (getrandom(2)).
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes)
+}

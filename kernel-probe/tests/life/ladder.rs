@@ -1,0 +1,185 @@
+//! Each capability, for real: what is taken away is named, and the best that is left works.
+
+use syntrace_proto::Outcome;
+
+use crate::{
+    cgroup::Cgroup,
+    client::Client,
+    probe::Start,
+    receiver::{Receiver, port_of},
+    turn,
+    waiting::wait_for,
+};
+
+/// Two ends of one connection that opens and closes.
+const ONE_CONNECTION: &str = "
+l, port = listen(5)
+a, _ = connect(port)
+b, _ = l.accept()
+b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+a.close()
+b.recv(1)
+b.close()
+tell(port)
+step()
+";
+
+/// What a start with less than everything is to look like.
+struct Expected {
+    rung: &'static str,
+    /// Words of a sentence that names what is missing, and why.
+    missing: &'static [&'static str],
+}
+
+#[test]
+fn without_cap_bpf_the_table_of_sockets_is_left() {
+    let taken = |start: Start| start.without("cap_bpf,cap_sys_admin");
+    check(
+        taken,
+        &Expected {
+            rung: "poll",
+            missing: &["life cycle", "lacks CAP_BPF"],
+        },
+    );
+}
+
+#[test]
+fn without_cap_net_admin_no_program_is_loaded() {
+    let taken = |start: Start| start.without("cap_net_admin,cap_sys_admin");
+    check(
+        taken,
+        &Expected {
+            rung: "poll",
+            missing: &["life cycle", "lacks CAP_NET_ADMIN"],
+        },
+    );
+}
+
+#[test]
+fn without_cap_perfmon_the_verifier_takes_no_program() {
+    let taken = |start: Start| start.without("cap_perfmon,cap_sys_admin");
+    check(
+        taken,
+        &Expected {
+            rung: "poll",
+            missing: &["life cycle", "lacks CAP_PERFMON"],
+        },
+    );
+}
+
+#[test]
+fn without_the_kernels_types_only_the_close_reason_is_lost() {
+    let taken = |start: Start| start.after("mount -t tmpfs tmpfs /sys/kernel/btf");
+    check(
+        taken,
+        &Expected {
+            rung: "observe",
+            missing: &["close reason", "sk_err"],
+        },
+    );
+}
+
+#[test]
+fn without_bpffs_only_the_successor_is_worse_off() {
+    check(
+        |start| start,
+        &Expected {
+            rung: "observe",
+            missing: &["take over", "bpffs is not mounted at /nonexistent"],
+        },
+    );
+}
+
+#[test]
+fn without_cgroup_v2_one_process_is_followed_by_the_table_of_sockets() {
+    let Some(_turn) = turn() else { return };
+    let cgroup = Cgroup::new();
+    let receiver = Receiver::new();
+    let mount = crate::cgroup::mount().unwrap();
+    let hide = format!("umount -l {}", mount.display());
+    let by_cgroup = Start::run(&cgroup, &receiver).after(&hide).output();
+    assert_eq!(by_cgroup.status.code(), Some(64));
+    let said = String::from_utf8(by_cgroup.stderr).unwrap();
+    assert!(said.contains("No such file or directory"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+
+    let script = "
+step()
+l, port = listen(5)
+a, _ = connect(port)
+b, _ = l.accept()
+tell(port)
+step()
+";
+    let mut client = Client::start(&cgroup, None, script);
+    let pid = client.pid().to_string();
+    let by_pid = Start::of(&["run", "--pid", &pid, "--bridge", &receiver.address()]);
+    let _probe = by_pid.after(&hide).until("Attached");
+    let rung = receiver.rung();
+    assert_eq!(rung.name, "poll");
+    assert!(
+        rung.missing[0].contains("hooks need a cgroup v2"),
+        "{rung:?}"
+    );
+    client.step();
+    let port: u16 = client.told();
+    wait_for("the connection", || {
+        let mut told = receiver.connections().into_iter();
+        told.find(|end| port_of(end) == u32::from(port))
+    });
+}
+
+#[test]
+fn what_is_attached_keeps_no_privilege() {
+    let Some(_turn) = turn() else { return };
+    let cgroup = Cgroup::new();
+    let receiver = Receiver::new();
+    let probe = Start::run(&cgroup, &receiver).until("Attached");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", probe.pid())).unwrap();
+    for held in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(
+            status.contains(&format!("{held}:\t0000000000000000")),
+            "{status}"
+        );
+    }
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    let output = Start::of(&["status"]).output();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let line = format!("process {}, capabilities: none (no new ones)", probe.pid());
+    assert!(said.contains(&line), "{said}");
+    // It still does its work.
+    let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
+    receiver.both_ends(port, Outcome::Closed);
+}
+
+/// Starts the probe with what `take` leaves it, and compares what it says of itself; then a
+/// connection comes and goes, unharmed.
+fn check(take: impl Fn(Start) -> Start, expected: &Expected) {
+    let Some(_turn) = turn() else { return };
+    let cgroup = Cgroup::new();
+    let receiver = Receiver::new();
+    let mut probe = take(Start::run(&cgroup, &receiver)).until("Attached");
+    let rung = receiver.rung();
+    assert_eq!(rung.name, expected.rung, "{rung:?}");
+    let is_named = |sentence: &String| {
+        let mut words = expected.missing.iter();
+        words.all(|word| sentence.contains(word))
+    };
+    assert!(rung.missing.iter().any(is_named), "{rung:?}");
+    let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
+    if expected.rung == "observe" {
+        let closed = |end: &syntrace_proto::Connection| {
+            end.closed_at_ns > 0 && port_of(end) == u32::from(port)
+        };
+        wait_for("both ends", || {
+            (receiver
+                .connections()
+                .iter()
+                .filter(|end| closed(end))
+                .count()
+                == 2)
+                .then_some(())
+        });
+    }
+    assert!(probe.stop().success());
+}

@@ -1,0 +1,72 @@
+//! The probe's life on a real kernel: less privileges, successors, crashes, and what is left behind.
+//!
+//! Needs root, cgroup v2, bpffs, `ip`, `nft`, `unshare` and `capsh`; otherwise prints
+//! `SKIP: needs ...` and passes, unless `REQUIRE_KERNEL=1`, then fails.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test says by panicking what went wrong, in its helpers too"
+)]
+
+mod bpffs;
+#[expect(dead_code, reason = "the target `kernel` uses the rest")]
+#[path = "../kernel/cgroup.rs"]
+mod cgroup;
+mod client;
+mod elf;
+mod ladder;
+mod listeners;
+mod manifest;
+#[expect(dead_code, reason = "the target `kernel` uses the rest")]
+#[path = "../kernel/netns.rs"]
+mod netns;
+mod poll;
+mod pressure;
+mod probe;
+mod receiver;
+mod record;
+mod rejections;
+mod succession;
+mod waiting;
+mod watch;
+
+use std::{
+    env,
+    io::{self, Write as _},
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Tests move the whole process between cgroups: one at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits for this test's turn; `None` if the machine lacks something, which is said.
+fn turn() -> Option<MutexGuard<'static, ()>> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_missing =
+        |tool: &&str| !env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+    let missing = if !rustix::process::geteuid().is_root() {
+        Some("root")
+    } else if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        Some("a kernel with BTF")
+    } else if cgroup::mount().is_none() {
+        Some("cgroup v2")
+    } else {
+        ["ip", "nft", "unshare", "capsh", "bpftool"]
+            .into_iter()
+            .find(is_missing)
+    };
+    if let Some(missing) = missing {
+        assert!(env::var_os("REQUIRE_KERNEL").is_none(), "needs {missing}");
+        say(&format!("SKIP: needs {missing}"));
+        return None;
+    }
+    Some(TURN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Prints a line past the test harness.
+fn say(line: &str) {
+    let mut harness = io::stderr();
+    writeln!(harness, "{line}").unwrap();
+}

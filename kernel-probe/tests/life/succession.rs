@@ -1,0 +1,203 @@
+//! Successors: nothing is lost, nothing is seen twice, nothing is left.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use syntrace_proto::{Opening, Outcome};
+
+use crate::{
+    bpffs::Bpffs,
+    cgroup::Cgroup,
+    probe::{Probe, Start},
+    receiver::Receiver,
+    say, turn,
+    waiting::wait_for,
+};
+
+/// Successors in a row, the last of which does not differ from the first: a roll-back.
+const SUCCESSORS: u32 = 100;
+
+#[test]
+fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
+    let mut probe = start().until("Attached");
+    let is_over = AtomicBool::new(false);
+    let member = cgroup.join();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let n_connected: u64 = thread::scope(|scope| {
+        let listener = &listener;
+        let accepting = scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                drop(listener.accept().unwrap());
+            }
+        });
+        let connecting = scope.spawn(|| {
+            let mut n_connected = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                drop(TcpStream::connect(address).unwrap());
+                n_connected += 1;
+            }
+            n_connected
+        });
+        for _ in 0..SUCCESSORS {
+            let successor = start().with(&["--take-over"]).until("Attached");
+            assert!(std::mem::replace(&mut probe, successor).wait().success());
+        }
+        is_over.store(true, Ordering::Relaxed);
+        let mut n_connected: u64 = connecting.join().unwrap();
+        // The other thread may wait for one more.
+        while !accepting.is_finished() {
+            drop(TcpStream::connect(address).unwrap());
+            n_connected += 1;
+        }
+        accepting.join().unwrap();
+        n_connected
+    });
+    // What waits for its accept still ends at both ends.
+    drop(listener);
+    drop(member);
+    assert!(probe.stop().success());
+    assert_eq!(receiver.lost(), 0);
+    let mut ends: BTreeMap<(Opening, u64), u32> = BTreeMap::new();
+    for end in receiver.connections() {
+        if end.closed_at_ns > 0 {
+            *ends.entry((end.opening(), end.socket_cookie)).or_default() += 1;
+        }
+    }
+    say(&format!(
+        "{n_connected} connections during {SUCCESSORS} take-overs"
+    ));
+    let count = |opening| ends.keys().filter(|(found, _)| *found == opening).count() as u64;
+    let counts = (count(Opening::Active), count(Opening::Passive));
+    assert_eq!(counts, (n_connected, n_connected));
+    let n_twice = ends.values().filter(|times| **times != 1).count();
+    assert_eq!(n_twice, 0);
+    assert_nothing_is_left(&cgroup, &bpffs);
+}
+
+#[test]
+fn what_a_crashed_probe_knew_its_successor_knows() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
+    let mut probe = start().until("Attached");
+    let member = cgroup.join();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let active = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (passive, _) = listener.accept().unwrap();
+    probe.kill();
+    // Nobody reads meanwhile; the connection ends all the same.
+    drop((active, passive));
+    drop(member);
+    let _successor = start().until("Attached");
+    let port = listener.local_addr().unwrap().port();
+    let (active, passive) = receiver.both_ends(port, Outcome::Closed);
+    for end in [active, passive] {
+        assert!(
+            end.syn_at_ns > 0 && end.established_at_ns > end.syn_at_ns,
+            "{end:?}"
+        );
+    }
+}
+
+#[test]
+fn every_map_is_kept_for_a_successor() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let _probe = Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let printed = Start::of(&["manifest"]).output().stdout;
+    let manifest: serde_json::Value = serde_json::from_slice(&printed).unwrap();
+    let pins = bpffs.pins();
+    for map in manifest["maps"].as_object().unwrap().keys() {
+        // Each version has its own constants.
+        let is_kept = pins.iter().any(|pin| pin.ends_with(map));
+        assert_eq!(is_kept, map != ".rodata", "{map}");
+    }
+}
+
+#[test]
+fn a_second_probe_is_refused_in_one_sentence() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let probe = Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let second = Start::pinned(&cgroup, &receiver, &bpffs).output();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    let last = said.lines().last().unwrap();
+    assert_eq!(
+        last,
+        format!(
+            "error: another probe (process {}) follows this cgroup: \
+             end it, or take over from it by --take-over",
+            probe.pid()
+        )
+    );
+    assert!(!cgroup.programs().is_empty());
+}
+
+#[test]
+fn detaching_ends_a_probe_and_what_a_crash_left() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let start = || Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let detach = || {
+        let bpffs = bpffs.path().to_str().unwrap();
+        let output = Start::of(&["detach", "--bpffs", bpffs])
+            .on(&cgroup)
+            .output();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut crashed: Probe = start();
+    crashed.kill();
+    assert!(!cgroup.programs().is_empty());
+    assert!(detach().contains("links and maps"));
+    let mut running = start();
+    assert!(detach().contains(&format!("ended process {}", running.pid())));
+    assert!(running.wait().success());
+    assert_nothing_is_left(&cgroup, &bpffs);
+}
+
+/// The kernel detaches a program some time after its link was let go.
+fn assert_nothing_is_left(cgroup: &Cgroup, bpffs: &Bpffs) {
+    assert!(bpffs.pins().is_empty());
+    wait_for("the programs' end", || {
+        cgroup.programs().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn what_only_an_older_version_used_is_removed() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let start = || Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let mut older: Probe = start();
+    older.kill();
+    let links = bpffs.pins();
+    let link = links.iter().find(|pin| pin.ends_with("accepts_ipv4"));
+    let link = link.unwrap();
+    fs::rename(link, link.with_file_name("older_program")).unwrap();
+    let maps = link.ancestors().nth(2).unwrap().join("v0");
+    fs::create_dir(&maps).unwrap();
+    let n_programs = cgroup.programs().len();
+    let _newer = start();
+    wait_for("the older program's end", || {
+        (cgroup.programs().len() == n_programs).then_some(())
+    });
+    assert!(!maps.exists());
+    assert_eq!(bpffs.pins().len(), links.len());
+}
