@@ -7,7 +7,7 @@
 pub struct Answer {
     /// Who did it.
     pub cause: Cause,
-    /// Nanoseconds by party; they sum to the duration.
+    /// Nanoseconds by party; they sum to the record's duration.
     pub time: TimeByParty,
 }
 
@@ -44,7 +44,7 @@ pub enum Party {
 }
 
 /// What happened. A code never changes its meaning; new ones are added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Code {
     /// Nothing failed.
     Completed,
@@ -56,18 +56,56 @@ pub enum Code {
     ConnectUnreachable,
     /// This end gave up the connect before an answer came.
     ConnectAborted,
+    /// The proxy's connect timeout ended a connect that nothing had answered.
+    ConnectTimeout,
     /// The proxy reports a failed connect that no kernel record confirms.
     ConnectFailed,
+    /// The connection to the service was established, and its TLS handshake failed.
+    TlsFailed,
     /// The proxy answered without asking a service.
     AnsweredByProxy,
+    /// The proxy answered because of a rate limit.
+    RateLimited,
+    /// The proxy answered because a circuit breaker was open.
+    CircuitOpen,
+    /// The proxy answered because it was overloaded.
+    Overloaded,
+    /// The proxy answered because no host of the cluster was healthy.
+    NoHealthyUpstream,
+    /// The proxy answered because no route or cluster was configured.
+    NoRoute,
     /// The service answered with an error.
     ServiceError,
     /// The client went away before the answer.
     ClientGone,
+    /// The client broke the protocol.
+    ClientProtocol,
     /// The stream to the service ended early.
     UpstreamReset,
+    /// The stream to the service ended before the first byte of an answer.
+    ResetBeforeFirstByte,
+    /// The service broke the protocol.
+    UpstreamProtocol,
     /// The service did not answer in time.
     UpstreamTimeout,
+    /// The request waited longest for a worker to accept its connection.
+    AcceptWait,
+    /// The accept queue was full while the request's connection was being opened.
+    AcceptOverflow,
+    /// A SYN or SYN-ACK of the downstream handshake had to be sent again.
+    SynLost,
+    /// A SYN of the upstream handshake had to be sent again.
+    ConnectSynLost,
+    /// A segment with the request had to be sent again to the service.
+    RequestRetransmitted,
+    /// A segment with the response had to be sent again to the client.
+    ResponseRetransmitted,
+    /// The request waited longest in the proxy for an upstream connection.
+    PoolWait,
+    /// The request waited longest for the service.
+    SlowService,
+    /// The request waited longest for the client.
+    SlowClient,
     /// The request failed in a way that the evidence does not explain.
     Unexplained,
 }
@@ -128,12 +166,31 @@ impl Code {
             Self::ConnectUnanswered => "connect_unanswered",
             Self::ConnectUnreachable => "connect_unreachable",
             Self::ConnectAborted => "connect_aborted",
+            Self::ConnectTimeout => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
+            Self::TlsFailed => "tls_failed",
             Self::AnsweredByProxy => "answered_by_proxy",
+            Self::RateLimited => "rate_limited",
+            Self::CircuitOpen => "circuit_open",
+            Self::Overloaded => "overloaded",
+            Self::NoHealthyUpstream => "no_healthy_upstream",
+            Self::NoRoute => "no_route",
             Self::ServiceError => "service_error",
             Self::ClientGone => "client_gone",
+            Self::ClientProtocol => "client_protocol",
             Self::UpstreamReset => "upstream_reset",
+            Self::ResetBeforeFirstByte => "reset_before_first_byte",
+            Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::AcceptWait => "accept_wait",
+            Self::AcceptOverflow => "accept_overflow",
+            Self::SynLost => "syn_lost",
+            Self::ConnectSynLost => "connect_syn_lost",
+            Self::RequestRetransmitted => "request_retransmitted",
+            Self::ResponseRetransmitted => "response_retransmitted",
+            Self::PoolWait => "pool_wait",
+            Self::SlowService => "slow_service",
+            Self::SlowClient => "slow_client",
             Self::Unexplained => "unexplained",
         }
     }
@@ -153,6 +210,19 @@ impl TimeByParty {
             Party::Service => self.service_ns,
             Party::Unknown => self.unknown_ns,
         }
+    }
+
+    /// Adds what `party` took more.
+    pub const fn add(&mut self, party: Party, ns: u64) {
+        let of = match party {
+            Party::Client => &mut self.client_ns,
+            Party::Network => &mut self.network_ns,
+            Party::Kernel => &mut self.kernel_ns,
+            Party::Proxy => &mut self.proxy_ns,
+            Party::Service => &mut self.service_ns,
+            Party::Unknown => &mut self.unknown_ns,
+        };
+        *of = of.saturating_add(ns);
     }
 
     /// Returns the sum: the duration.

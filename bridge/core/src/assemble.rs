@@ -1,21 +1,23 @@
-//! Makes a record of what is known: the joins, the ids, the answer, put together.
+//! Makes a record of what is known: the joins, the ids, the phases, the answer, put together.
 //!
-//! Decides nothing itself: a join is decided in [`crate::join`], an id in [`crate::identity`], the
-//! answer in [`crate::explain`].
+//! Decides nothing itself: a join is decided in [`crate::join`] and [`crate::failure`], an id in
+//! [`crate::identity`], the phases in [`crate::phases`], the answer in [`crate::explain`].
 
-use std::sync::Arc;
+mod connection;
+mod request;
 
-use syntrace_model::{ConnectionId, TraceId};
+use syntrace_model::{BootNanos, Opening, TraceId};
 
 use crate::{
     clock::Clock,
-    confidence::Confidence,
-    explain::{self, Evidence},
-    fact::{Report, Rung, SenderId},
+    fact::{Report, Rung},
+    gaps::Gaps,
+    gateway::Bindings,
     identity,
-    join::{self, Found, Interval},
-    record::{ConnectionRecord, Join, Missing, RequestRecord},
-    sockets::{Connection, Sockets},
+    join::{Found, Interval},
+    ledger::Ledger,
+    record::{ConnectionIncident, Join, Missing},
+    sockets::{Socket, Sockets},
 };
 
 /// Rung on which the probe sees nothing of the kernel.
@@ -25,91 +27,19 @@ const L7_ONLY: &str = "l7-only";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {
     pub(crate) clock: &'a Clock,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) gaps: &'a Gaps,
     pub(crate) sockets: &'a Sockets,
+    pub(crate) bindings: &'a Bindings,
     pub(crate) rung: Option<&'a Rung>,
 }
 
-impl Known<'_> {
-    /// Joins a request to its connections and explains it.
-    pub(crate) fn request(
-        self,
-        sender: &SenderId,
-        report: &Arc<Report>,
-        settled: bool,
-    ) -> RequestRecord {
-        let ran = self.interval(report);
-        let received_on = ran
-            .zip(report.downstream)
-            .and_then(|(ran, key)| join::received_on(self.sockets, key, ran));
-        let netns = received_on
-            .map(|found| found.socket.netns)
-            .filter(|&netns| netns != 0);
-        let upstream = report.upstream.as_ref();
-        let served_by = ran
-            .zip(upstream)
-            .and_then(|(ran, upstream)| join::served_by(self.sockets, upstream, ran));
-        let failed_by = ran
-            .zip(upstream.filter(|upstream| upstream.local.is_none()))
-            .and_then(|(ran, upstream)| join::failed_by(self.sockets, upstream, ran, netns));
-        let opened = ran
-            .zip(served_by)
-            .filter(|&(ran, found)| join::waited_for(found.socket, report, ran))
-            .map(|(_, found)| found);
-        let evidence = Evidence {
-            served_by: served_by.map(|found| found.socket),
-            reset_by_service: ran
-                .zip(served_by)
-                .is_some_and(|(ran, found)| join::reset_during(found.socket, ran)),
-            opened: opened.map(|found| found.socket),
-            failed_by: failed_by.map(|found| (found.socket, found.confidence)),
-        };
-        let join = |found, minted| self.join(found, minted, report);
-        RequestRecord {
-            sender: sender.clone(),
-            received_on: join(received_on, report.connection_trace_id),
-            served_by: upstream
-                .and_then(|upstream| upstream.local)
-                .map(|_| join(served_by, None)),
-            opened: match upstream.map(|upstream| upstream.local) {
-                Some(None) => Some(join(failed_by, None)),
-                Some(Some(_)) => opened.map(|found| join(Some(found), None)),
-                None => None,
-            },
-            answer: explain::request(report, evidence),
-            settled,
-            report: Arc::clone(report),
-        }
-    }
+// === impl Known ===
 
-    /// Puts a connection's record together; `None` only if nothing at all is known of it.
-    pub(crate) fn connection(
-        self,
-        id: ConnectionId,
-        connection: &Connection,
-        settled: bool,
-    ) -> Option<ConnectionRecord> {
-        let identity = identity::identify(connection)?;
-        let socket = connection.socket.clone();
-        Some(ConnectionRecord {
-            id,
-            trace_id: identity.trace_id,
-            trace_id_source: identity.source,
-            aliases: identity.aliases,
-            role: connection.role,
-            clock: socket
-                .as_ref()
-                .and_then(|socket| self.clock.near_boot(socket.began_at())),
-            answer: socket.as_ref().and_then(explain::connect),
-            socket,
-            requests: connection.requests.iter().copied().collect(),
-            requests_evicted: connection.requests_evicted,
-            settled,
-        })
-    }
-
+impl<'a> Known<'a> {
     /// Returns when a request ran, on the kernel's clock: its length is the proxy's, and no step of the
     /// wall clock between its ends changes it.
-    fn interval(self, report: &Report) -> Option<Interval> {
+    pub(crate) fn interval(self, report: &Report) -> Option<Interval> {
         let start = self.clock.to_boot(report.started_at)?;
         Some(Interval {
             start,
@@ -118,28 +48,50 @@ impl Known<'_> {
     }
 
     /// Names what was found; `minted` is the connection's id, where the report itself says it.
-    fn join(self, found: Option<Found<'_>>, minted: Option<TraceId>, report: &Report) -> Join {
-        let named = found.and_then(|found| {
-            let connection = found.socket.id();
-            let identity = identity::identify(self.sockets.get(connection)?)?;
-            Some(Join::To {
-                connection,
-                trace_id: minted
-                    .filter(|_| found.confidence == Confidence::Certain)
-                    .unwrap_or(identity.trace_id),
-                method: found.method,
-                confidence: found.confidence,
-            })
-        });
-        named.unwrap_or_else(|| Join::Missing(self.why_missing(report)))
+    fn join(self, found: &Found<'_>, minted: Option<TraceId>) -> Join {
+        let connection = found.socket.id();
+        let own = identity::trace_id(found.socket.connection());
+        Join::To {
+            connection,
+            trace_id: minted
+                .filter(|_| found.is_certain())
+                .or(own)
+                .unwrap_or_else(|| found.socket.minted()),
+            method: found.method,
+            confidence: found.confidence,
+            candidates: found.candidates.clone(),
+        }
     }
 
-    fn why_missing(self, report: &Report) -> Missing {
-        match self.rung {
-            None => Missing::NoKernelView,
-            Some(rung) if &*rung.name == L7_ONLY => Missing::NoKernelView,
-            Some(_) if report.downstream.is_none() => Missing::NoAddress,
-            Some(_) => Missing::NoConnection,
+    /// Returns whether facts of the kernel view about an interval are known to be lost.
+    fn lost_within(self, from: BootNanos, until: BootNanos) -> bool {
+        let around = self.gaps.sender().zip(self.gaps.around(from, until));
+        around.is_some_and(|(sender, (first, last))| !self.ledger.is_complete(sender, first, last))
+    }
+
+    /// Returns what happened to the listener of an accepted socket, from its SYN until a worker had it.
+    fn at_listener(self, socket: Socket<'a>) -> impl Iterator<Item = ConnectionIncident> + 'a {
+        let accepted_at = socket.accepted_at().or_else(|| socket.established_at());
+        let opened = socket
+            .syn_at()
+            .zip(accepted_at)
+            .filter(|_| socket.opening() == Opening::Passive);
+        let sockets = self.sockets;
+        let incidents = opened.map(move |(from, until)| {
+            sockets.listener_incidents(socket.netns(), socket.key().local, from, until)
+        });
+        incidents.into_iter().flatten().copied()
+    }
+
+    /// Says why nothing was found: the first of all reasons.
+    fn why_missing(self, reason: Missing, facts_lost: bool) -> Missing {
+        match (self.rung, reason) {
+            (None, _) => Missing::NoKernelView,
+            (Some(rung), _) if &*rung.name == L7_ONLY => Missing::NoKernelView,
+            (Some(_), Missing::NoConnection | Missing::AddressHidden) if facts_lost => {
+                Missing::FactsLost
+            }
+            (Some(_), reason) => reason,
         }
     }
 }

@@ -1,69 +1,173 @@
 //! Moves the proxy's times to the kernel's clock, by samples of both that were measured.
 //!
-//! Every sample is kept for a while, because the wall clock may be stepped: a time is moved by the
-//! sample that is nearest to it, not by the newest. It knows one host's clocks.
+//! The wall clock may be stepped; then samples before and after the step disagree about how far it is
+//! ahead. A run of samples that agree is an era. A wall-clock time belongs to the era that covers it; where
+//! the clock was set back, two may: the later one is meant, because reports come soon after what they
+//! tell of. It knows one host's clocks.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 
 use syntrace_model::{BootNanos, ClockSample, UnixNanos};
 
-/// Samples kept; at five a second, the last quarter of an hour.
+/// Samples kept; at six a second, the last eleven minutes.
 const SAMPLES_MAX: usize = 4096;
+
+/// How much two samples may disagree: the noise of reading two clocks one after the other.
+const NOISE_NS: u64 = 2_000_000;
+
+/// How long ago a report's time cannot be: longer than any grace period that is sensible.
+const LATE_NS: u64 = 10_000_000_000;
+
+/// How far the first era reaches before its first sample, and the last after its last.
+const REACH_NS: u64 = 1_500_000_000;
+
+/// How far from all samples a wall-clock time may lie: beyond, it is a mistake.
+const DISTANCE_MAX_NS: u64 = 3_600_000_000_000;
 
 /// Both clocks at the moments at which they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
-    by_unix: BTreeMap<UnixNanos, BootNanos>,
-    by_boot: BTreeMap<BootNanos, UnixNanos>,
+    /// By boot time.
+    samples: Vec<ClockSample>,
+    /// Runs of samples between which the wall clock was not stepped, in order; none is empty.
+    eras: Vec<Range<usize>>,
 }
 
+// === impl Clock ===
+
 impl Clock {
-    /// Adds a sample; forgets the oldest beyond the bound.
-    pub(crate) fn add(&mut self, sample: ClockSample) {
-        if let Some(unix) = self.by_boot.insert(sample.boot, sample.unix) {
-            self.by_unix.remove(&unix);
+    /// Adds a sample; forgets the oldest beyond the bound. Returns whether an era became known: times that
+    /// were moved before may have been moved wrongly.
+    pub(crate) fn add(&mut self, sample: ClockSample) -> bool {
+        let place = self.samples.partition_point(|known| *known < sample);
+        if self.samples.get(place) == Some(&sample) {
+            return false;
         }
-        self.by_unix.insert(sample.unix, sample.boot);
-        while self.by_boot.len() > SAMPLES_MAX {
-            if let Some((_, unix)) = self.by_boot.pop_first() {
-                self.by_unix.remove(&unix);
-            }
+        let eras = self.eras.len();
+        self.samples.insert(place, sample);
+        if self.samples.len() > SAMPLES_MAX {
+            self.samples.remove(0);
         }
+        self.divide();
+        self.eras.len() > eras
     }
 
-    /// Returns the sample nearest to a wall-clock time; `None` before the first sample.
-    pub(crate) fn near_unix(&self, at: UnixNanos) -> Option<ClockSample> {
-        let before = self.by_unix.range(..=at).next_back();
-        let after = self.by_unix.range(at..).next();
-        let (&unix, &boot) = match (before, after) {
-            (Some(before), Some(after)) if after.0.since_ns(at) < at.since_ns(*before.0) => after,
-            (Some(before), _) => before,
-            (None, after) => after?,
-        };
-        Some(ClockSample { boot, unix })
+    /// Returns all samples, by boot time.
+    pub(crate) fn samples(&self) -> &[ClockSample] {
+        &self.samples
     }
 
     /// Returns the sample nearest to a kernel time; `None` before the first sample.
     pub(crate) fn near_boot(&self, at: BootNanos) -> Option<ClockSample> {
-        let before = self.by_boot.range(..=at).next_back();
-        let after = self.by_boot.range(at..).next();
-        let (&boot, &unix) = match (before, after) {
-            (Some(before), Some(after)) if after.0.since_ns(at) < at.since_ns(*before.0) => after,
-            (Some(before), _) => before,
-            (None, after) => after?,
-        };
-        Some(ClockSample { boot, unix })
+        nearest(&self.samples, at.0, |sample| sample.boot.0)
     }
 
-    /// Moves a wall-clock time to the kernel's clock; `None` before the first sample.
-    pub(crate) fn to_boot(&self, at: UnixNanos) -> Option<BootNanos> {
-        Some(self.near_unix(at)?.to_boot(at))
+    /// Returns whether there is no sample.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.samples.is_empty()
     }
+
+    /// Moves a wall-clock time to the kernel's clock; `None` before the first sample, and for a time that
+    /// is far from all samples.
+    pub(crate) fn to_boot(&self, at: UnixNanos) -> Option<BootNanos> {
+        let covering = self.covering(at).next();
+        let era = covering.or_else(|| {
+            let all = self
+                .eras
+                .iter()
+                .filter_map(|era| self.samples.get(era.clone()));
+            all.min_by_key(|era| distance(era, at))
+                .filter(|era| distance(era, at) <= DISTANCE_MAX_NS)
+        })?;
+        let sample = nearest(era, at.0, |sample| sample.unix.0)?;
+        Some(sample.to_boot(at))
+    }
+
+    /// Returns whether a wall-clock time is of one moment only: around a step it may be of two. One that
+    /// was long ago is not meant, because reports come soon after what they tell of.
+    pub(crate) fn is_sure(&self, at: UnixNanos) -> bool {
+        let mut moments = self
+            .covering(at)
+            .filter_map(|era| Some(nearest(era, at.0, |sample| sample.unix.0)?.to_boot(at)));
+        let Some(latest) = moments.next() else {
+            return true;
+        };
+        moments.all(|moment| {
+            let apart_ns = latest.0.abs_diff(moment.0);
+            apart_ns <= NOISE_NS || apart_ns > LATE_NS
+        })
+    }
+
+    /// Returns the eras that cover a wall-clock time, the latest first.
+    ///
+    /// The wall clock was stepped somewhere between two samples: both eras reach over all of that gap.
+    fn covering(&self, at: UnixNanos) -> impl Iterator<Item = &[ClockSample]> {
+        let gap_ns = |before: Option<usize>| {
+            let pair = before.and_then(|before| self.samples.get(before..before + 2));
+            match pair {
+                Some([a, b]) => b.boot.since_ns(a.boot),
+                _ => REACH_NS,
+            }
+        };
+        self.eras.iter().rev().filter_map(move |range| {
+            let era = self.samples.get(range.clone())?;
+            let (first, last) = (era.first()?, era.last()?);
+            let from = first.unix.minus_ns(gap_ns(range.start.checked_sub(1)));
+            let until = last.unix.plus_ns(gap_ns(range.end.checked_sub(1)));
+            (from <= at && at <= until).then_some(era)
+        })
+    }
+
+    /// Divides the samples into eras.
+    fn divide(&mut self) {
+        self.eras.clear();
+        let mut from = 0;
+        for (n, pair) in self.samples.windows(2).enumerate() {
+            if let [a, b] = pair
+                && is_step(*a, *b)
+            {
+                self.eras.push(from..n + 1);
+                from = n + 1;
+            }
+        }
+        self.eras.push(from..self.samples.len());
+    }
+}
+
+/// Returns whether the wall clock was stepped between two samples; it may drift by a thousandth.
+fn is_step(a: ClockSample, b: ClockSample) -> bool {
+    let expected = a.to_unix(b.boot);
+    let drift_ns = b.boot.since_ns(a.boot) / 1_000;
+    expected.0.abs_diff(b.unix.0) > NOISE_NS + drift_ns
+}
+
+/// Returns how far a wall-clock time lies outside an era.
+fn distance(era: &[ClockSample], at: UnixNanos) -> u64 {
+    let (Some(first), Some(last)) = (era.first(), era.last()) else {
+        return u64::MAX;
+    };
+    first.unix.since_ns(at).max(at.since_ns(last.unix))
+}
+
+/// Returns the sample nearest to a moment, of samples in its order.
+fn nearest(
+    samples: &[ClockSample],
+    at: u64,
+    moment: impl Fn(&ClockSample) -> u64,
+) -> Option<ClockSample> {
+    let after = samples.partition_point(|sample| moment(sample) < at);
+    let before = after.checked_sub(1).and_then(|before| samples.get(before));
+    let nearest = [before, samples.get(after)].into_iter().flatten();
+    nearest
+        .min_by_key(|sample| moment(sample).abs_diff(at))
+        .copied()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const S: u64 = 1_000_000_000;
 
     fn sample(boot: u64, unix: u64) -> ClockSample {
         ClockSample {
@@ -72,14 +176,22 @@ mod tests {
         }
     }
 
+    /// Samples every 200 ms from `boot` for ten seconds, the wall clock `ahead` of it.
+    fn era(clock: &mut Clock, boot: u64, ahead: u64) {
+        for n in 0..=50 {
+            let boot = boot + n * S / 5;
+            clock.add(sample(boot, boot + ahead));
+        }
+    }
+
     #[test]
     fn a_time_is_moved_by_the_sample_nearest_to_it() {
         let mut clock = Clock::default();
         clock.add(sample(100, 1_000));
-        clock.add(sample(200, 5_000));
+        clock.add(sample(200, 1_101));
         assert_eq!(clock.to_boot(UnixNanos(1_010)), Some(BootNanos(110)));
-        assert_eq!(clock.to_boot(UnixNanos(4_990)), Some(BootNanos(190)));
-        assert_eq!(clock.near_boot(BootNanos(190)), Some(sample(200, 5_000)));
+        assert_eq!(clock.to_boot(UnixNanos(1_090)), Some(BootNanos(189)));
+        assert_eq!(clock.near_boot(BootNanos(190)), Some(sample(200, 1_101)));
     }
 
     #[test]
@@ -88,12 +200,102 @@ mod tests {
     }
 
     #[test]
+    fn a_step_back_spoils_no_time_before_or_after_it() {
+        let mut clock = Clock::default();
+        era(&mut clock, 100 * S, 1_000 * S);
+        era(&mut clock, 110 * S + 1, 995 * S);
+        // Before the step, in what the clock shows once only.
+        assert_eq!(
+            clock.to_boot(UnixNanos(1_102 * S)),
+            Some(BootNanos(102 * S))
+        );
+        // After it, while the clock shows the same times for a second time.
+        for seconds in 111..120 {
+            let shown = UnixNanos((seconds + 995) * S);
+            assert_eq!(clock.to_boot(shown), Some(BootNanos(seconds * S)));
+        }
+    }
+
+    #[test]
+    fn what_comes_right_after_a_step_back_is_not_taken_for_the_past() {
+        let mut clock = Clock::default();
+        era(&mut clock, 100 * S, 1_000 * S);
+        clock.add(sample(110 * S + 1, 1_105 * S));
+        assert_eq!(
+            clock.to_boot(UnixNanos(1_105 * S)),
+            Some(BootNanos(110 * S + 1))
+        );
+        // Not covered by the new era yet: it was before the step.
+        let before = UnixNanos(1_109 * S);
+        assert_eq!(clock.to_boot(before), Some(BootNanos(109 * S)));
+    }
+
+    #[test]
+    fn a_step_forwards_leaves_both_sides_where_they_were() {
+        let mut clock = Clock::default();
+        era(&mut clock, 100 * S, 1_000 * S);
+        era(&mut clock, 110 * S + 1, 5_000 * S);
+        assert_eq!(
+            clock.to_boot(UnixNanos(1_105 * S)),
+            Some(BootNanos(105 * S))
+        );
+        assert_eq!(
+            clock.to_boot(UnixNanos(5_115 * S)),
+            Some(BootNanos(115 * S))
+        );
+    }
+
+    #[test]
+    fn a_time_that_is_far_from_all_samples_is_none() {
+        let mut clock = Clock::default();
+        era(&mut clock, 100 * S, 1_000_000 * S);
+        assert_eq!(clock.to_boot(UnixNanos(0)), None);
+        assert_eq!(clock.to_boot(UnixNanos(i64::MAX as u64)), None);
+        assert!(clock.to_boot(UnixNanos(1_003_000 * S)).is_some());
+    }
+
+    #[test]
+    fn a_suspended_machine_is_no_step() {
+        let mut clock = Clock::default();
+        era(&mut clock, 100 * S, 1_000 * S);
+        era(&mut clock, 9_000 * S, 1_000 * S);
+        assert_eq!(clock.eras.len(), 1);
+        assert_eq!(
+            clock.to_boot(UnixNanos(10_005 * S)),
+            Some(BootNanos(9_005 * S))
+        );
+    }
+
+    #[test]
+    fn samples_in_any_order_give_the_same_times() {
+        let samples = [
+            sample(100, 1_000),
+            sample(200 * S, 5_000 * S),
+            sample(300, 1_200),
+        ];
+        let mut clock = Clock::default();
+        for sample in samples {
+            clock.add(sample);
+        }
+        let mut backwards = Clock::default();
+        for sample in samples.into_iter().rev() {
+            backwards.add(sample);
+        }
+        assert_eq!(clock.samples, backwards.samples);
+        assert_eq!(clock.eras, backwards.eras);
+    }
+
+    #[test]
     fn the_oldest_samples_are_forgotten() {
         let mut clock = Clock::default();
         for n in 0..=SAMPLES_MAX as u64 {
             clock.add(sample(n, n));
         }
-        assert_eq!(clock.by_boot.len(), SAMPLES_MAX);
-        assert_eq!(clock.by_unix.len(), SAMPLES_MAX);
+        assert_eq!(clock.eras, vec![0..clock.samples.len()]);
+        assert!(clock.samples.len() <= SAMPLES_MAX);
+        assert_eq!(
+            clock.samples.last(),
+            Some(&sample(SAMPLES_MAX as u64, SAMPLES_MAX as u64))
+        );
     }
 }

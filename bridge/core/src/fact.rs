@@ -29,13 +29,17 @@ pub struct Batch {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderId {
     /// Stable over restarts, such as `filter/gateway-1/0`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Drawn at random at each start.
     pub epoch: u64,
 }
 
 /// One thing that one sender saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most facts are connections and requests, and those that are neither are few"
+)]
 pub enum Fact {
     /// Both clocks of the probe's host at one moment.
     Clock(ClockSample),
@@ -47,6 +51,8 @@ pub enum Fact {
     Rung(Rung),
     /// Something that happened to a socket or a listener at one moment.
     Incident(Incident),
+    /// A fact without meaning, and which of its fields has none: only its number counts.
+    Refused(&'static str),
 }
 
 /// A rung of the ladder: what the probe is allowed to see.
@@ -106,6 +112,8 @@ pub struct Snapshot {
 pub struct Watch {
     /// Where it was found.
     pub origin: Origin,
+    /// When it was first seen; absent in a single snapshot.
+    pub first_seen_at: Option<BootNanos>,
     /// One of how many such connections is reported; 0 and 1 mean all.
     pub one_in: u32,
     /// [`Snapshot::accepted_at`] is the accept itself, not an upper bound.
@@ -121,7 +129,7 @@ pub struct Watch {
 }
 
 /// Where the kernel view found a socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Origin {
     /// Watched from its SYN.
     #[default]
@@ -156,7 +164,7 @@ pub struct Incident {
 }
 
 /// An accept queue at one moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Queue {
     /// Connections that waited.
     pub length: u32,
@@ -385,7 +393,8 @@ impl Snapshot {
     /// Returns the first moment at which the socket is known to have been there.
     #[must_use]
     pub fn began_at(&self) -> BootNanos {
-        self.syn_at.or(self.established_at).unwrap_or(self.seen_at)
+        let first_seen_at = self.watch.first_seen_at.unwrap_or(self.seen_at);
+        self.syn_at.or(self.established_at).unwrap_or(first_seen_at)
     }
 }
 
@@ -431,6 +440,25 @@ impl TraceLinkKind {
 // === impl Report ===
 
 impl Report {
+    /// Returns whether the report tells the request's parts. It does for the first request of a
+    /// connection; for another, only if there was something to tell.
+    #[must_use]
+    pub fn is_detailed(&self) -> bool {
+        let upstream = self.upstream.as_ref();
+        !self.http.response_details.is_empty()
+            || upstream.is_some_and(|upstream| {
+                upstream.pool_wait_ns.is_some() || upstream.first_byte_ns.is_some()
+            })
+    }
+
+    /// Returns whether the request was given to a connection to the service.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.upstream
+            .as_ref()
+            .is_some_and(|upstream| upstream.local.is_some())
+    }
+
     /// Returns when the request ended, on the proxy's clock.
     #[must_use]
     pub fn ended_at(&self) -> UnixNanos {

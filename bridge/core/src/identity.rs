@@ -7,9 +7,9 @@
 use syntrace_model::TraceId;
 
 use crate::{
-    fact::{Snapshot, TagState},
+    fact::TagState,
     record::IdSource,
-    sockets::Connection,
+    sockets::{Connection, Socket},
 };
 
 /// A connection's ids.
@@ -22,20 +22,8 @@ pub(crate) struct Identity {
 }
 
 /// Applies the rule; `None` only for a connection of which nothing at all is known.
-pub(crate) fn identify(connection: &Connection) -> Option<Identity> {
-    let socket = connection.socket.as_ref();
-    let minted = connection
-        .minted
-        .iter()
-        .map(|&(_, id)| (IdSource::Filter, id));
-    let tag = socket.and_then(authentic_tag).map(|id| (IdSource::Tag, id));
-    // Beside an authentic tag, the kernel view's own id was never shown to anyone.
-    let kernel = socket
-        .filter(|_| tag.is_none())
-        .map(|socket| (IdSource::Kernel, socket.minted));
-    let first = connection.requests.first().filter(|_| socket.is_none());
-    let request = first.map(|request| (IdSource::Request, request.trace_id));
-    let mut ids = minted.chain(tag).chain(kernel).chain(request);
+pub(crate) fn identify(connection: Connection<'_>) -> Option<Identity> {
+    let mut ids = ids(connection);
     let (source, trace_id) = ids.next()?;
     let mut aliases: Vec<_> = ids.map(|(_, id)| id).filter(|&id| id != trace_id).collect();
     aliases.sort_unstable();
@@ -47,8 +35,27 @@ pub(crate) fn identify(connection: &Connection) -> Option<Identity> {
     })
 }
 
-fn authentic_tag(socket: &Snapshot) -> Option<TraceId> {
-    let tag = socket.tag?;
+/// Returns the trace id alone.
+pub(crate) fn trace_id(connection: Connection<'_>) -> Option<TraceId> {
+    ids(connection).next().map(|(_, id)| id)
+}
+
+/// Returns all ids, the best first.
+fn ids(connection: Connection<'_>) -> impl Iterator<Item = (IdSource, TraceId)> {
+    let socket = connection.socket();
+    let minted = connection.minted().map(|id| (IdSource::Filter, id));
+    let tag = socket.and_then(authentic_tag).map(|id| (IdSource::Tag, id));
+    // Beside an authentic tag, the kernel view's own id was never shown to anyone.
+    let kernel = socket
+        .filter(|_| tag.is_none())
+        .map(|socket| (IdSource::Kernel, socket.minted()));
+    let first = connection.requests().next().filter(|_| socket.is_none());
+    let request = first.map(|request| (IdSource::Request, request.trace_id));
+    minted.chain(tag).chain(kernel).chain(request)
+}
+
+fn authentic_tag(socket: Socket<'_>) -> Option<TraceId> {
+    let tag = socket.tag()?;
     match tag.state {
         TagState::Sent | TagState::Answered | TagState::Believed => Some(tag.id),
         TagState::Disbelieved => None,

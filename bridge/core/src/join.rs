@@ -8,55 +8,73 @@
 //! has a given pair of ends**. So ends *and* time name a socket, as far as the two clocks agree:
 //! the time of a request lies within the life of the socket that carried it.
 //!
+//! Two more things name a gateway's sockets, and are used beside ends and time, never instead of them.
+//! The **process and thread** behind a report are learnt from joins that are certain
+//! ([`crate::gateway`]): they tell equal ends in several namespaces apart, and processes that share a
+//! port (`SO_REUSEPORT`). And the proxy's own **number of a downstream connection** belongs to one
+//! socket: once a join is certain, no other number is joined to that socket, and what comes later under
+//! that number stands in that socket's record even if it names no address that fits.
+//!
 //! # Why each method is sound
 //!
-//! - [`Method::Exact`]: both ends are equal and the times fit. One candidate is certain. Several have
-//!   to be in different namespaces, or to follow each other more closely than [`DISORDER_NS`]; then
-//!   the request is certain of none: `likely` if its time lies wholly within just one of them,
-//!   `ambiguous` otherwise.
-//! - [`Method::Peer`]: the gateway's end was rewritten (REDIRECT, TPROXY), so only the client's end is
-//!   equal. A client uses one port for one connection to one destination at a time, but it may use it
-//!   towards two destinations: never better than `likely`.
-//! - [`Method::Failure`]: of a connect that failed, Envoy names no local port. What it names is the
-//!   destination, the error, and a time: the connect lies within the life of the request that waited
-//!   for it, in the namespace of the connection that the request came in on. One such connect is
-//!   certain; of several, any may be the one: `ambiguous`.
+//! - [`Method::Exact`]: both ends are equal, those of the TCP connection itself where the proxy tells
+//!   them apart from what PROXY protocol or a redirection made of them, and the times fit. `certain` if
+//!   only one socket fits, and fits to within [`TIGHT_NS`]: a socket that was never told of, with the
+//!   same ends just before or after, cannot have carried the request. `likely` if it fits only to within
+//!   [`DISORDER_NS`], or if of several only one fits tightly; `ambiguous` otherwise.
+//! - [`Method::Peer`]: the gateway's end was rewritten (REDIRECT, original destination) and the proxy
+//!   does not tell the direct addresses, so only the client's end is equal. A client may use one port
+//!   towards two destinations, and equal addresses exist in other namespaces: only sockets of the
+//!   gateway's own process count, and the join is never better than `likely`. Is the process not known,
+//!   nothing is joined. (TPROXY rewrites nothing that the socket does not say too: that is exact.)
+//! - [`Method::Failure`]: of a connect that failed, Envoy names no local port. See [`crate::failure`].
 //!
 //! A join rests only on what had happened when the request ended: later facts may arrive before the
-//! request settles, or after, and must not make a difference.
+//! request settles, or after, and must not make a difference. What was learnt rests on the requests
+//! that ended before: requests settle in the order in which they ended, so it is the same whatever order
+//! their facts arrived in.
+//!
+//! Nothing is certain where a source may be wrong: around a step of the wall clock that could have been
+//! two moments, of a socket of which contradicting things were told, and after a probe fell silent.
 //!
 //! # Where it cannot be known
 //!
-//! Without a kernel view; where the proxy names no address (pipes, internal listeners); behind a proxy
-//! that speaks PROXY protocol, unless the direct addresses are reported; for facts that were lost.
-//! Then the request says so, and joins nothing.
+//! Without a kernel view; before the two clocks were compared; where the proxy names no address (pipes,
+//! internal listeners); behind a proxy that speaks PROXY protocol, unless the direct addresses are
+//! reported; under interception before the gateway's process is known; for facts that were lost. Then
+//! the request says so, and joins nothing.
 
 use std::collections::BTreeSet;
 
-use syntrace_model::{BootNanos, ConnKey, Opening, Outcome};
+use syntrace_model::{BootNanos, ConnKey, ConnectionId, Opening, Outcome};
 
 use crate::{
     confidence::Confidence,
-    fact::{Report, Snapshot, Upstream},
-    record::Method,
-    sockets::Sockets,
+    fact::{Report, Upstream},
+    gateway::Gateway,
+    record::{Join, Method, Missing},
+    sockets::{Socket, Sockets},
 };
 
 /// How far two sources may disagree about the order of two events.
 ///
-/// Envoy stamps a stream with its event loop's cached time, which lags by one loop iteration; the
-/// offset between the clocks is measured to some microseconds.
+/// Envoy stamps a stream with its event loop's cached time, which lags by one loop iteration.
 pub const DISORDER_NS: u64 = 5_000_000;
 
+/// How far they disagree as a rule: the offset between the clocks is measured to some microseconds.
+pub const TIGHT_NS: u64 = 300_000;
+
 /// A connection that fits, and how well.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Found<'a> {
     /// The connection.
-    pub socket: &'a Snapshot,
+    pub socket: Socket<'a>,
     /// By which evidence.
     pub method: Method,
     /// How sure.
     pub confidence: Confidence,
+    /// All that fit, if that is ambiguous; see [`Join::CANDIDATES_MAX`].
+    pub candidates: Vec<ConnectionId>,
 }
 
 /// When a request ran, on the kernel's clock.
@@ -68,36 +86,63 @@ pub struct Interval {
     pub end: BootNanos,
 }
 
-/// Finds the connection that the request came in on.
+/// Finds the connection that the request came in on, or says why there is none.
 pub(crate) fn received_on<'a>(
     sockets: &'a Sockets,
-    key: ConnKey,
+    gateway: Gateway,
+    epoch: u64,
+    report: &Report,
     ran: Interval,
-) -> Option<Found<'a>> {
-    let accepted =
-        |socket: &&Snapshot| socket.opening == Opening::Passive && ran.lies_within(socket);
-    let until = ran.start.plus_ns(DISORDER_NS);
-    let exact = not_succeeded(sockets.between(key, ran.start))
-        .chain(began_after(sockets.between(key, until), ran.start))
-        .filter(accepted);
-    choose(exact, Method::Exact, |socket| {
-        ran.lies_wholly_within(socket)
-    })
-    .or_else(|| {
-        // The listener's own address is the one that a redirection replaced: the port is the client's.
-        let peer = sockets
-            .towards(key.peer, BootNanos(0), until)
-            .filter(accepted);
-        choose(peer, Method::Peer, |socket| ran.lies_wholly_within(socket)).map(|found| Found {
-            confidence: at_best_likely(found.confidence),
-            ..found
-        })
-    })
+) -> Result<Found<'a>, Missing> {
+    let Some(key) = report.direct.or(report.downstream) else {
+        return Err(Missing::NoAddress);
+    };
+    let number = (epoch, report.downstream_connection);
+    let accepted = |socket: &Socket<'_>| {
+        socket.opening() == Opening::Passive
+            && ran.lies_within(*socket)
+            && may_be_numbered(*socket, number)
+    };
+    let until = ran.end.plus_ns(DISORDER_NS);
+    let mut exact: Vec<_> = sockets.accepted(key, until).collect();
+    leave_out_succeeded(&mut exact, ran.start);
+    exact.retain(accepted);
+    let is_others = !exact.is_empty() && !exact.iter().any(|&socket| gateway.may_own(socket));
+    if is_others && report.direct.is_none() {
+        // A proxy in front told of its own client, and accepted that one's connection itself.
+        return Err(Missing::AddressHidden);
+    }
+    if let Some(found) = choose_own(exact, gateway, |socket| {
+        is_numbered(socket, number) || ran.lies_tightly_within(socket)
+    }) {
+        return Ok(found);
+    }
+    if report.direct.is_some() {
+        return Err(Missing::NoConnection);
+    }
+    let mut with_peer = sockets
+        .accepted_from(key.peer, until)
+        .filter(accepted)
+        .peekable();
+    if with_peer.peek().is_none() {
+        return Err(Missing::AddressHidden);
+    }
+    if gateway.pid == 0 {
+        return Err(Missing::ProcessUnknown);
+    }
+    let own = with_peer.filter(|&socket| gateway.owns(socket)).collect();
+    let found = choose(own, Method::Peer, |socket| ran.lies_tightly_within(socket));
+    found.map(at_best_likely).ok_or(Missing::NoConnection)
 }
 
 /// Finds the connection that carried the request to the service.
+///
+/// The request was given to it at some moment after it had waited for a connection, and before the
+/// first byte of the answer was waited for: then the connection was there.
 pub(crate) fn served_by<'a>(
     sockets: &'a Sockets,
+    gateway: Gateway,
+    report: &Report,
     upstream: &Upstream,
     ran: Interval,
 ) -> Option<Found<'a>> {
@@ -105,48 +150,42 @@ pub(crate) fn served_by<'a>(
         local: upstream.local?,
         peer: upstream.peer,
     };
-    let dialled = |socket: &&Snapshot| {
-        socket.opening == Opening::Active && ran.follows_handshake(socket) && ran.meets(socket)
+    let waited_ns = upstream.pool_wait_ns.unwrap_or(0);
+    let answered_ns = upstream.first_byte_ns.unwrap_or(0);
+    let given = Interval {
+        start: ran.start.plus_ns(waited_ns).min(ran.end),
+        end: ran.end.minus_ns(answered_ns).max(ran.start),
     };
-    let exact = sockets
-        .between(key, ran.end.plus_ns(DISORDER_NS))
-        .filter(dialled);
-    choose(exact, Method::Exact, |socket| {
-        ran.lies_wholly_within(socket)
+    let dialled = |socket: &Socket<'_>| {
+        socket.opening() == Opening::Active
+            && given.follows_handshake(*socket)
+            && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
+    };
+    let exact: Vec<_> = sockets
+        .dialled(key, ran.end.plus_ns(DISORDER_NS))
+        .filter(dialled)
+        .collect();
+    choose_own(exact, gateway, |socket| {
+        let was_there =
+            ready_at(socket).is_some_and(|ready_at| ready_at <= given.start.plus_ns(TIGHT_NS));
+        (was_there || waited_for(socket, report, ran))
+            && ends_after(
+                socket,
+                given.start.plus_ns(answered_ns).minus_ns(DISORDER_NS),
+            )
     })
-}
-
-/// Finds the failed connect that failed the request; `netns` is where the gateway runs, if known.
-pub(crate) fn failed_by<'a>(
-    sockets: &'a Sockets,
-    upstream: &Upstream,
-    ran: Interval,
-    netns: Option<u64>,
-) -> Option<Found<'a>> {
-    let from = ran.start.minus_ns(DISORDER_NS);
-    let until = ran.end.plus_ns(DISORDER_NS);
-    let failed = sockets
-        .towards(upstream.peer, from, until)
-        .filter(|socket| {
-            socket.opening == Opening::Active
-                && socket.outcome.is_failed_connect()
-                && socket.closed_at.is_some_and(|closed_at| closed_at <= until)
-                && netns.is_none_or(|netns| socket.netns == 0 || socket.netns == netns)
-                && agrees(socket, &upstream.failure)
-        });
-    choose(failed, Method::Failure, |_| false)
 }
 
 /// Returns whether the request waited for this connection's handshake.
 ///
 /// The handshake lies within the wait, and lengths are measured well: only when it was is uncertain.
-pub(crate) fn waited_for(socket: &Snapshot, report: &Report, ran: Interval) -> bool {
+pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
     let waited_ns = report
         .upstream
         .as_ref()
         .and_then(|upstream| upstream.pool_wait_ns)
         .unwrap_or(0);
-    let (Some(syn_at), Some(established_at)) = (socket.syn_at, socket.established_at) else {
+    let (Some(syn_at), Some(established_at)) = (socket.syn_at(), socket.established_at()) else {
         return false;
     };
     syn_at.plus_ns(DISORDER_NS) >= ran.start
@@ -154,107 +193,131 @@ pub(crate) fn waited_for(socket: &Snapshot, report: &Report, ran: Interval) -> b
         && established_at.since_ns(syn_at) <= waited_ns
 }
 
-/// Leaves out a socket whose close was never told, where a younger one in its namespace has its ends:
-/// two cannot be there at once. Takes the youngest first.
-fn not_succeeded<'a>(
-    sockets: impl Iterator<Item = &'a Snapshot>,
-) -> impl Iterator<Item = &'a Snapshot> {
-    let mut succeeded = BTreeSet::new();
-    sockets.filter(move |socket| succeeded.insert(socket.netns) || socket.closed_at.is_some())
-}
-
-/// Takes the sockets that began after `start`, the youngest first.
-fn began_after<'a>(
-    sockets: impl Iterator<Item = &'a Snapshot>,
-    start: BootNanos,
-) -> impl Iterator<Item = &'a Snapshot> {
-    sockets.take_while(move |socket| socket.began_at() > start)
-}
-
 /// Returns whether the peer's RST ended the connection while the request ran.
-pub(crate) fn reset_during(socket: &Snapshot, ran: Interval) -> bool {
+pub(crate) fn reset_during(socket: Socket<'_>, ran: Interval) -> bool {
     let until = ran.end.plus_ns(DISORDER_NS);
-    socket.outcome == Outcome::ResetByPeer
-        && socket.closed_at.is_some_and(|closed_at| closed_at <= until)
+    socket.outcome() == Outcome::ResetByPeer
+        && socket
+            .closed_at()
+            .is_some_and(|closed_at| closed_at <= until)
 }
 
-/// Chooses among the sockets that fit; `better` tells one that fits beyond the sources' disorder.
-fn choose<'a>(
-    candidates: impl Iterator<Item = &'a Snapshot>,
-    method: Method,
-    better: impl Fn(&Snapshot) -> bool,
+/// Leaves out a socket whose close was never told, where a younger one in its namespace, that had begun
+/// by `start`, has its ends: two cannot be there at once. Takes the youngest first.
+fn leave_out_succeeded(sockets: &mut Vec<Socket<'_>>, start: BootNanos) {
+    if sockets.len() < 2 {
+        return;
+    }
+    let mut succeeded = BTreeSet::new();
+    sockets.retain(|socket| {
+        socket.began_at() > start
+            || succeeded.insert(socket.netns())
+            || socket.closed_at().is_some()
+    });
+}
+
+/// Returns whether the socket is known to be the connection that the proxy gave this number.
+fn is_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
+    socket.connection().number() == Some(number)
+}
+
+/// Returns whether the socket is not known to have another number. Another epoch numbers anew.
+fn may_be_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
+    socket
+        .connection()
+        .number()
+        .is_none_or(|known| known.0 != number.0 || known.1 == number.1)
+}
+
+/// Chooses among sockets with both ends: those of the gateway's own process, if there are any.
+///
+/// A socket of another process, that alone fits, shows that something is known wrongly.
+fn choose_own<'a>(
+    mut fitting: Vec<Socket<'a>>,
+    gateway: Gateway,
+    tight: impl Fn(Socket<'_>) -> bool,
 ) -> Option<Found<'a>> {
-    let mut candidates: Vec<_> = candidates.collect();
-    candidates.sort_by_key(|socket| (socket.began_at(), socket.cookie));
-    let found = |socket, confidence| {
-        Some(Found {
-            socket,
-            method,
-            confidence,
-        })
-    };
-    let [first, rest @ ..] = candidates.as_slice() else {
-        return None;
-    };
-    if rest.is_empty() {
-        return found(first, Confidence::Certain);
+    if !fitting.iter().any(|&socket| gateway.may_own(socket)) {
+        return choose(fitting, Method::Exact, tight).map(at_best_likely);
     }
-    let mut best = candidates.iter().filter(|socket| better(socket));
-    match (best.next(), best.next()) {
-        (Some(socket), None) => found(socket, Confidence::Likely),
-        _ => {
-            let candidates = u32::try_from(candidates.len()).unwrap_or(u32::MAX);
-            found(first, Confidence::Ambiguous { candidates })
+    fitting.retain(|&socket| gateway.may_own(socket));
+    choose(fitting, Method::Exact, tight)
+}
+
+/// Chooses among the sockets that fit; `tight` tells one that fits beyond the sources' disorder.
+pub(crate) fn choose<'a>(
+    mut fitting: Vec<Socket<'a>>,
+    method: Method,
+    tight: impl Fn(Socket<'_>) -> bool,
+) -> Option<Found<'a>> {
+    fitting.sort_unstable_by_key(|socket| (socket.began_at(), socket.id()));
+    let mut best = fitting.iter().filter(|&&socket| tight(socket));
+    let (socket, confidence) = match (best.next(), best.next(), fitting.as_slice()) {
+        (Some(&socket), None, [_]) if socket.is_sound() => (socket, Confidence::Certain),
+        (Some(&socket), None, _) | (None, _, &[socket]) => (socket, Confidence::Likely),
+        (_, _, &[first, ..]) => {
+            let candidates = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
+            (first, Confidence::Ambiguous { candidates })
         }
-    }
+        (_, _, []) => return None,
+    };
+    let candidates = match confidence {
+        Confidence::Ambiguous { .. } => fitting
+            .iter()
+            .map(|socket| socket.id())
+            .take(Join::CANDIDATES_MAX)
+            .collect(),
+        Confidence::Certain | Confidence::Likely => Vec::new(),
+    };
+    Some(Found {
+        socket,
+        method,
+        confidence,
+        candidates,
+    })
 }
 
-fn at_best_likely(confidence: Confidence) -> Confidence {
-    match confidence {
+pub(crate) fn at_best_likely(found: Found<'_>) -> Found<'_> {
+    let confidence = match found.confidence {
         Confidence::Certain => Confidence::Likely,
-        Confidence::Likely | Confidence::Ambiguous { .. } => confidence,
+        Confidence::Likely | Confidence::Ambiguous { .. } => found.confidence,
+    };
+    Found {
+        confidence,
+        ..found
     }
 }
 
-/// Returns whether Envoy's words for a failed connect agree with how the kernel's ended.
-///
-/// Words that name no error known here rule nothing out.
-fn agrees(socket: &Snapshot, failure: &str) -> bool {
-    let refused = socket.outcome == Outcome::Refused;
-    let unreachable = socket.outcome == Outcome::Unreachable;
-    match errno(failure) {
-        Some(ECONNREFUSED) => refused,
-        Some(ENETUNREACH | EHOSTUNREACH) => unreachable,
-        Some(_) => !refused && !unreachable,
-        None => true,
-    }
+/// Returns whether the socket was watched from its begin.
+fn knows_begin(socket: Socket<'_>) -> bool {
+    socket.syn_at().is_some() || socket.established_at().is_some()
 }
 
-const ENETUNREACH: u32 = 101;
-const ETIMEDOUT: u32 = 110;
-const ECONNREFUSED: u32 = 111;
-const EHOSTUNREACH: u32 = 113;
+/// Returns by when the socket could carry a request; `None` if it never could, as far as is known.
+fn ready_at(socket: Socket<'_>) -> Option<BootNanos> {
+    let found_at = (!knows_begin(socket)).then(|| socket.began_at());
+    socket.established_at().or(found_at)
+}
 
-/// Returns the errno that Envoy's failure text names.
-///
-/// Some versions write the number (`delayed connect error: 111`), others the words (`delayed connect
-/// error: Connection refused`); in response code details, blanks are underscores.
-fn errno(failure: &str) -> Option<u32> {
-    let (_, error) = failure.split_once("connect")?;
-    let (_, error) = error.split_once(':')?;
-    let error = error.trim_start_matches([' ', '_']);
-    let digits = error
-        .split(|c: char| !c.is_ascii_digit())
-        .next()
-        .unwrap_or_default();
-    let is = |words: &str| error.replace('_', " ").starts_with(words);
-    match digits.parse() {
-        Ok(errno) => Some(errno),
-        Err(_) if is("Connection refused") => Some(ECONNREFUSED),
-        Err(_) if is("No route to host") => Some(EHOSTUNREACH),
-        Err(_) if is("Network is unreachable") => Some(ENETUNREACH),
-        Err(_) if is("Connection timed out") => Some(ETIMEDOUT),
-        Err(_) => None,
+fn ends_after(socket: Socket<'_>, moment: BootNanos) -> bool {
+    socket
+        .closed_at()
+        .is_none_or(|closed_at| closed_at >= moment)
+}
+
+// === impl Found ===
+
+impl Found<'_> {
+    /// Returns whether what is told of the socket does not contradict itself, and was told until the
+    /// request had ended.
+    pub(crate) fn is_told_well(&self, ran: Interval) -> bool {
+        let socket = self.socket;
+        !socket.is_contradicted() && (socket.is_watched() || socket.seen_at() >= ran.end)
+    }
+
+    /// Returns whether nothing else fits.
+    pub(crate) fn is_certain(&self) -> bool {
+        self.confidence == Confidence::Certain
     }
 }
 
@@ -262,64 +325,31 @@ fn errno(failure: &str) -> Option<u32> {
 
 impl Interval {
     /// Returns whether this fits into the life of the socket, but for disorder between the sources.
-    fn lies_within(self, socket: &Snapshot) -> bool {
-        socket.began_at() <= self.start.plus_ns(DISORDER_NS)
-            && socket
-                .closed_at
-                .is_none_or(|closed_at| self.end <= closed_at.plus_ns(DISORDER_NS))
+    ///
+    /// A socket whose handshake was not observed may be older than what was first seen of it.
+    fn lies_within(self, socket: Socket<'_>) -> bool {
+        let begin = if knows_begin(socket) {
+            self.start
+        } else {
+            self.end
+        };
+        socket.began_at() <= begin.plus_ns(DISORDER_NS)
+            && ends_after(socket, self.end.minus_ns(DISORDER_NS))
     }
 
-    /// Returns whether this fits into the life of the socket to the nanosecond.
-    fn lies_wholly_within(self, socket: &Snapshot) -> bool {
-        socket.began_at() <= self.start
+    /// Returns whether this began within the life of the socket, as exactly as clocks agree. The proxy
+    /// may notice the end of a connection later than the kernel.
+    fn lies_tightly_within(self, socket: Socket<'_>) -> bool {
+        socket.began_at() <= self.start.plus_ns(TIGHT_NS)
+            && ends_after(socket, self.start.minus_ns(TIGHT_NS))
             && socket
-                .closed_at
-                .is_none_or(|closed_at| self.end <= closed_at)
+                .established_at()
+                .is_none_or(|established_at| established_at <= self.end.plus_ns(TIGHT_NS))
     }
 
     /// Returns whether the handshake was done before this ended: no other socket can carry a request,
     /// and of no other socket is it sure that it is known by then.
-    fn follows_handshake(self, socket: &Snapshot) -> bool {
-        socket
-            .established_at
-            .is_some_and(|established_at| established_at <= self.end.plus_ns(DISORDER_NS))
-    }
-
-    /// Returns whether this and the life of the socket have a moment in common.
-    fn meets(self, socket: &Snapshot) -> bool {
-        socket.began_at() <= self.end.plus_ns(DISORDER_NS)
-            && socket
-                .closed_at
-                .is_none_or(|closed_at| self.start <= closed_at.plus_ns(DISORDER_NS))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_errno_is_read_from_every_version_s_words() {
-        let spellings = [
-            ("delayed connect error: 111", Some(ECONNREFUSED)),
-            (
-                "delayed connect error: Connection refused",
-                Some(ECONNREFUSED),
-            ),
-            (
-                "upstream_reset_before_response_started{connection_failure,delayed_connect_error:_111}",
-                Some(111),
-            ),
-            (
-                "immediate connect error: Network is unreachable",
-                Some(ENETUNREACH),
-            ),
-            ("remote address:10.0.0.111", None),
-            ("connection timeout", None),
-            ("", None),
-        ];
-        for (text, expected) in spellings {
-            assert_eq!(errno(text), expected, "{text}");
-        }
+    fn follows_handshake(self, socket: Socket<'_>) -> bool {
+        ready_at(socket).is_some_and(|ready_at| ready_at <= self.end.plus_ns(DISORDER_NS))
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    checkpoint::SenderState,
     fact::{Batch, IncidentKind, Rung, SenderId},
     record::{Method, Missing},
 };
@@ -20,6 +21,8 @@ const RUNS_MAX: usize = 1024;
 pub struct Coverage {
     /// Incidents told, by kind.
     pub incidents: BTreeMap<IncidentKind, u64>,
+    /// Incidents that were given up: of too many listeners, or of connections that were never told of.
+    pub incidents_evicted: u64,
     /// Each run of each sender, by name and epoch.
     pub senders: Vec<SenderCoverage>,
     /// What the probe can see; absent if none has reported, or if it has said goodbye.
@@ -30,6 +33,8 @@ pub struct Coverage {
     pub connections_settled: u64,
     /// Connections whose record was cut short by the bound on live ones.
     pub connections_evicted: u64,
+    /// Connections whose end nobody saw: their probe ended, and no other run of it told of them.
+    pub connections_unseen: u64,
     /// Requests of which more is expected.
     pub requests_live: usize,
     /// Requests of which nothing more is expected.
@@ -44,8 +49,10 @@ pub struct Coverage {
     pub late: u64,
     /// Facts that came again, without effect.
     pub duplicates: u64,
-    /// Facts that contradict earlier ones, by kind.
+    /// Connections and requests of which facts contradict each other, by kind.
     pub contradictions: BTreeMap<&'static str, u64>,
+    /// Facts without meaning, by the field that has none.
+    pub refused: BTreeMap<&'static str, u64>,
 }
 
 /// What arrived of one run of one sender.
@@ -69,7 +76,8 @@ impl Coverage {
     /// Returns how many facts were lost, by any sender and on any way.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.senders.iter().map(SenderCoverage::lost_facts).sum()
+        let lost = self.senders.iter().map(SenderCoverage::lost_facts);
+        lost.fold(0, u64::saturating_add)
     }
 }
 
@@ -82,9 +90,18 @@ impl SenderCoverage {
     /// missing are the same facts, seen from two sides; either side may know of more.
     #[must_use]
     pub fn lost_facts(&self) -> u64 {
-        self.missing
-            .max(self.lost.iter().map(|(_, count)| count).sum())
+        let told = self.lost.iter().map(|(_, count)| *count);
+        self.missing.max(told.fold(0, u64::saturating_add))
     }
+}
+
+/// Which facts of a batch are new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum New {
+    /// All of them.
+    All,
+    /// Those that it says.
+    Some(Vec<bool>),
 }
 
 /// What arrived of every sender.
@@ -112,8 +129,8 @@ struct Arrivals {
 // === impl Ledger ===
 
 impl Ledger {
-    /// Notes a batch; returns for each of its facts whether it is new.
-    pub(crate) fn note(&mut self, batch: &Batch) -> Vec<bool> {
+    /// Notes a batch; returns which of its facts are new.
+    pub(crate) fn note(&mut self, batch: &Batch) -> New {
         self.heard += 1;
         if !self.senders.contains_key(&batch.sender) && self.senders.len() >= SENDERS_MAX {
             self.forget_longest_silent();
@@ -126,11 +143,45 @@ impl Ledger {
         }
         arrivals.goodbye |= batch.goodbye;
         let end = batch.first_seq.saturating_add(batch.facts.len() as u64);
-        let new = (batch.first_seq..end)
-            .map(|seq| !arrivals.contains(seq))
-            .collect();
+        let new = if arrivals.end <= batch.first_seq {
+            New::All
+        } else {
+            let facts = batch.first_seq..end;
+            New::Some(facts.map(|seq| !arrivals.contains(seq)).collect())
+        };
         arrivals.add(batch.first_seq, end);
         new
+    }
+
+    /// Returns what arrived of each sender, to go on from, and how many batches did.
+    pub(crate) fn checkpoint(&self) -> (Vec<SenderState>, u64) {
+        let senders = self.senders.iter();
+        let senders = senders.map(|(sender, arrivals)| SenderState {
+            sender: sender.clone(),
+            runs: arrivals.runs.iter().copied().collect(),
+            received: arrivals.received,
+            end: arrivals.end,
+            lost: arrivals.losses(),
+            goodbye: arrivals.goodbye,
+            heard: arrivals.heard,
+        });
+        (senders.collect(), self.heard)
+    }
+
+    /// Takes back what arrived before.
+    pub(crate) fn restore(&mut self, senders: &[SenderState], heard: u64) {
+        self.heard = heard;
+        for state in senders {
+            let arrivals = Arrivals {
+                runs: state.runs.iter().copied().collect(),
+                received: state.received,
+                end: state.end,
+                lost: state.lost.iter().cloned().collect(),
+                goodbye: state.goodbye,
+                heard: state.heard,
+            };
+            self.senders.insert(state.sender.clone(), arrivals);
+        }
     }
 
     fn forget_longest_silent(&mut self) {
@@ -143,6 +194,14 @@ impl Ledger {
         }
     }
 
+    /// Returns whether a sender's facts with these numbers, and all between them, arrived.
+    pub(crate) fn is_complete(&self, sender: &SenderId, first: u64, last: u64) -> bool {
+        self.senders
+            .get(sender)
+            .and_then(|arrivals| arrivals.runs.range(..=(first, u64::MAX)).next_back())
+            .is_some_and(|&(_, end)| last < end)
+    }
+
     /// Returns what arrived of each sender.
     pub(crate) fn senders(&self) -> Vec<SenderCoverage> {
         self.senders
@@ -151,20 +210,33 @@ impl Ledger {
                 sender: sender.clone(),
                 received: arrivals.received,
                 missing: arrivals.end.saturating_sub(arrivals.received),
-                lost: arrivals
-                    .lost
-                    .iter()
-                    .map(|(cause, count)| (cause.clone(), *count))
-                    .collect(),
+                lost: arrivals.losses(),
                 goodbye: arrivals.goodbye,
             })
             .collect()
     }
 }
 
+// === impl New ===
+
+impl New {
+    /// Returns whether the fact at this place of its batch is new.
+    pub(crate) fn contains(&self, place: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(new) => new.get(place) == Some(&true),
+        }
+    }
+}
+
 // === impl Arrivals ===
 
 impl Arrivals {
+    fn losses(&self) -> Vec<(Box<str>, u64)> {
+        let lost = self.lost.iter();
+        lost.map(|(cause, count)| (cause.clone(), *count)).collect()
+    }
+
     fn contains(&self, seq: u64) -> bool {
         self.runs
             .range(..=(seq, u64::MAX))

@@ -5,23 +5,44 @@
 //! no randomness, no serialisation: the caller brings times in and carries records out.
 //!
 //! Where to look: what identifies a connection and which join is sound, in [`join`]; who did it,
-//! in [`explain`]; what is kept and for how long, in [`Reconciler`].
+//! in [`explain`]; what a sound record is, in [`audit`]; what is kept and for how long, in [`Reconciler`].
 #![forbid(unsafe_code)]
 
 pub mod answer;
 mod assemble;
+pub mod audit;
+mod calendar;
+mod charge;
+pub mod checkpoint;
 mod clock;
 mod confidence;
+mod errno;
+mod evidence;
 pub mod explain;
 pub mod fact;
+mod failure;
+mod gaps;
+mod gateway;
 mod identity;
+mod index;
 pub mod join;
 mod ledger;
+mod limits;
+mod live;
+mod phases;
+mod placing;
 mod reconciler;
 pub mod record;
 mod remembered;
+mod requests;
+mod slab;
 mod sockets;
+mod tellers;
+mod words;
 
 pub use confidence::Confidence;
 pub use ledger::{Coverage, SenderCoverage};
-pub use reconciler::{Limits, Output, Reconciler};
+pub use limits::Limits;
+pub use live::{LiveConnection, LiveRequest};
+pub use reconciler::{Output, Reconciler};
+pub use sockets::Socket;

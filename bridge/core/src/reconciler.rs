@@ -5,44 +5,30 @@
 //! known, so neither their order nor their repetition matters as long as they arrive within the
 //! grace period. What comes later is counted.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use syntrace_model::{BootNanos, ClockSample, ConnectionId, Opening, SpanId};
+use syntrace_model::{BootNanos, ClockSample, ConnectionId};
 
 use crate::{
     assemble::Known,
+    checkpoint::RequestState,
     clock::Clock,
     fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
-    join::DISORDER_NS,
+    gaps::Gaps,
+    gateway::Bindings,
     ledger::{Coverage, Ledger},
+    limits::Limits,
+    placing::place,
     record::{ConnectionRecord, Join, LinkKind, RequestRecord, Role},
     remembered::Remembered,
-    sockets::{Connection, Sockets},
+    requests::{Pending, Place, Requests},
+    slab::Slot,
+    sockets::{Connection, DUE_SHIFT, Sockets},
+    tellers::TellerId,
 };
 
 /// How long a connection that only the proxy saw stays open without a request: it names no end.
 const PROXY_IDLE_NS: u64 = 60_000_000_000;
-
-/// How much is kept, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long after its event a fact may arrive, nanoseconds.
-    pub grace_ns: u64,
-    /// How long a request may go on after an upstream connection that it used has closed, nanoseconds;
-    /// one that goes on longer finds it no more.
-    pub linger_ns: u64,
-    /// Requests listed in one connection's record; the oldest are left out beyond.
-    pub requests_per_connection: usize,
-    /// Connections that are not settled; the oldest is settled early beyond.
-    pub live_connections: usize,
-    /// Requests that are not settled; the oldest is settled early beyond.
-    pub live_requests: usize,
-    /// Settled connections remembered, to tell late facts from new connections.
-    pub remembered: usize,
-}
 
 /// A record of which nothing more is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,52 +46,19 @@ pub enum Output {
 /// and wait until there is one.
 #[derive(Debug)]
 pub struct Reconciler {
-    limits: Limits,
-    clock: Clock,
-    ledger: Ledger,
-    coverage: Coverage,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
+    pub(crate) ledger: Ledger,
+    pub(crate) gaps: Gaps,
+    pub(crate) coverage: Coverage,
+    pub(crate) bindings: Bindings,
     /// Who reported the rung.
-    probe: Option<SenderId>,
-    sockets: Sockets,
-    requests: BTreeMap<SpanId, Pending>,
-    /// Requests that came before any clock sample.
-    unplaced: BTreeSet<SpanId>,
-    deadlines: BTreeSet<(BootNanos, Due)>,
-    settled: Remembered,
-    outputs: VecDeque<Output>,
-    now: BootNanos,
-}
-
-/// A request that is not settled.
-#[derive(Debug)]
-struct Pending {
-    sender: SenderId,
-    report: Arc<Report>,
-    /// Its place among the deadlines, once there is a clock to place it by.
-    deadline: Option<BootNanos>,
-}
-
-/// What a deadline settles: requests before the connections that they are joined to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    Request(SpanId),
-    Connection(ConnectionId),
-}
-
-// === impl Limits ===
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            grace_ns: 2_000_000_000,
-            // Envoy's default route timeout.
-            linger_ns: 15_000_000_000,
-            requests_per_connection: 1_000,
-            live_connections: 1_000_000,
-            live_requests: 1_000_000,
-            remembered: 65_536,
-        }
-    }
+    pub(crate) probe: Option<SenderId>,
+    pub(crate) sockets: Sockets,
+    pub(crate) requests: Requests,
+    pub(crate) settled: Remembered,
+    pub(crate) outputs: VecDeque<Output>,
+    pub(crate) now: BootNanos,
 }
 
 // === impl Reconciler ===
@@ -118,13 +71,13 @@ impl Reconciler {
             limits,
             clock: Clock::default(),
             ledger: Ledger::default(),
+            gaps: Gaps::default(),
             coverage: Coverage::default(),
+            bindings: Bindings::default(),
             probe: None,
-            sockets: Sockets::default(),
-            requests: BTreeMap::new(),
-            unplaced: BTreeSet::new(),
-            deadlines: BTreeSet::new(),
-            settled: Remembered::default(),
+            sockets: Sockets::new(limits),
+            requests: Requests::new(limits.hash_seed),
+            settled: Remembered::new(limits.hash_seed),
             outputs: VecDeque::new(),
             now: BootNanos(0),
         }
@@ -133,23 +86,33 @@ impl Reconciler {
     /// Feeds what a sender saw; facts that came before are counted and have no effect.
     pub fn handle_batch(&mut self, batch: Batch) {
         let new = self.ledger.note(&batch);
-        for (fact, new) in batch.facts.into_iter().zip(new) {
-            if !new {
+        let sender = batch.sender;
+        self.sockets.hear(&sender, batch.goodbye);
+        let mut teller = None;
+        for (place, fact) in batch.facts.into_iter().enumerate() {
+            if !new.contains(place) {
                 self.coverage.duplicates += 1;
                 continue;
             }
+            let seq = batch.first_seq.saturating_add(place as u64);
+            self.gaps.note(&sender, seq, &fact);
             match fact {
                 Fact::Clock(sample) => self.handle_clock(sample),
-                Fact::Connection(snapshot) => self.handle_snapshot(snapshot),
-                Fact::Request(report) => self.handle_report(batch.sender.clone(), report),
+                Fact::Connection(snapshot) => {
+                    let teller = *teller.get_or_insert_with(|| self.sockets.teller(&sender));
+                    self.handle_snapshot(teller, &snapshot);
+                }
+                Fact::Request(report) => self.handle_report(&sender, report),
                 Fact::Incident(incident) => self.handle_incident(&incident),
                 Fact::Rung(rung) => {
+                    self.sockets.teller(&sender);
                     self.coverage.rung = Some(rung);
-                    self.probe = Some(batch.sender.clone());
+                    self.probe = Some(sender.clone());
                 }
+                Fact::Refused(field) => *self.coverage.refused.entry(field).or_default() += 1,
             }
         }
-        if batch.goodbye && self.probe.as_ref() == Some(&batch.sender) {
+        if batch.goodbye && self.probe.as_ref() == Some(&sender) {
             self.coverage.rung = None;
         }
     }
@@ -157,64 +120,53 @@ impl Reconciler {
     /// Settles everything that is due at `now`.
     pub fn handle_timeout(&mut self, now: BootNanos) {
         self.now = self.now.max(now);
-        while let Some(&(deadline, due)) = self.deadlines.first()
-            && deadline <= now
+        let passed = self.now.0 >> DUE_SHIFT;
+        while let Some(tick) = self.first_due().filter(|&tick| tick <= passed) {
+            for pending in self.requests.take_due(tick) {
+                self.settle_request(pending, false);
+            }
+            for slot in self.sockets.due_at(tick) {
+                self.settle_connection(slot);
+            }
+        }
+        for slot in self.sockets.pass(self.now) {
+            self.coverage.connections_unseen += 1;
+            self.settle_connection(slot);
+        }
+        if self
+            .probe
+            .as_ref()
+            .is_some_and(|probe| self.sockets.is_gone(probe))
         {
-            self.deadlines.pop_first();
-            self.settle(due);
+            self.coverage.rung = None;
         }
     }
 
     /// Settles everything at once: the caller ends.
     pub fn drain(&mut self) {
-        let requests: Vec<_> = self.requests.keys().copied().collect();
-        requests
-            .into_iter()
-            .for_each(|id| self.settle(Due::Request(id)));
-        let connections: Vec<_> = self.sockets.ids().collect();
-        connections
-            .into_iter()
-            .for_each(|id| self.settle(Due::Connection(id)));
-        self.deadlines.clear();
+        while let Some(tick) = self.requests.first_due() {
+            for pending in self.requests.take_due(tick) {
+                self.settle_request(pending, false);
+            }
+        }
+        for pending in self.requests.take_unplaced() {
+            self.settle_request(pending, false);
+        }
+        for slot in self.sockets.in_order() {
+            self.settle_connection(slot);
+        }
     }
 
     /// Returns when [`Self::handle_timeout`] must next be called.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootNanos> {
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        let tick = self.first_due()?;
+        Some(BootNanos(tick.saturating_mul(1 << DUE_SHIFT)))
     }
 
     /// Returns the next settled record, or `None` when all are taken.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
-    }
-
-    /// Returns a connection that is not settled, as far as it is known.
-    #[must_use]
-    pub fn connection(&self, id: ConnectionId) -> Option<ConnectionRecord> {
-        self.known().connection(id, self.sockets.get(id)?, false)
-    }
-
-    /// Returns a request that is not settled, as far as it is known.
-    #[must_use]
-    pub fn request(&self, id: SpanId) -> Option<RequestRecord> {
-        self.requests.get(&id).map(|pending| {
-            self.known()
-                .request(&pending.sender, &pending.report, false)
-        })
-    }
-
-    /// Returns all connections that are not settled.
-    pub fn connections(&self) -> impl Iterator<Item = ConnectionRecord> + '_ {
-        self.sockets.ids().filter_map(|id| self.connection(id))
-    }
-
-    /// Returns all requests that are not settled.
-    pub fn requests(&self) -> impl Iterator<Item = RequestRecord> + '_ {
-        self.requests.values().map(|pending| {
-            self.known()
-                .request(&pending.sender, &pending.report, false)
-        })
     }
 
     /// Returns what was seen, joined and lost so far.
@@ -224,125 +176,113 @@ impl Reconciler {
             senders: self.ledger.senders(),
             connections_live: self.sockets.len(),
             requests_live: self.requests.len(),
+            incidents_evicted: self.sockets.incidents_evicted(),
             ..self.coverage.clone()
         }
     }
 
-    fn handle_clock(&mut self, sample: ClockSample) {
-        self.clock.add(sample);
-        for id in std::mem::take(&mut self.unplaced) {
-            self.place(id);
+    pub(crate) fn known(&self) -> Known<'_> {
+        Known {
+            clock: &self.clock,
+            ledger: &self.ledger,
+            gaps: &self.gaps,
+            sockets: &self.sockets,
+            bindings: &self.bindings,
+            rung: self.coverage.rung.as_ref(),
         }
     }
 
-    fn handle_snapshot(&mut self, snapshot: Snapshot) {
-        let id = snapshot.id();
-        if self.settled.contains(id) {
+    fn first_due(&self) -> Option<u64> {
+        let requests = self.requests.first_due();
+        let sockets = self.sockets.first_due();
+        requests.into_iter().chain(sockets).min()
+    }
+
+    fn handle_clock(&mut self, sample: ClockSample) {
+        if self.clock.add(sample) {
+            self.place_requests();
+        }
+    }
+
+    /// Takes back requests that were known before.
+    pub(crate) fn restore_requests(&mut self, states: Vec<RequestState>) {
+        for state in states {
+            let RequestState {
+                report, arrived_at, ..
+            } = &state;
+            let place = Place {
+                due: state.due,
+                ..place(&self.clock, &self.limits, report, *arrived_at, self.now)
+            };
+            self.requests.restore(state, place);
+        }
+    }
+
+    /// Places all requests anew.
+    fn place_requests(&mut self) {
+        let (clock, limits, now) = (&self.clock, &self.limits, self.now);
+        self.requests
+            .replace(|pending| place(clock, limits, &pending.report, pending.arrived_at, now));
+    }
+
+    fn handle_snapshot(&mut self, teller: TellerId, snapshot: &Snapshot) {
+        let known = self.sockets.find(snapshot.id());
+        if known.is_none() && self.settled.contains(snapshot.id()) {
             self.coverage.late += 1;
             return;
         }
-        // Its requests settle first. What came in on a connection ends with it; what was sent on one
-        // may end later, when the client has read the answer or the last retry has failed.
-        let linger_ns = match snapshot.opening {
-            Opening::Passive => 2 * DISORDER_NS,
-            Opening::Active => self.limits.linger_ns,
-        };
-        let closed_at = snapshot.closed_at.filter(|_| snapshot.outcome.is_final());
-        if let Err(contradiction) = self.sockets.observe(snapshot) {
-            *self
-                .coverage
-                .contradictions
-                .entry(contradiction.name())
-                .or_default() += 1;
-            return;
+        for kind in self.sockets.observe(known, snapshot, teller).names() {
+            self.contradict(kind);
         }
-        if let Some(closed_at) = closed_at {
-            let deadline = closed_at.plus_ns(self.limits.grace_ns).plus_ns(linger_ns);
-            self.deadlines.insert((deadline, Due::Connection(id)));
-        }
-        while self.sockets.len() > self.limits.live_connections
-            && let Some(oldest) = self.sockets.first()
-        {
-            self.coverage.connections_evicted += 1;
-            self.settle(Due::Connection(oldest));
-        }
+        self.bound_connections();
     }
 
     fn handle_incident(&mut self, incident: &Incident) {
         *self.coverage.incidents.entry(incident.kind).or_default() += u64::from(incident.count);
+        self.sockets.happen(incident);
     }
 
-    fn handle_report(&mut self, sender: SenderId, report: Arc<Report>) {
-        let id = report.span_id;
-        if let Some(known) = self.requests.get(&id) {
-            *self
-                .coverage
-                .contradictions
-                .entry("span_id_repeated")
-                .or_default() += 1;
-            if known.sender <= sender {
-                return;
-            }
-            if let Some(deadline) = known.deadline {
-                self.deadlines.remove(&(deadline, Due::Request(id)));
-            }
+    fn handle_report(&mut self, sender: &SenderId, report: Arc<Report>) {
+        let place = place(&self.clock, &self.limits, &report, self.now, self.now);
+        if self.requests.insert(sender, report, self.now, place) {
+            self.contradict("span_id_repeated");
         }
-        let pending = Pending {
-            sender,
-            report,
-            deadline: None,
-        };
-        self.requests.insert(id, pending);
-        self.place(id);
         while self.requests.len() > self.limits.live_requests
-            && let Some(oldest) = self.first_due_request()
+            && let Some(first) = self.requests.first_to_go()
         {
             self.coverage.requests_evicted += 1;
-            self.settle_request(oldest);
+            if let Some(pending) = self.requests.remove(first) {
+                self.settle_request(pending, true);
+            }
         }
     }
 
-    /// Sets the deadline of a request, once there is a clock to place it by.
-    fn place(&mut self, id: SpanId) {
-        let Some(pending) = self.requests.get_mut(&id) else {
-            return;
-        };
-        let Some(ended_at) = self.clock.to_boot(pending.report.ended_at()) else {
-            self.unplaced.insert(id);
-            return;
-        };
-        let deadline = ended_at.plus_ns(DISORDER_NS).plus_ns(self.limits.grace_ns);
-        pending.deadline = Some(deadline);
-        if deadline <= self.now {
-            self.coverage.late += 1;
-        }
-        self.deadlines.insert((deadline, Due::Request(id)));
+    fn contradict(&mut self, kind: &'static str) {
+        *self.coverage.contradictions.entry(kind).or_default() += 1;
     }
 
-    fn first_due_request(&self) -> Option<SpanId> {
-        let due = self.deadlines.iter().find_map(|(_, due)| match due {
-            Due::Request(id) => Some(*id),
-            Due::Connection(_) => None,
-        });
-        due.or_else(|| self.unplaced.first().copied())
-    }
-
-    fn settle(&mut self, due: Due) {
-        match due {
-            Due::Request(id) => self.settle_request(id),
-            Due::Connection(id) => self.settle_connection(id),
+    fn bound_connections(&mut self) {
+        while self.sockets.len() > self.limits.live_connections
+            && let Some(first) = self.sockets.first_to_go()
+        {
+            self.coverage.connections_evicted += 1;
+            self.sockets.evict(first);
+            self.settle_connection(first);
         }
     }
 
-    fn settle_request(&mut self, id: SpanId) {
-        self.unplaced.remove(&id);
-        let Some(pending) = self.requests.remove(&id) else {
-            return;
-        };
-        if let Some(deadline) = pending.deadline {
-            self.deadlines.remove(&(deadline, Due::Request(id)));
+    fn settle_request(&mut self, pending: Pending, evicted: bool) {
+        let mut record = self.known().request(&pending.sender, &pending.report, true);
+        record.coverage.evicted = evicted;
+        record.coverage.late = pending.place.late;
+        self.coverage.late += u64::from(pending.place.late);
+        if let Some(wrong) = pending.place.wrong {
+            record.coverage.contradictions.push(wrong);
+            self.contradict(wrong);
         }
-        let record = self.known().request(&pending.sender, &pending.report, true);
+        if pending.repeated {
+            record.coverage.contradictions.push("span_id_repeated");
+        }
         self.assign(&record);
         self.coverage.requests_settled += 1;
         match &record.received_on {
@@ -362,82 +302,86 @@ impl Reconciler {
         self.outputs.push_back(Output::Request(record));
     }
 
-    fn settle_connection(&mut self, id: ConnectionId) {
-        let Some(connection) = self.sockets.remove(id) else {
+    fn settle_connection(&mut self, slot: Slot) {
+        let Some(connection) = self.sockets.at(slot) else {
             return;
         };
-        self.settled.add(id, self.limits.remembered);
-        if let Some(record) = self.known().connection(id, &connection, true) {
+        let id = connection.id();
+        let own = connection.contradictions_at_end();
+        let unseen = connection.is_unseen();
+        let record = self.known().connection(id, connection, true);
+        own.names().for_each(|kind| self.contradict(kind));
+        self.sockets.remove(slot);
+        // Another run of the probe may tell of it again.
+        if !unseen {
+            self.settled.add(id, self.limits.remembered);
+        }
+        if let Some(record) = record {
             self.coverage.connections_settled += 1;
             self.outputs.push_back(Output::Connection(record));
         }
     }
 
-    /// Enters a settled request into the records of the connections that it was joined to.
+    /// Enters a settled request into the records of the connections that it was joined to, and learns
+    /// from the joins that are certain, for those that end after it.
     fn assign(&mut self, record: &RequestRecord) {
-        let links = [
-            (
-                LinkKind::ReceivedOn,
-                Role::Downstream,
-                Some(record.connection()),
-            ),
-            (
-                LinkKind::ServedBy,
-                Role::Upstream,
-                record.served_by.as_ref().and_then(Join::connection),
-            ),
-            (
-                LinkKind::Opened,
-                Role::Upstream,
-                record.opened.as_ref().and_then(Join::connection),
-            ),
+        let report = &record.report;
+        let epoch = record.sender.epoch;
+        let ended_at = self.known().interval(report).map(|ran| ran.end);
+        let received_on = match record.connection() {
+            id @ ConnectionId::Proxy { epoch, connection } => self
+                .sockets
+                .numbered((epoch, connection))
+                .or_else(|| self.expect_idle(id, report)),
+            id @ ConnectionId::Socket { .. } => self.sockets.find(id),
+        };
+        if let Some(slot) = received_on {
+            let certain = record.received_on.is_certain();
+            let number = certain.then_some((epoch, report.downstream_connection));
+            let socket = self.sockets.at(slot).and_then(Connection::socket);
+            if let Some(socket) = socket.filter(|_| certain) {
+                self.bindings.accepted(epoch, socket);
+            }
+            self.sockets.learn(slot, ended_at, number);
+            // Only who is certain may name a connection: a guess never decides an id.
+            if let Some(minted) = report.connection_trace_id
+                && record.received_on.may_name()
+            {
+                self.sockets.mint(slot, report.started_at, minted);
+            }
+            self.sockets
+                .assign(slot, report, LinkKind::ReceivedOn, Role::Downstream);
+        }
+        let upstream = [
+            (LinkKind::ServedBy, record.served_by.as_ref()),
+            (LinkKind::Opened, record.opened.as_ref()),
         ];
-        let most = self.limits.requests_per_connection;
-        // Only who is certain may name a connection: a guess never decides an id.
-        let minted = record
-            .report
-            .connection_trace_id
-            .filter(|_| record.received_on.may_name());
-        for (kind, role, id) in links {
-            let connection = match id {
-                Some(id @ ConnectionId::Proxy { .. }) => self.expect_idle(id, &record.report),
-                Some(id @ ConnectionId::Socket { .. }) => self.sockets.get_mut(id),
-                None => None,
+        for (kind, join) in upstream {
+            let Some(join) = join else { continue };
+            let Some(slot) = join.connection().and_then(|id| self.sockets.find(id)) else {
+                continue;
             };
-            if let Some(connection) = connection {
-                if kind == LinkKind::ReceivedOn
-                    && let Some(minted) = minted
-                {
-                    connection.mint(record.report.started_at, minted);
-                }
-                connection.assign(&record.report, kind, role, most);
+            let socket = self.sockets.at(slot).and_then(Connection::socket);
+            let served = kind == LinkKind::ServedBy && join.is_certain();
+            if let Some(socket) = socket.filter(|_| served) {
+                self.bindings.dialled(epoch, socket);
             }
+            self.sockets.assign(slot, report, kind, Role::Upstream);
         }
+        self.bound_connections();
     }
 
-    /// Returns a connection that only the proxy saw, and moves its deadline behind its last request.
-    fn expect_idle(&mut self, id: ConnectionId, report: &Report) -> Option<&mut Connection> {
-        let idle_at = self
-            .clock
-            .to_boot(report.ended_at())?
+    /// Makes sure that a connection that only the proxy saw is known, and moves its end behind its last
+    /// request; unless it was settled before: a connection settles once.
+    fn expect_idle(&mut self, id: ConnectionId, report: &Report) -> Option<Slot> {
+        if self.settled.contains(id) {
+            self.coverage.late += 1;
+            return None;
+        }
+        let started_at = self.clock.to_boot(report.started_at).unwrap_or(self.now);
+        let idle_at = started_at
+            .plus_ns(report.duration_ns)
             .plus_ns(PROXY_IDLE_NS);
-        let connection = self.sockets.proxy_only(id);
-        let known = connection.idle_at;
-        if known.is_none_or(|known| known < idle_at) {
-            connection.idle_at = Some(idle_at);
-            if let Some(known) = known {
-                self.deadlines.remove(&(known, Due::Connection(id)));
-            }
-            self.deadlines.insert((idle_at, Due::Connection(id)));
-        }
-        Some(connection)
-    }
-
-    fn known(&self) -> Known<'_> {
-        Known {
-            clock: &self.clock,
-            sockets: &self.sockets,
-            rung: self.coverage.rung.as_ref(),
-        }
+        self.sockets.proxy_only(id, started_at, idle_at)
     }
 }

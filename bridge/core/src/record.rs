@@ -1,15 +1,25 @@
 //! What comes out: the record of one connection, the record of one request.
 //!
 //! Plain values, equal for equal facts. How they look as JSON or as spans is the bridge's
-//! business.
+//! business; whether one is sound, [`crate::audit`] says.
+
+mod coverage;
+mod incident;
+mod join;
+mod phase;
 
 use std::sync::Arc;
 
 use syntrace_model::{BootNanos, ClockSample, ConnectionId, SpanId, TraceId, UnixNanos};
 
+pub use self::{
+    coverage::{ConnectionCoverage, RequestCoverage},
+    incident::{ChargedIncident, ConnectionIncident, Sharing},
+    join::{Join, LinkKind, Method, Missing, RequestRef},
+    phase::{Phase, PhaseKind},
+};
 use crate::{
     answer::Answer,
-    confidence::Confidence,
     fact::{Report, SenderId, Snapshot},
 };
 
@@ -30,17 +40,24 @@ pub struct ConnectionRecord {
     pub socket: Option<Snapshot>,
     /// Both clocks, to move the kernel's times to the wall clock; absent without a kernel view.
     pub clock: Option<ClockSample>,
+    /// Its life in order, without the requests: each begins where the one before it ends, the first
+    /// where the record begins. Empty without a kernel view.
+    pub phases: Vec<Phase>,
     /// The requests that it carried or failed, by start.
     pub requests: Vec<RequestRef>,
     /// Requests that the bound left out of `requests`.
     pub requests_evicted: u64,
+    /// What happened to it or to its listener while it lived, by time.
+    pub incidents: Vec<ConnectionIncident>,
     /// Why it failed, where it failed.
     pub answer: Option<Answer>,
+    /// How well it was seen.
+    pub coverage: ConnectionCoverage,
     /// Whether nothing more is expected.
     pub settled: bool,
 }
 
-/// One HTTP stream or gRPC call with its joins.
+/// One HTTP stream, gRPC call or TCP session with its joins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestRecord {
     /// Who reported it.
@@ -53,50 +70,19 @@ pub struct RequestRecord {
     pub served_by: Option<Join>,
     /// The upstream connect that it waited for, or that failed it.
     pub opened: Option<Join>,
+    /// Failed connects of earlier attempts, in order: a retry overwrites what the proxy says of them.
+    pub earlier: Vec<Join>,
+    /// What the client waited for, in order: each phase begins where the one before it ends, the first
+    /// at [`Self::started_at`]. They sum to [`Self::duration_ns`].
+    pub phases: Vec<Phase>,
+    /// What happened to its connections while it ran, by time.
+    pub incidents: Vec<ChargedIncident>,
     /// Why it took as long as it took, and why it failed.
     pub answer: Answer,
+    /// How well it was seen.
+    pub coverage: RequestCoverage,
     /// Whether nothing more is expected.
     pub settled: bool,
-}
-
-/// One assignment of a request to a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Join {
-    /// Assigned.
-    To {
-        /// The connection.
-        connection: ConnectionId,
-        /// Its trace id.
-        trace_id: TraceId,
-        /// By which evidence.
-        method: Method,
-        /// How sure.
-        confidence: Confidence,
-    },
-    /// Not assigned, and why.
-    Missing(Missing),
-}
-
-/// The evidence of a join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Method {
-    /// Both ends and the time.
-    Exact,
-    /// One end and the time; the other was rewritten.
-    Peer,
-    /// A failed connect: destination, interval and error.
-    Failure,
-}
-
-/// Why a request is not joined.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Missing {
-    /// No probe has reported.
-    NoKernelView,
-    /// The proxy named no address.
-    NoAddress,
-    /// No connection that the probe reported fits.
-    NoConnection,
 }
 
 /// What the gateway uses a connection for.
@@ -119,30 +105,6 @@ pub enum IdSource {
     Kernel,
     /// Of its first request: the kernel view is missing.
     Request,
-}
-
-/// How a request relates to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LinkKind {
-    /// The request came in on it.
-    ReceivedOn,
-    /// The request waited for its connect.
-    Opened,
-    /// It carried the request to the service.
-    ServedBy,
-}
-
-/// A request as its connection's record names it; ordered by start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RequestRef {
-    /// When it began.
-    pub started_at: UnixNanos,
-    /// Its span id, which names it.
-    pub span_id: SpanId,
-    /// Its trace.
-    pub trace_id: TraceId,
-    /// How it relates.
-    pub kind: LinkKind,
 }
 
 // === impl ConnectionRecord ===
@@ -170,6 +132,29 @@ impl RequestRecord {
         self.report.span_id
     }
 
+    /// Returns when the record begins: the request itself, or before it the connection that it waited for.
+    #[must_use]
+    pub fn started_at(&self) -> UnixNanos {
+        self.report.started_at.minus_ns(self.before_ns())
+    }
+
+    /// Returns how long the client waited: for the connection, where the request waited for it, and for
+    /// the request. The phases sum to it, as does the time by party.
+    #[must_use]
+    pub fn duration_ns(&self) -> u64 {
+        self.before_ns().saturating_add(self.report.duration_ns)
+    }
+
+    /// Returns how long the request waited for its downstream connection before the proxy saw it; 0 on a
+    /// connection that was there.
+    #[must_use]
+    pub fn before_ns(&self) -> u64 {
+        self.phases
+            .iter()
+            .filter(|phase| phase.kind.is_before_request())
+            .fold(0, |sum, phase| sum.saturating_add(phase.duration_ns))
+    }
+
     /// Returns the connection that the request came in on: as the proxy names it, where no socket is
     /// known.
     #[must_use]
@@ -183,54 +168,7 @@ impl RequestRecord {
     }
 }
 
-// === impl Join ===
-
-impl Join {
-    /// Returns whether the id that the request's report names may be the connection's: of a socket that
-    /// is certain, or of a connection that only the proxy saw.
-    #[must_use]
-    pub fn may_name(&self) -> bool {
-        match self {
-            Self::To { confidence, .. } => *confidence == Confidence::Certain,
-            Self::Missing(_) => true,
-        }
-    }
-
-    /// Returns the connection, if there is one.
-    #[must_use]
-    pub fn connection(&self) -> Option<ConnectionId> {
-        match self {
-            Self::To { connection, .. } => Some(*connection),
-            Self::Missing(_) => None,
-        }
-    }
-}
-
 // === names ===
-
-impl Method {
-    /// Returns the name that the API and spans show.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Peer => "peer",
-            Self::Failure => "failure",
-        }
-    }
-}
-
-impl Missing {
-    /// Returns the name that the API and metrics show.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::NoKernelView => "no_kernel_view",
-            Self::NoAddress => "no_address",
-            Self::NoConnection => "no_connection",
-        }
-    }
-}
 
 impl Role {
     /// Returns Envoy's word.
@@ -252,18 +190,6 @@ impl IdSource {
             Self::Tag => "tag",
             Self::Kernel => "kernel",
             Self::Request => "request",
-        }
-    }
-}
-
-impl LinkKind {
-    /// Returns the name that the API and spans show.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ReceivedOn => "received_on",
-            Self::Opened => "opened",
-            Self::ServedBy => "served_by",
         }
     }
 }

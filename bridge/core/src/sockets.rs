@@ -1,248 +1,316 @@
-//! The live connections, found by id, by both ends, or by the far end.
+//! The live connections, found by id, by both ends, by the far end, by any of their trace ids; in the
+//! order in which they began, and in that in which they settle.
 //!
-//! Keeps and finds; what fits a request is decided in [`crate::join`].
+//! Keeps and finds; what fits a request is decided in [`crate::join`]. Each connection is one entry of
+//! fixed size; what few have is apart, what many share is kept once. Nothing depends on the order of a
+//! hash table: whoever gets several connections gets them sorted.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod assigning;
+mod connection;
+mod context;
+mod ended;
+mod finding;
+mod incidents;
+mod kernel;
+mod putting_away;
+mod socket;
+mod standing;
 
-use syntrace_model::{BootNanos, ConnKey, ConnectionId, Endpoint, TraceId, UnixNanos};
+use syntrace_model::{BootNanos, ConnectionId};
 
+pub use self::socket::Socket;
+pub(crate) use self::{
+    connection::{Connection, Entry},
+    context::{Context, Contexts, Space},
+    incidents::{Elsewhere, Incidents},
+    kernel::{Contradictions, Kernel},
+    standing::{DUE_SHIFT, tick_after},
+};
+use self::{ended::Ended, standing::Standing};
 use crate::{
-    fact::{Report, Snapshot, Watch},
-    record::{LinkKind, RequestRef, Role},
+    calendar::Calendar,
+    checkpoint::Checkpoint,
+    fact::{Incident, SenderId, Snapshot},
+    index::Index,
+    limits::Limits,
+    slab::{Slab, Slot},
+    tellers::{TellerId, Tellers},
 };
 
-/// Different ids that filters may claim to have minted for one connection; an honest one mints one.
-const MINTED_MAX: usize = 4;
-
-/// One live connection and what was assigned to it.
-#[derive(Debug, Default)]
-pub(crate) struct Connection {
-    /// The kernel's latest word; absent if only the proxy saw it.
-    pub(crate) socket: Option<Snapshot>,
-    /// What the gateway used it for.
-    pub(crate) role: Option<Role>,
-    /// Ids that the filter minted for it, each by the start of a request that says so.
-    pub(crate) minted: BTreeSet<(UnixNanos, TraceId)>,
-    /// Ids of its requests; the first one names a connection that has no other id.
-    pub(crate) requests: BTreeSet<RequestRef>,
-    /// Requests that the bound left out.
-    pub(crate) requests_evicted: u64,
-    /// When it counts as closed, if only the proxy saw it.
-    pub(crate) idle_at: Option<BootNanos>,
-}
-
 /// All live connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sockets {
-    connections: BTreeMap<ConnectionId, Connection>,
-    by_key: BTreeSet<(ConnKey, BootNanos, ConnectionId)>,
-    by_peer: BTreeSet<(Endpoint, BootNanos, ConnectionId)>,
-}
-
-/// Why a snapshot was not taken over as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Contradiction {
-    /// The same cookie, with other ends: the first known ends stay.
-    OtherEnds,
-}
-
-impl Contradiction {
-    /// Returns the name that the coverage shows.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::OtherEnds => "other_ends",
-        }
-    }
-}
-
-// === impl Connection ===
-
-impl Connection {
-    /// Enters a request, at most `most` of them: the oldest are left out.
-    pub(crate) fn assign(&mut self, report: &Report, kind: LinkKind, role: Role, most: usize) {
-        self.role = self.role.or(Some(role));
-        self.requests.insert(RequestRef {
-            started_at: report.started_at,
-            span_id: report.span_id,
-            trace_id: report.trace_id,
-            kind,
-        });
-        if self.requests.len() > most {
-            self.requests.pop_first();
-            self.requests_evicted += 1;
-        }
-    }
-
-    /// Notes the id that the filter minted, by the earliest request that says so.
-    pub(crate) fn mint(&mut self, started_at: UnixNanos, id: TraceId) {
-        let known = self.minted.iter().find(|&&(_, known)| known == id).copied();
-        match known {
-            Some((earlier, _)) if earlier <= started_at => {}
-            Some(later) => {
-                self.minted.remove(&later);
-                self.minted.insert((started_at, id));
-            }
-            None => {
-                self.minted.insert((started_at, id));
-            }
-        }
-        while self.minted.len() > MINTED_MAX {
-            self.minted.pop_last();
-        }
-    }
+    entries: Slab<Entry>,
+    contexts: Contexts,
+    tellers: Tellers,
+    by_id: Index,
+    by_ends: Index,
+    by_name: Index,
+    /// By the proxy's number, where a join that is certain told it.
+    by_number: Index,
+    by_age: Calendar,
+    by_due: Calendar,
+    ended: Ended,
+    elsewhere: Elsewhere,
+    limits: Limits,
 }
 
 // === impl Sockets ===
 
 impl Sockets {
-    /// Takes over what the kernel says of a socket, whatever order it says it in.
-    pub(crate) fn observe(&mut self, snapshot: Snapshot) -> Result<(), Contradiction> {
-        let id = snapshot.id();
-        let connection = self.connections.entry(id).or_default();
-        let known = connection
-            .socket
-            .as_ref()
-            .map(|known| (known.key, known.began_at()));
-        let merged = match connection.socket.take() {
-            Some(known) if known.key != snapshot.key => {
-                connection.socket = Some(known);
-                return Err(Contradiction::OtherEnds);
-            }
-            Some(known) => merge(known, snapshot),
-            None => snapshot,
-        };
-        let (key, began_at) = (merged.key, merged.began_at());
-        connection.socket = Some(merged);
-        if known != Some((key, began_at)) {
-            if let Some((key, began_at)) = known {
-                self.unindex(key, began_at, id);
-            }
-            self.by_key.insert((key, began_at, id));
-            self.by_peer.insert((key.peer, began_at, id));
+    pub(crate) fn new(limits: Limits) -> Self {
+        let index = || Index::new(limits.hash_seed);
+        Self {
+            entries: Slab::default(),
+            contexts: Contexts::new(limits.hash_seed),
+            tellers: Tellers::default(),
+            by_id: index(),
+            by_ends: index(),
+            by_name: index(),
+            by_number: index(),
+            by_age: Calendar::default(),
+            by_due: Calendar::default(),
+            ended: Ended::default(),
+            elsewhere: Elsewhere::default(),
+            limits,
         }
-        Ok(())
+    }
+
+    /// Takes over what the kernel says of a socket, whatever order it says it in; `known` is where that is
+    /// kept. Returns what it contradicts, of kinds that were not seen on this socket before.
+    pub(crate) fn observe(
+        &mut self,
+        known: Option<Slot>,
+        told: &Snapshot,
+        teller: TellerId,
+    ) -> Contradictions {
+        let slot = known.unwrap_or_else(|| self.enter(told, teller));
+        let before = self.standing(slot);
+        let found = self.merge(slot, told, teller);
+        self.stand(slot, before);
+        found
+    }
+
+    fn merge(&mut self, slot: Slot, told: &Snapshot, teller: TellerId) -> Contradictions {
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return Contradictions::NONE;
+        };
+        let Some(context) = self.contexts.get(entry.context).copied() else {
+            return Contradictions::NONE;
+        };
+        let newer = Context::of(told, teller);
+        let known = entry.contradictions;
+        let next = match &mut entry.kernel {
+            None => {
+                entry.kernel = Some(Kernel::new(told));
+                newer
+            }
+            Some(kernel) if kernel.place() != (told.key, told.opening) => {
+                entry.contradictions = known.and(Contradictions::OTHER_ENDS);
+                if kernel.place() <= (told.key, told.opening) {
+                    context
+                } else {
+                    *kernel = Kernel::new(told);
+                    newer
+                }
+            }
+            Some(kernel) => {
+                let later = kernel.is_before(told);
+                entry.contradictions = known.and(kernel.merge(told, &context));
+                let merged = if later {
+                    context.succeeded_by(newer)
+                } else {
+                    newer.succeeded_by(context)
+                };
+                let watches = self.tellers.watches(teller) || !self.tellers.watches(context.teller);
+                let teller = if watches { teller } else { context.teller };
+                Context { teller, ..merged }
+            }
+        };
+        let found = entry.contradictions.without(known);
+        if next != context {
+            let old = entry.context;
+            entry.context = self.contexts.share(next);
+            self.contexts.give_back(old);
+            self.tellers.lose(context.teller);
+            self.tellers.gain(next.teller);
+        }
+        found
+    }
+
+    /// Adds what happened to a socket or a listener.
+    pub(crate) fn happen(&mut self, incident: &Incident) {
+        let id = ConnectionId::Socket {
+            boot: incident.boot,
+            cookie: incident.cookie,
+        };
+        if incident.peer.is_none() {
+            self.elsewhere.listener(incident);
+        } else if let Some(entry) = self.find(id).and_then(|slot| self.entries.get_mut(slot)) {
+            entry.incidents.get_or_insert_default().add(incident);
+        } else {
+            self.elsewhere.untold(id, incident);
+        }
+    }
+
+    /// Marks a connection as ended early by the bound.
+    pub(crate) fn evict(&mut self, slot: Slot) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.evicted = true;
+        }
+    }
+
+    /// Takes a connection out.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        let Some(id) = self.at(slot).map(Connection::id) else {
+            return;
+        };
+        self.by_id.remove(self.by_id.hash(id), slot);
+        let before = self.standing(slot);
+        self.move_to(slot, before, Standing::default());
+        let Some(entry) = self.entries.remove(slot) else {
+            return;
+        };
+        for (_, id) in entry.assigned.iter().flat_map(|assigned| &assigned.minted) {
+            self.by_name.remove(self.by_name.hash(id), slot);
+        }
+        if let Some(number) = entry.assigned.as_ref().and_then(|assigned| assigned.number) {
+            self.by_number.remove(self.by_number.hash(number), slot);
+        }
+        if let Some(context) = self.contexts.get(entry.context) {
+            self.tellers.lose(context.teller);
+        }
+        self.contexts.give_back(entry.context);
+    }
+
+    /// Returns where a connection is kept.
+    pub(crate) fn find(&self, id: ConnectionId) -> Option<Slot> {
+        let is = |slot: &Slot| {
+            self.entries.get(*slot).is_some_and(|entry| {
+                let context = self.contexts.get(entry.context);
+                context.is_some_and(|context| context.id(entry.number) == id)
+            })
+        };
+        self.by_id.slots(self.by_id.hash(id)).find(is)
+    }
+
+    /// Returns what is kept at a place.
+    pub(crate) fn at(&self, slot: Slot) -> Option<Connection<'_>> {
+        let entry = self.entries.get(slot)?;
+        let context = self.contexts.get(entry.context)?;
+        Some(Connection {
+            entry,
+            context,
+            watched: self.tellers.watches(context.teller),
+            left_silently: self.tellers.left_silently(context.teller),
+        })
     }
 
     /// Returns a connection.
-    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(&id)
-    }
-
-    /// Returns a connection to assign something to.
-    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.connections.get_mut(&id)
-    }
-
-    /// Returns a connection that only the proxy saw; makes it if need be.
-    pub(crate) fn proxy_only(&mut self, id: ConnectionId) -> &mut Connection {
-        self.connections.entry(id).or_default()
-    }
-
-    /// Removes and returns a connection.
-    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
-        let connection = self.connections.remove(&id)?;
-        if let Some(socket) = &connection.socket {
-            self.unindex(socket.key, socket.began_at(), id);
-        }
-        Some(connection)
-    }
-
-    /// Returns the connection with the lowest id: the lowest cookie, which is about the oldest.
-    pub(crate) fn first(&self) -> Option<ConnectionId> {
-        self.connections.first_key_value().map(|(id, _)| *id)
-    }
-
-    /// Returns all ids, in order.
-    pub(crate) fn ids(&self) -> impl Iterator<Item = ConnectionId> + '_ {
-        self.connections.keys().copied()
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<Connection<'_>> {
+        self.at(self.find(id)?)
     }
 
     /// Returns how many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.connections.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.entries.len()
     }
 
-    /// Returns the sockets with these ends that began at or before `until`, the youngest first.
-    pub(crate) fn between(
-        &self,
-        key: ConnKey,
-        until: BootNanos,
-    ) -> impl Iterator<Item = &Snapshot> {
-        self.by_key
-            .range((key, BootNanos(0), LOWEST)..=(key, until, HIGHEST))
-            .rev()
-            .filter_map(|(_, _, id)| self.connections.get(id)?.socket.as_ref())
+    /// Returns where all are kept, in the order of their ids.
+    pub(crate) fn in_order(&self) -> Vec<Slot> {
+        let all = self.entries.iter();
+        let all = all.filter_map(|(slot, _)| Some((self.at(slot)?.id(), slot)));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// Returns the sockets towards `peer` that began within the interval, the youngest first.
-    pub(crate) fn towards(
-        &self,
-        peer: Endpoint,
-        from: BootNanos,
-        until: BootNanos,
-    ) -> impl Iterator<Item = &Snapshot> {
-        let range = if from <= until {
-            from..=until
-        } else {
-            from..=from
-        };
-        self.by_peer
-            .range((peer, *range.start(), LOWEST)..=(peer, *range.end(), HIGHEST))
-            .rev()
-            .filter_map(|(_, _, id)| self.connections.get(id)?.socket.as_ref())
+    /// Returns all, in no order that means anything.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Connection<'_>> {
+        self.entries.iter().filter_map(|(slot, _)| self.at(slot))
     }
 
-    fn unindex(&mut self, key: ConnKey, began_at: BootNanos, id: ConnectionId) {
-        self.by_key.remove(&(key, began_at, id));
-        self.by_peer.remove(&(key.peer, began_at, id));
+    /// Returns how many incidents were given up because too many places had some.
+    pub(crate) const fn incidents_evicted(&self) -> u64 {
+        self.elsewhere.evicted()
     }
-}
 
-/// Below and above every id, for ranges.
-const LOWEST: ConnectionId = ConnectionId::Socket {
-    boot: syntrace_model::BootId([0; 16]),
-    cookie: 0,
-};
-const HIGHEST: ConnectionId = ConnectionId::Proxy {
-    epoch: u64::MAX,
-    connection: u64::MAX,
-};
-
-/// Returns what both snapshots of one socket say: the later one, completed by the earlier.
-///
-/// A final outcome is later than any other, because two processors may take their snapshots within
-/// the same nanosecond.
-fn merge(a: Snapshot, b: Snapshot) -> Snapshot {
-    let rank = |snapshot: &Snapshot| (snapshot.outcome.is_final(), snapshot.seen_at);
-    let (old, new) = if rank(&a) <= rank(&b) { (a, b) } else { (b, a) };
-    Snapshot {
-        syn_at: earliest(old.syn_at, new.syn_at),
-        syn_ack_at: earliest(old.syn_ack_at, new.syn_ack_at),
-        established_at: earliest(old.established_at, new.established_at),
-        accepted_at: earliest(old.accepted_at, new.accepted_at),
-        closed_at: earliest(old.closed_at, new.closed_at),
-        tag: new.tag.or(old.tag),
-        owner_pid: if new.owner_pid == 0 {
-            old.owner_pid
-        } else {
-            new.owner_pid
-        },
-        owner_tid: if new.owner_tid == 0 {
-            old.owner_tid
-        } else {
-            new.owner_tid
-        },
-        watch: Watch {
-            origin: old.watch.origin.min(new.watch.origin),
-            ..new.watch
-        },
-        ..new
+    /// Notes that a sender tells of sockets.
+    pub(crate) fn teller(&mut self, sender: &SenderId) -> TellerId {
+        self.tellers.place(sender)
     }
-}
 
-fn earliest(a: Option<BootNanos>, b: Option<BootNanos>) -> Option<BootNanos> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+    /// Notes that a sender was heard.
+    pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool) {
+        self.tellers.hear(sender, goodbye);
+    }
+
+    /// Returns whether a sender is a probe that does not watch any more.
+    pub(crate) fn is_gone(&self, sender: &SenderId) -> bool {
+        self.tellers.is_gone(sender)
+    }
+
+    /// Lets time pass for the probes; returns the open sockets of those that are held to be gone, in
+    /// order.
+    pub(crate) fn pass(&mut self, now: BootNanos) -> Vec<Slot> {
+        let gone = self.tellers.pass(now);
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let mut open = self.in_order();
+        open.retain(|&slot| {
+            self.at(slot).is_some_and(|connection| {
+                gone.contains(&connection.context.teller) && connection.is_unseen()
+            })
+        });
+        open
+    }
+
+    /// Puts all that is known into a checkpoint.
+    pub(crate) fn checkpoint(&self, checkpoint: &mut Checkpoint) {
+        let mut connections: Vec<_> = self.all().map(Connection::checkpoint).collect();
+        connections.sort_unstable_by_key(|connection| connection.id);
+        checkpoint.connections = connections;
+        checkpoint.tellers = self.tellers.all().to_vec();
+        self.elsewhere.checkpoint(checkpoint);
+    }
+
+    /// Takes back what was known before.
+    pub(crate) fn restore(&mut self, from: &Checkpoint) {
+        self.tellers.restore(&from.tellers);
+        self.elsewhere.restore(from);
+        for state in &from.connections {
+            let teller = TellerId(state.teller);
+            let context = match (state.id, &state.socket) {
+                (ConnectionId::Socket { .. }, Some(socket)) => Context::of(socket, teller),
+                (ConnectionId::Proxy { epoch, .. }, _) => Context::proxy(epoch),
+                (ConnectionId::Socket { .. }, None) => continue,
+            };
+            self.tellers.gain(context.teller);
+            let context = self.contexts.share(context);
+            let slot = self.entries.insert(Entry::restore(state, context));
+            self.by_id.insert(self.by_id.hash(state.id), slot);
+            self.stand(slot, Standing::default());
+            let minted = state.assigned.iter().flat_map(|assigned| &assigned.minted);
+            for (_, id) in minted {
+                self.by_name.insert(self.by_name.hash(id), slot);
+            }
+            let number = state.assigned.as_ref().and_then(|assigned| assigned.number);
+            if let Some(number) = number {
+                self.by_number.insert(self.by_number.hash(number), slot);
+            }
+        }
+    }
+
+    /// Makes an entry for a socket that was not told of before.
+    fn enter(&mut self, told: &Snapshot, teller: TellerId) -> Slot {
+        let id = told.id();
+        let context = self.contexts.share(Context::of(told, teller));
+        self.tellers.gain(teller);
+        let mut entry = Entry::new(told.cookie, context);
+        entry.incidents = self.elsewhere.take(id).map(Box::new);
+        let slot = self.entries.insert(entry);
+        self.by_id.insert(self.by_id.hash(id), slot);
+        slot
     }
 }

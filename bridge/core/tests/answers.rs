@@ -47,6 +47,10 @@ fn answer(report: Report) -> Answer {
 fn each_ending_has_its_party_and_its_code() {
     let not_asked = Report {
         upstream: None,
+        ..answered(404, None, 0)
+    };
+    let not_routed = Report {
+        upstream: None,
         ..answered(404, None, 1 << 8)
     };
     let refused_by_proxy = Report {
@@ -83,6 +87,7 @@ fn each_ending_has_its_party_and_its_code() {
         ),
         (answered(0, None, 0), Party::Unknown, Code::Unexplained),
         (not_asked, Party::Proxy, Code::Completed),
+        (not_routed, Party::Proxy, Code::NoRoute),
         (refused_by_proxy, Party::Proxy, Code::AnsweredByProxy),
     ];
     for (report, party, code) in cases {

@@ -1,251 +1,294 @@
-//! What holds for every story: order and redelivery do not matter, nothing is lost, ids are unique.
+//! What holds for every world: order and redelivery do not matter, nothing is lost, ids are unique,
+//! nothing grows beyond its bound. Every record is audited on the way.
+//!
+//! The worlds are small and simulated, a hundred thousand for each property; a failure names its seed.
 
 #![allow(
     clippy::allow_attributes,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
     reason = "tests end when something is not as told"
 )]
 
-mod world;
+mod sim;
 
-use std::collections::BTreeSet;
-
-use proptest::prelude::*;
-use syntrace_core::{
-    Limits, Reconciler,
-    fact::{Fact, Report, SenderId, Snapshot},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
-use syntrace_model::{BootNanos, Opening, Outcome};
-use world::*;
 
-/// A fact, who saw it as which of its facts, and when it happened.
-#[derive(Clone, Debug)]
-struct Event {
-    sender: SenderId,
-    seq: u64,
-    fact: Fact,
-    at: BootNanos,
+use sim::{
+    World, garbage,
+    hops::{self, Hops, Travelled},
+    worker::MS,
+};
+use syntrace_core::{
+    Limits, Output, Reconciler, audit,
+    fact::{Batch, Fact},
+    record::{ConnectionRecord, RequestRecord},
+};
+use syntrace_model::{ConnectionId, SpanId, TraceId};
+
+const RUNS: u64 = 100_000;
+
+/// What came out, by name.
+#[derive(Debug, Default, PartialEq)]
+struct Told {
+    requests: BTreeMap<SpanId, RequestRecord>,
+    connections: BTreeMap<ConnectionId, ConnectionRecord>,
 }
 
-/// How a fact travels: how late it arrives, and whether it arrives once more, how much later.
-#[derive(Clone, Copy, Debug)]
-struct Travel {
-    delay_ms: f64,
-    again_ms: Option<f64>,
+#[test]
+fn delays_within_the_grace_period_timeouts_and_redelivery_change_nothing() {
+    for_every_seed(|seed| {
+        let straight = hops::travel(World::small(seed), Hops::STRAIGHT);
+        let winding = hops::travel(World::small(seed), winding(seed));
+        let (expected, _) = tell(straight.arrivals, Limits::default());
+        let (told, reconciler) = tell(winding.arrivals, Limits::default());
+        assert_eq!(reconciler.coverage().late, 0);
+        assert_eq!(told, expected);
+    });
 }
 
-#[derive(Clone, Debug)]
-struct Story {
-    sockets: Vec<Snapshot>,
-    requests: Vec<Report>,
+#[test]
+fn every_fact_is_in_a_record_or_counted() {
+    for_every_seed(|seed| {
+        let hops = Hops {
+            lost: 50_000,
+            delay: 9_000 * MS,
+            ..winding(seed)
+        };
+        let travelled = hops::travel(World::small(seed), hops);
+        let arrived = Arrived::of(&travelled);
+        let (told, reconciler) = tell(travelled.arrivals, Limits::default());
+        let coverage = reconciler.coverage();
+        let requests: BTreeSet<_> = told.requests.keys().copied().collect();
+        assert_eq!(requests, arrived.requests);
+        let sockets = told.connections.keys();
+        let sockets = sockets.filter(|id| matches!(id, ConnectionId::Socket { .. }));
+        let sockets: BTreeSet<_> = sockets.copied().collect();
+        assert_eq!(sockets, arrived.sockets);
+        let received: u64 = coverage.senders.iter().map(|sender| sender.received).sum();
+        assert_eq!(received, arrived.different);
+        assert_eq!(coverage.duplicates, arrived.all - arrived.different);
+        assert_eq!(received + travelled.lost, travelled.sent);
+        assert_eq!(coverage.requests_settled, arrived.requests.len() as u64);
+        let late = told.requests.values().filter(|record| record.coverage.late);
+        assert!(coverage.late >= late.count() as u64);
+    });
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
-    #[test]
-    fn delays_within_the_grace_period_and_redelivery_change_nothing(
-        (story, travels) in story().prop_flat_map(|story| {
-            let facts = events(&story).len();
-            (Just(story), prop::collection::vec(travel(), facts))
-        })
-    ) {
-        let expected = tell_in_order(&story);
-        prop_assert_eq!(tell_delayed(&story, &travels), expected);
-    }
-
-    #[test]
-    fn every_request_and_every_closed_connection_becomes_one_record(story in story()) {
-        let told = tell_in_order(&story);
-        prop_assert_eq!(told.requests.len(), story.requests.len());
-        let cookies: BTreeSet<_> = story.sockets.iter().map(Snapshot::id).collect();
-        let known: BTreeSet<_> = told.connections.iter().map(|record| record.id).collect();
-        prop_assert!(known.is_superset(&cookies));
-        prop_assert_eq!(known.len(), told.connections.len());
-    }
-
-    #[test]
-    fn time_by_party_sums_to_the_duration(story in story()) {
-        for record in tell_in_order(&story).requests {
-            prop_assert_eq!(record.answer.time.total_ns(), record.report.duration_ns);
-        }
-    }
-
-    #[test]
-    fn no_two_connections_share_a_trace_id(story in story()) {
-        let told = tell_in_order(&story);
-        let ids: BTreeSet<_> = told.connections.iter().map(|record| record.trace_id).collect();
-        prop_assert_eq!(ids.len(), told.connections.len());
-    }
-}
-
-/// Some connections of one gateway, ports reused now and then, and requests on and beside them.
-fn story() -> impl Strategy<Value = Story> {
-    let life = (1_u16..6, 0_u32..2_000, 1_u32..500, 0_u8..4);
-    prop::collection::vec(life, 1..12)
-        .prop_flat_map(|lives| {
-            let mut clients = Vec::new();
-            let mut upstreams = Vec::new();
-            let mut free_at = [0.0_f64; 6];
-            for (n, (port, pause, length, kind)) in lives.into_iter().enumerate() {
-                let cookie = n as u64 + 1;
-                // One namespace: a port is used again only when it is free, some milliseconds later.
-                let slot = &mut free_at[usize::from(port)];
-                let from = *slot + 20.0 + f64::from(pause);
-                let until = from + 1.0 + f64::from(length);
-                *slot = until;
-                match kind {
-                    0 | 1 => clients.push(socket(
-                        cookie,
-                        Opening::Passive,
-                        from_client(port),
-                        from,
-                        until,
-                    )),
-                    2 => upstreams.push(socket(
-                        cookie,
-                        Opening::Active,
-                        to_service(port),
-                        from,
-                        until,
-                    )),
-                    _ => upstreams.push(failed(
-                        cookie,
-                        to_service(port),
-                        Outcome::Refused,
-                        from,
-                        until,
-                    )),
-                }
+#[test]
+fn what_comes_after_the_grace_period_is_counted_late() {
+    for_every_seed(|seed| {
+        let mut arrivals = hops::travel(World::small(seed), Hops::STRAIGHT).arrivals;
+        let last = arrivals.last().unwrap().0 + 3_000 * MS;
+        let is_report = |fact: &Fact| matches!(fact, Fact::Request(_));
+        let mut reports = 0;
+        for (at, batch) in &mut arrivals {
+            if batch.facts.iter().all(is_report) {
+                *at = last;
+                reports += batch.facts.len() as u64;
             }
-            let n = clients.len().max(1);
-            let requests =
-                prop::collection::vec((0..n, 0.0_f64..1.0, 0.0_f64..1.0, 0_u8..3), 0..10);
-            (Just(clients), Just(upstreams), requests)
-        })
-        .prop_map(|(clients, upstreams, requests)| {
-            let report = |(n, (client, start, length, kind)): (usize, (usize, f64, f64, u8))| {
-                let socket: Option<&Snapshot> = clients.get(client);
-                let (key, cookie, from, until) = socket.map_or_else(
-                    || (from_client(77), 0, 1.0, 2.0),
-                    |socket| {
-                        let ms = |at: BootNanos| at.0 as f64 / 1e6;
-                        (
-                            socket.key,
-                            socket.cookie,
-                            ms(socket.began_at()),
-                            ms(socket.closed_at.unwrap()),
-                        )
-                    },
-                );
-                let start = from + (until - from) * start;
-                let end = start + (until - start) * length;
-                let minted = trace(0x80 + cookie as u8);
-                let report = Report {
-                    trace_id: minted,
-                    connection_trace_id: Some(minted),
-                    ..request(n as u64 + 1, key, start, end)
-                };
-                match kind {
-                    0 => report,
-                    1 => served(report, 1 + n as u16 % 5, 0.1, 0.2),
-                    _ => unserved(report, "delayed connect error: 111"),
-                }
-            };
-            let requests = requests.into_iter().enumerate().map(report).collect();
-            Story {
-                sockets: clients.iter().chain(&upstreams).cloned().collect(),
-                requests,
-            }
-        })
-}
-
-fn travel() -> impl Strategy<Value = Travel> {
-    let again = prop::option::of(0.0_f64..10_000.0);
-    (0.0_f64..1_900.0, again).prop_map(|(delay_ms, again_ms)| Travel { delay_ms, again_ms })
-}
-
-/// All facts of a story, numbered in the order in which their senders saw them.
-fn events(story: &Story) -> Vec<Event> {
-    let mut kernel: Vec<_> = preamble()
-        .into_iter()
-        .map(|fact| (BootNanos(0), fact))
-        .collect();
-    for closed in &story.sockets {
-        if let Some(established_at) = closed.established_at {
-            kernel.push((established_at, Fact::Connection(established(closed))));
         }
-        kernel.push((closed.seen_at, Fact::Connection(closed.clone())));
-    }
-    let wall_ns = unix(0.0).0;
-    let mut proxy: Vec<_> = story
-        .requests
-        .iter()
-        .map(|report| {
-            (
-                BootNanos(report.ended_at().0 - wall_ns),
-                Fact::Request(report.clone().into()),
-            )
-        })
-        .collect();
-    kernel.sort_by_key(|(at, _)| *at);
-    proxy.sort_by_key(|(at, _)| *at);
-    let number = |sender: SenderId, facts: Vec<(BootNanos, Fact)>| {
-        facts
-            .into_iter()
-            .zip(0..)
-            .map(move |((at, fact), seq)| Event {
-                sender: sender.clone(),
-                seq,
-                fact,
-                at,
-            })
+        arrivals.sort_by_key(|(at, _)| *at);
+        let (told, reconciler) = tell(arrivals, Limits::default());
+        assert!(reconciler.coverage().late >= reports);
+        assert!(told.requests.values().all(|record| record.coverage.late));
+    });
+}
+
+#[test]
+fn a_connection_has_one_id_and_an_id_one_connection() {
+    for_every_seed(|seed| {
+        let travelled = hops::travel(World::small(seed), winding(seed));
+        let (told, _) = tell(travelled.arrivals, Limits::default());
+        let mut known_as: BTreeMap<TraceId, ConnectionId> = BTreeMap::new();
+        for record in told.connections.values() {
+            for id in record.aliases.iter().chain([&record.trace_id]) {
+                let other = known_as.insert(*id, record.id);
+                assert_eq!(other, None, "{id} leads to {} too", record.id);
+            }
+        }
+        for record in told.requests.values() {
+            if let Some(record) = record
+                .received_on
+                .connection()
+                .filter(|_| record.received_on.is_certain())
+                .and_then(|id| told.connections.get(&id))
+            {
+                assert!(record.requests_evicted > 0 || !record.requests.is_empty());
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_grows_beyond_its_bound_whatever_is_told() {
+    let limits = Limits {
+        requests_per_connection: 2,
+        live_connections: 3,
+        live_requests: 3,
+        remembered: 4,
+        ..Limits::default()
     };
-    number(probe(), kernel)
-        .chain(number(filter(), proxy))
-        .collect()
+    for_every_seed(|seed| {
+        let mut travelled = hops::travel(World::small(seed), winding(seed));
+        garbage::spoil(&mut travelled, seed);
+        let mut reconciler = Reconciler::new(limits);
+        for (at, batch) in travelled.arrivals {
+            reconciler.handle_timeout(syntrace_model::BootNanos(at));
+            reconciler.handle_batch(batch);
+            let coverage = reconciler.coverage();
+            assert!(coverage.connections_live <= limits.live_connections);
+            assert!(coverage.requests_live <= limits.live_requests);
+            while let Some(output) = reconciler.poll_output() {
+                check(&output);
+                if let Output::Connection(record) = output {
+                    assert!(record.requests.len() <= limits.requests_per_connection);
+                }
+            }
+        }
+        reconciler.drain();
+        let coverage = reconciler.coverage();
+        assert_eq!((coverage.connections_live, coverage.requests_live), (0, 0));
+    });
 }
 
-fn tell_in_order(story: &Story) -> Records {
-    let mut reconciler = Reconciler::new(Limits::default());
-    for event in events(story) {
-        reconciler.handle_batch(batch(event.sender, event.seq, vec![event.fact]));
-    }
-    let records = settle(&mut reconciler);
-    assert!(
-        reconciler
-            .coverage()
-            .senders
-            .iter()
-            .all(|sender| sender.missing == 0)
-    );
-    records
+#[test]
+fn facts_that_contradict_each_other_break_no_record() {
+    for_every_seed(|seed| {
+        let mut travelled = hops::travel(World::small(seed), winding(seed));
+        garbage::spoil(&mut travelled, seed);
+        let arrived = Arrived::of(&travelled);
+        let mut requests = BTreeSet::new();
+        let mut sockets = BTreeSet::new();
+        hops::feed(travelled.arrivals, Limits::default(), |output| {
+            check(&output);
+            match output {
+                // A span id that is told again long after is another request.
+                Output::Request(record) => requests.extend([record.id()]),
+                Output::Connection(record) => assert!(sockets.insert(record.id)),
+            }
+        });
+        assert_eq!(requests, arrived.requests);
+        assert!(arrived.sockets.is_subset(&sockets));
+    });
 }
 
-/// Tells the story as it travels, with the time passing at every arrival.
-fn tell_delayed(story: &Story, travels: &[Travel]) -> Records {
-    let mut arrivals = Vec::new();
-    for (event, travel) in events(story).into_iter().zip(travels) {
-        let arrives_at = event.at.plus_ns((travel.delay_ms * 1e6) as u64);
-        if let Some(again_ms) = travel.again_ms {
-            arrivals.push((arrives_at.plus_ns((again_ms * 1e6) as u64), event.clone()));
+#[test]
+fn the_same_arrivals_give_the_same_records_in_the_same_order() {
+    for_every_seed(|seed| {
+        let travelled = hops::travel(World::small(seed), winding(seed));
+        let outputs = |arrivals: &Travelled| {
+            let mut outputs = Vec::new();
+            let arrivals = arrivals.arrivals.clone();
+            hops::feed(arrivals, Limits::default(), |output| outputs.push(output));
+            outputs
+        };
+        assert_eq!(outputs(&travelled), outputs(&travelled));
+    });
+}
+
+/// What arrived, whatever became of it.
+#[derive(Debug, Default)]
+struct Arrived {
+    requests: BTreeSet<SpanId>,
+    sockets: BTreeSet<ConnectionId>,
+    all: u64,
+    different: u64,
+}
+
+impl Arrived {
+    fn of(travelled: &Travelled) -> Self {
+        let mut arrived = Self::default();
+        let mut seen = BTreeSet::new();
+        for (_, batch) in &travelled.arrivals {
+            for (fact, seq) in batch.facts.iter().zip(batch.first_seq..) {
+                arrived.all += 1;
+                if !seen.insert((batch.sender.epoch, seq)) {
+                    continue;
+                }
+                arrived.different += 1;
+                match fact {
+                    Fact::Request(report) => {
+                        arrived.requests.insert(report.span_id);
+                    }
+                    Fact::Connection(snapshot) => {
+                        arrived.sockets.insert(snapshot.id());
+                    }
+                    _ => {}
+                }
+            }
         }
-        arrivals.push((arrives_at, event));
+        arrived
     }
-    arrivals.sort_by_key(|(arrives_at, _)| *arrives_at);
-    let mut reconciler = Reconciler::new(Limits::default());
-    let mut early = Vec::new();
-    for (arrives_at, event) in arrivals {
-        reconciler.handle_timeout(arrives_at);
-        while let Some(output) = reconciler.poll_output() {
-            early.push(output);
+}
+
+/// Late within the grace period, some of it twice.
+fn winding(seed: u64) -> Hops {
+    Hops {
+        seed,
+        lost: 0,
+        delay: 1_900 * MS,
+        slow: 500_000,
+        again: 200_000,
+    }
+}
+
+fn tell(arrivals: Vec<(u64, Batch)>, limits: Limits) -> (Told, Reconciler) {
+    let mut told = Told::default();
+    let reconciler = hops::feed(arrivals, limits, |output| {
+        check(&output);
+        match output {
+            Output::Request(record) => {
+                let twice = told.requests.insert(record.id(), record);
+                assert_eq!(twice, None, "a request settles once");
+            }
+            Output::Connection(record) => {
+                let twice = told.connections.insert(record.id, record);
+                assert_eq!(twice, None, "a connection settles once");
+            }
         }
-        reconciler.handle_batch(batch(event.sender, event.seq, vec![event.fact]));
-    }
-    let coverage = reconciler.coverage();
-    assert_eq!(coverage.late, 0);
-    assert!(coverage.senders.iter().all(|sender| sender.missing == 0));
-    settle_after(early, &mut reconciler)
+    });
+    (told, reconciler)
+}
+
+fn check(output: &Output) {
+    let findings = match output {
+        Output::Request(record) => audit::request(record),
+        Output::Connection(record) => audit::connection(record),
+    };
+    assert!(findings.is_empty(), "{findings:?} of {output:#?}");
+}
+
+/// Runs a property for every seed, on all processors.
+fn for_every_seed(property: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(0);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= RUNS {
+                return;
+            }
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(seed)));
+            if let Err(panic) = outcome {
+                next.store(RUNS, Ordering::Relaxed);
+                let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+                panic!("seed {seed}: {text}");
+            }
+        }
+    };
+    let processors = thread::available_parallelism().map_or(2, |n| n.get());
+    thread::scope(|scope| {
+        let working: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+        for worker in working {
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
 }

@@ -12,7 +12,7 @@
 use std::sync::Arc;
 
 use syntrace_core::{
-    Limits, Output, Reconciler,
+    Limits, Output, Reconciler, audit,
     fact::{
         Batch, Counters, Fact, Http, Report, Rung, SenderId, Snapshot, Tag, TagState, Upstream,
         Watch,
@@ -269,6 +269,11 @@ pub fn settle_after(early: Vec<Output>, reconciler: &mut Reconciler) -> Records 
         .into_iter()
         .chain(std::iter::from_fn(|| reconciler.poll_output()))
     {
+        let findings = match &output {
+            Output::Request(record) => audit::request(record),
+            Output::Connection(record) => audit::connection(record),
+        };
+        assert!(findings.is_empty(), "{findings:?}: {output:#?}");
         match output {
             Output::Request(record) => records.requests.push(record),
             Output::Connection(record) => records.connections.push(record),

@@ -1,0 +1,261 @@
+//! The record of one request.
+
+use std::sync::Arc;
+
+use syntrace_model::BootNanos;
+
+use super::Known;
+use crate::{
+    charge::{self, Ran},
+    evidence::Evidence,
+    explain,
+    fact::{Report, SenderId},
+    failure,
+    join::{self, DISORDER_NS, Found, Interval},
+    phases,
+    record::{
+        ChargedIncident, ConnectionIncident, Join, LinkKind, Missing, RequestCoverage,
+        RequestRecord, RequestRef, Sharing,
+    },
+    sockets::{Connection, Socket},
+};
+
+/// Protocols that carry several requests at once.
+const MULTIPLEXED: [&str; 3] = ["HTTP/2", "HTTP/3", "h2"];
+
+/// What was found for one request.
+struct Joined<'a> {
+    received_on: Result<Found<'a>, Missing>,
+    served_by: Option<Found<'a>>,
+    failed_by: Option<Found<'a>>,
+    opened: Option<Found<'a>>,
+    earlier: Vec<Found<'a>>,
+}
+
+impl<'a> Known<'a> {
+    /// Joins a request to its connections and explains it.
+    pub(crate) fn request(
+        self,
+        sender: &SenderId,
+        report: &Arc<Report>,
+        settled: bool,
+    ) -> RequestRecord {
+        let ran = self.interval(report);
+        let joined = match ran {
+            Some(ran) => self.join_all(sender, report, ran),
+            None => Joined::none(Missing::NoClock),
+        };
+        let evidence = self.evidence(report, ran, &joined);
+        let phases = phases::request(report, &evidence);
+        let facts_lost = ran.is_some_and(|ran| self.lost_within(ran.start, ran.end));
+        let missing = |reason| Join::Missing(self.why_missing(reason, facts_lost));
+        let join = |found: &Option<Found<'_>>| match found {
+            Some(found) => self.join(found, None),
+            None => missing(Missing::NoConnection),
+        };
+        let has_local = report
+            .upstream
+            .as_ref()
+            .map(|upstream| upstream.local.is_some());
+        RequestRecord {
+            sender: sender.clone(),
+            received_on: match &joined.received_on {
+                Ok(found) => self.join(found, report.connection_trace_id),
+                Err(reason) => missing(*reason),
+            },
+            served_by: has_local
+                .filter(|&has_local| has_local)
+                .map(|_| join(&joined.served_by)),
+            opened: match has_local {
+                Some(false) => Some(join(&joined.failed_by)),
+                Some(true) => joined.opened.as_ref().map(|found| self.join(found, None)),
+                None => None,
+            },
+            earlier: joined
+                .earlier
+                .iter()
+                .map(|found| self.join(found, None))
+                .collect(),
+            answer: explain::request(report, &evidence, &phases),
+            phases,
+            incidents: evidence.incidents,
+            coverage: RequestCoverage {
+                facts_lost,
+                ..RequestCoverage::default()
+            },
+            settled,
+            report: Arc::clone(report),
+        }
+    }
+
+    /// Finds all connections of a request; what one join tells of the gateway helps the next.
+    fn join_all(self, sender: &SenderId, report: &Report, ran: Interval) -> Joined<'a> {
+        let mut gateway = self.bindings.of(sender.epoch);
+        let upstream = report.upstream.as_ref();
+        let sure = self.clock.is_sure(report.started_at);
+        let doubt = |found: Found<'a>| {
+            if sure && found.is_told_well(ran) {
+                found
+            } else {
+                join::at_best_likely(found)
+            }
+        };
+        let served_by = upstream
+            .and_then(|upstream| join::served_by(self.sockets, gateway, report, upstream, ran))
+            .map(doubt);
+        if let Some(found) = served_by.as_ref().filter(|found| found.is_certain()) {
+            gateway = gateway.completed_by(found.socket);
+        }
+        let received_on =
+            join::received_on(self.sockets, gateway, sender.epoch, report, ran).map(doubt);
+        if let Some(found) = received_on.as_ref().ok().filter(|found| found.is_certain()) {
+            gateway = gateway.completed_by(found.socket);
+        }
+        let failed_by = upstream
+            .filter(|upstream| upstream.local.is_none())
+            .and_then(|upstream| {
+                let complete = !self.lost_within(ran.end.minus_ns(DISORDER_NS), ran.end);
+                failure::failed_by(self.sockets, gateway, report, upstream, ran, complete)
+            })
+            .map(doubt);
+        let opened = served_by
+            .clone()
+            .filter(|found| join::waited_for(found.socket, report, ran));
+        let earlier = upstream.map_or_else(Vec::new, |upstream| {
+            failure::earlier(self.sockets, gateway, upstream, ran)
+        });
+        Joined {
+            received_on,
+            served_by,
+            failed_by,
+            opened,
+            earlier,
+        }
+    }
+
+    fn evidence(self, report: &Report, ran: Option<Interval>, joined: &Joined<'a>) -> Evidence<'a> {
+        let Some(ran) = ran else {
+            return Evidence::default();
+        };
+        let certain = |found: &Found<'a>| found.is_certain().then_some(found.socket);
+        let received_on = joined.received_on.as_ref().ok();
+        let fresh = received_on
+            .and_then(certain)
+            .filter(|_| report.is_detailed())
+            .filter(|&socket| phases::is_fresh(socket, ran.start, report.tls_handshake_ns))
+            .filter(|socket| {
+                let first_end = socket.connection().first_end();
+                first_end.is_none_or(|first_end| first_end >= ran.start)
+            });
+        let served_by = joined.served_by.as_ref();
+        let multiplexed = MULTIPLEXED.contains(&&*report.http.protocol);
+        let charged = [
+            (received_on, LinkKind::ReceivedOn, multiplexed),
+            (served_by, LinkKind::ServedBy, report.http.grpc),
+        ];
+        let mut incidents: Vec<_> = charged
+            .into_iter()
+            .filter_map(|(found, link, multiplexed)| {
+                let socket = found.and_then(certain)?;
+                Some(self.charged(socket.connection(), link, report, ran, multiplexed))
+            })
+            .flatten()
+            .collect();
+        if let Some(socket) = fresh {
+            incidents.extend(self.of_listener(socket));
+        }
+        incidents.sort_by_key(|charged| (charged.incident.at, charged.connection));
+        Evidence {
+            ran: Some(ran),
+            fresh,
+            served_by: served_by.and_then(certain),
+            reset_by_service: served_by.is_some_and(|found| join::reset_during(found.socket, ran)),
+            opened: joined.opened.as_ref().map(|found| found.socket),
+            failed_by: joined
+                .failed_by
+                .as_ref()
+                .map(|found| (found.socket, found.confidence)),
+            earlier: joined
+                .earlier
+                .iter()
+                .map(|found| (found.socket, found.confidence))
+                .collect(),
+            incidents,
+        }
+    }
+
+    /// Returns what happened to the listener while it opened the connection: perhaps to this one.
+    fn of_listener(self, socket: Socket<'a>) -> impl Iterator<Item = ChargedIncident> {
+        self.at_listener(socket)
+            .map(move |incident| ChargedIncident {
+                connection: socket.id(),
+                link: LinkKind::ReceivedOn,
+                incident: ConnectionIncident {
+                    sharing: Sharing::Shared { streams: 1 },
+                    ..incident
+                },
+            })
+    }
+
+    /// Charges what happened to one of the request's connections.
+    fn charged(
+        self,
+        connection: Connection<'_>,
+        link: LinkKind,
+        report: &Report,
+        ran: Interval,
+        multiplexed: bool,
+    ) -> Vec<ChargedIncident> {
+        let Some(socket) = connection.socket() else {
+            return Vec::new();
+        };
+        if connection.incidents().is_empty() {
+            return Vec::new();
+        }
+        let request = Ran {
+            span_id: report.span_id,
+            interval: ran,
+        };
+        let others: Vec<_> = connection
+            .requests()
+            .filter(|other| other.kind == link)
+            .filter_map(|other| self.ran(other))
+            .collect();
+        charge::charge(
+            socket.id(),
+            link,
+            connection.incidents(),
+            request,
+            others.into_iter(),
+            phases::round_trip_ns(socket),
+            multiplexed,
+        )
+        .collect()
+    }
+
+    /// Returns when a listed request ran.
+    pub(super) fn ran(self, request: &RequestRef) -> Option<Ran> {
+        let start: BootNanos = self.clock.to_boot(request.started_at)?;
+        Some(Ran {
+            span_id: request.span_id,
+            interval: Interval {
+                start,
+                end: start.plus_ns(request.duration_ns),
+            },
+        })
+    }
+}
+
+// === impl Joined ===
+
+impl Joined<'_> {
+    fn none(reason: Missing) -> Self {
+        Self {
+            received_on: Err(reason),
+            served_by: None,
+            failed_by: None,
+            opened: None,
+            earlier: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! All that the fold knows, as plain data: to go on from, without the facts that led there.
+//!
+//! Shapes, and taking them out and back in. How they are written is the caller's business. Outputs that
+//! were not taken are not in it: take them first.
+
+use std::sync::Arc;
+
+use syntrace_model::{BootNanos, ClockSample, ConnectionId, Endpoint, TraceId, UnixNanos};
+
+use crate::{
+    Limits, Reconciler,
+    fact::{Report, SenderId, Snapshot},
+    ledger::Coverage,
+    record::{ConnectionIncident, RequestRef, Role},
+};
+pub use crate::{
+    gateway::{Agreed, Binding},
+    tellers::{Teller, TellerState},
+};
+
+/// All that the fold knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Up to when time has passed.
+    pub now: BootNanos,
+    /// Both clocks, by boot time.
+    pub clock: Vec<ClockSample>,
+    /// What arrived of each sender.
+    pub senders: Vec<SenderState>,
+    /// Batches that arrived.
+    pub heard: u64,
+    /// What was counted; who sent and what lives is told by the other fields.
+    pub coverage: Coverage,
+    /// Who reported the rung.
+    pub probe: Option<SenderId>,
+    /// The probes that told of sockets, by place.
+    pub tellers: Vec<Option<Teller>>,
+    /// What was learnt of each filter, by its epoch.
+    pub bindings: Vec<(u64, Binding)>,
+    /// Whose facts [`Self::gaps`] are of.
+    pub gaps_of: Option<SenderId>,
+    /// By stretch of time: the lowest and the highest number of the facts that were seen in it.
+    pub gaps: Vec<(u64, u64, u64)>,
+    /// The connections that are not settled, in order.
+    pub connections: Vec<ConnectionState>,
+    /// The requests that are not settled, in order.
+    pub requests: Vec<RequestState>,
+    /// Incidents of listeners, by namespace and address.
+    pub listeners: Vec<((u64, Endpoint), IncidentsState)>,
+    /// Incidents of connections that were not told of.
+    pub untold: Vec<(ConnectionId, IncidentsState)>,
+    /// Incidents that were given up because too many places had some.
+    pub incidents_evicted: u64,
+    /// The connections settled last, in the order in which they are forgotten.
+    pub settled: Vec<ConnectionId>,
+}
+
+/// What arrived of one run of one sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SenderState {
+    /// Who.
+    pub sender: SenderId,
+    /// Runs of numbers that arrived, each as its first number and the one after its last.
+    pub runs: Vec<(u64, u64)>,
+    /// Different facts that arrived.
+    pub received: u64,
+    /// The highest number that arrived, plus one.
+    pub end: u64,
+    /// What it says that it lost, by cause.
+    pub lost: Vec<(Box<str>, u64)>,
+    /// Whether it ended in order.
+    pub goodbye: bool,
+    /// How many batches had arrived with its last one.
+    pub heard: u64,
+}
+
+/// One connection that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionState {
+    /// What names it.
+    pub id: ConnectionId,
+    /// The place of the probe that told of it last; 0 for none.
+    pub teller: u8,
+    /// The kernel's word; absent if only the proxy saw it.
+    pub socket: Option<Snapshot>,
+    /// What the gateway used it for.
+    pub role: Option<Role>,
+    /// Bits of what was told of it that contradicts itself.
+    pub contradictions: u8,
+    /// What was assigned to it, if anything was.
+    pub assigned: Option<AssignedState>,
+    /// What happened to it.
+    pub incidents: IncidentsState,
+}
+
+/// What was assigned to a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AssignedState {
+    /// Ids that the filter minted, each by the start of the first request that says so.
+    pub minted: Vec<(UnixNanos, TraceId)>,
+    /// Its requests, by start.
+    pub requests: Vec<RequestRef>,
+    /// Requests that the bound left out.
+    pub requests_evicted: u64,
+    /// The filter's epoch and the proxy's number of it.
+    pub number: Option<(u64, u64)>,
+    /// When the first of its requests ended.
+    pub first_end: Option<BootNanos>,
+    /// When its first request began, if only the proxy saw it.
+    pub began_at: BootNanos,
+    /// When it counts as closed, if only the proxy saw it.
+    pub idle_at: Option<BootNanos>,
+}
+
+/// What happened in one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IncidentsState {
+    /// The newest, by time.
+    pub newest: Vec<ConnectionIncident>,
+    /// How many the bound left out.
+    pub evicted: u64,
+}
+
+/// One request that is not settled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestState {
+    /// Who reported it.
+    pub sender: SenderId,
+    /// What the proxy saw.
+    pub report: Arc<Report>,
+    /// Up to when time had passed when it came.
+    pub arrived_at: BootNanos,
+    /// When it settles, once there is a clock to place it by.
+    pub due: Option<BootNanos>,
+    /// Another report has the same span id.
+    pub repeated: bool,
+}
+
+// === impl Reconciler ===
+
+impl Reconciler {
+    /// Returns all that is known, but for outputs that were not taken.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = Checkpoint {
+            now: self.now,
+            clock: self.clock.samples().to_vec(),
+            coverage: self.coverage.clone(),
+            probe: self.probe.clone(),
+            settled: self.settled.all().collect(),
+            bindings: self.bindings.all().collect(),
+            requests: self.requests.checkpoint(),
+            ..Checkpoint::default()
+        };
+        (checkpoint.senders, checkpoint.heard) = self.ledger.checkpoint();
+        (checkpoint.gaps_of, checkpoint.gaps) = self.gaps.checkpoint();
+        self.sockets.checkpoint(&mut checkpoint);
+        checkpoint
+    }
+
+    /// Returns a reconciler that goes on from there; with the same limits, exactly as if it had never
+    /// been interrupted, as long as nothing is evicted.
+    #[must_use]
+    pub fn restore(limits: Limits, from: Checkpoint) -> Self {
+        let mut restored = Self::new(limits);
+        restored.now = from.now;
+        for sample in &from.clock {
+            restored.clock.add(*sample);
+        }
+        restored.coverage = from.coverage.clone();
+        restored.probe.clone_from(&from.probe);
+        restored.ledger.restore(&from.senders, from.heard);
+        restored.gaps.restore(from.gaps_of.clone(), &from.gaps);
+        restored.bindings.restore(&from.bindings);
+        restored.sockets.restore(&from);
+        restored.restore_requests(from.requests);
+        for id in from.settled {
+            restored.settled.add(id, limits.remembered);
+        }
+        restored
+    }
+}

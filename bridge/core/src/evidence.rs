@@ -1,0 +1,56 @@
+//! What was joined to one request, as its phases and its answer rest on it.
+
+use crate::{
+    confidence::Confidence,
+    fact::IncidentKind,
+    join::Interval,
+    record::{ChargedIncident, LinkKind, Sharing},
+    sockets::Socket,
+};
+
+/// What was joined to a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Evidence<'a> {
+    /// When it ran, on the kernel's clock.
+    pub(crate) ran: Option<Interval>,
+    /// The connection that it came in on, if it waited for that connection to be opened: it began right
+    /// after, and no other request on it had ended before.
+    pub(crate) fresh: Option<Socket<'a>>,
+    /// The connection that carried it to the service.
+    pub(crate) served_by: Option<Socket<'a>>,
+    /// Whether the service's RST ended that connection while the request ran.
+    pub(crate) reset_by_service: bool,
+    /// The connect that it waited for.
+    pub(crate) opened: Option<Socket<'a>>,
+    /// The connect that failed it, and how sure that is.
+    pub(crate) failed_by: Option<(Socket<'a>, Confidence)>,
+    /// Failed connects of earlier attempts, and how sure that is.
+    pub(crate) earlier: Vec<(Socket<'a>, Confidence)>,
+    /// What happened to its connections while it ran.
+    pub(crate) incidents: Vec<ChargedIncident>,
+}
+
+// === impl Evidence ===
+
+impl Evidence<'_> {
+    /// Returns whether the listener dropped segments of connections that it was opening.
+    pub(crate) fn listener_dropped(&self) -> bool {
+        self.incidents.iter().any(|charged| {
+            let kind = charged.incident.kind;
+            charged.incident.listener
+                && matches!(
+                    kind,
+                    IncidentKind::AcceptOverflow | IncidentKind::SynOverflow
+                )
+        })
+    }
+
+    /// Returns the first incident of a kind on one of its connections, if it hit this request alone.
+    pub(crate) fn exclusive(&self, kind: IncidentKind, link: LinkKind) -> Option<&ChargedIncident> {
+        self.incidents.iter().find(|charged| {
+            charged.incident.kind == kind
+                && charged.link == link
+                && matches!(charged.incident.sharing, Sharing::Exclusive(_))
+        })
+    }
+}

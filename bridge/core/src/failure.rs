@@ -1,0 +1,179 @@
+//! Which failed connect failed a request.
+//!
+//! Of a connect that failed, Envoy names no local port. What it names is the destination, the error,
+//! how long the request had waited for a connection, and when it ended. What makes that enough:
+//!
+//! - A worker dials for its own requests alone, in its own thread, and its pools are its own. So only
+//!   connects of the thread count that the report came from, where both are known
+//!   ([`crate::gateway`]); elsewhere, those of the process, or of the namespace.
+//! - The first failed connect of a pool fails **all** requests that wait in that pool, at once. So the
+//!   connect ended when the request did, after the request had begun to wait, and no other one of the
+//!   pool ended between. It may have begun long before the request, for another one.
+//! - The error agrees with the words ([`crate::errno`]).
+//!
+//! One such connect of the very thread is `certain`; of another, or of an unknown thread, `likely`,
+//! because the true one may be among facts that were lost. Of several, even of the very thread, any may
+//! be the one, because a thread has several pools towards one host (HTTP/1.1 and HTTP/2, two clusters):
+//! `ambiguous`, with its candidates.
+//!
+//! A retry overwrites what the proxy says of the attempts before: not even their host is known. Their
+//! connects are those of the thread that ended in vain between the request's begin and its last wait;
+//! never better than `likely`, and none are named where there are too many.
+
+use syntrace_model::{BootNanos, ConnectionId};
+
+use crate::{
+    confidence::Confidence,
+    errno::Failure,
+    fact::{Report, Upstream},
+    gateway::Gateway,
+    join::{DISORDER_NS, Found, Interval, TIGHT_NS},
+    record::{Join, Method},
+    sockets::{Socket, Sockets},
+};
+
+/// A TLS handshake that takes longer is ended by the proxy's connect timeout, as a rule.
+const BRIEF_NS: u64 = 10_000_000_000;
+
+/// Earlier attempts that a record names.
+const EARLIER_MAX: usize = 8;
+
+/// Finds the failed connect that failed the request.
+///
+/// `complete` says that the kernel view lost nothing about that time.
+pub(crate) fn failed_by<'a>(
+    sockets: &'a Sockets,
+    gateway: Gateway,
+    report: &Report,
+    upstream: &Upstream,
+    ran: Interval,
+    complete: bool,
+) -> Option<Found<'a>> {
+    let failure = Failure::of(report);
+    let waiting = waiting(upstream, ran);
+    let began = waiting.start.minus_ns(TIGHT_NS);
+    let until = ran.end.plus_ns(DISORDER_NS);
+    let fits =
+        |socket: &Socket<'_>| failure.agrees(socket.outcome()) && gateway.may_have_dialled(*socket);
+    let ended = |from| -> Vec<_> {
+        let ended = sockets.ended_towards(upstream.peer, from, until);
+        let mut fitting: Vec<_> = ended.filter(fits).collect();
+        fitting.sort_unstable_by_key(|socket| (socket.closed_at(), socket.id()));
+        fitting
+    };
+    let mut fitting = ended(began.max(ran.end.minus_ns(DISORDER_NS)));
+    let is_late = fitting.is_empty();
+    if is_late {
+        // A worker that gets no processor ends the request long after the connect: the whole wait counts.
+        fitting = ended(began);
+    }
+    // The first that ended after the request began to wait ended the wait of all.
+    let began_to_wait = waiting.start;
+    let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(began_to_wait);
+    let before = fitting.partition_point(ended_before);
+    let first = *fitting.get(before).or_else(|| fitting.last())?;
+    let same_thread = fitting.iter().all(|&socket| gateway.dialled(socket));
+    let tight = |socket: Socket<'_>| {
+        socket
+            .closed_at()
+            .is_some_and(|closed_at| closed_at <= ran.end.plus_ns(TIGHT_NS))
+    };
+    let confidence = match fitting.as_slice() {
+        [only] if same_thread && complete && !is_late && tight(*only) && only.is_sound() => {
+            Confidence::Certain
+        }
+        [_] => Confidence::Likely,
+        _ => Confidence::Ambiguous {
+            candidates: u32::try_from(fitting.len()).unwrap_or(u32::MAX),
+        },
+    };
+    let candidates: Vec<ConnectionId> = match confidence {
+        Confidence::Ambiguous { .. } => fitting
+            .iter()
+            .map(|socket| socket.id())
+            .take(Join::CANDIDATES_MAX)
+            .collect(),
+        Confidence::Certain | Confidence::Likely => Vec::new(),
+    };
+    Some(Found {
+        socket: first,
+        method: Method::Failure,
+        confidence,
+        candidates,
+    })
+}
+
+/// Finds the failed connects of earlier attempts, by the thread that dialled them, in order.
+pub(crate) fn earlier<'a>(
+    sockets: &'a Sockets,
+    gateway: Gateway,
+    upstream: &Upstream,
+    ran: Interval,
+) -> Vec<Found<'a>> {
+    let attempts = upstream.attempts.saturating_sub(1) as usize;
+    if attempts == 0 || gateway.tid == 0 {
+        return Vec::new();
+    }
+    let answered_ns = upstream.first_byte_ns.unwrap_or(0);
+    let until = waiting(upstream, ran)
+        .start
+        .minus_ns(answered_ns)
+        .plus_ns(TIGHT_NS);
+    let ended = sockets.ended_by_thread(gateway.tid, ran.start, until);
+    let mut connects: Vec<_> = ended
+        .filter(|&socket| gateway.dialled(socket) && is_in_vain(socket))
+        .take(Join::CANDIDATES_MAX + 1)
+        .collect();
+    if connects.len() > Join::CANDIDATES_MAX {
+        return Vec::new();
+    }
+    let confidence = if connects.len() <= attempts {
+        Confidence::Likely
+    } else {
+        Confidence::Ambiguous {
+            candidates: u32::try_from(connects.len()).unwrap_or(u32::MAX),
+        }
+    };
+    let ids: Vec<_> = connects.iter().map(|socket| socket.id()).collect();
+    connects.truncate(attempts.min(EARLIER_MAX));
+    let found = |socket: Socket<'a>| Found {
+        socket,
+        method: Method::Failure,
+        confidence,
+        candidates: match confidence {
+            Confidence::Ambiguous { .. } => ids.clone(),
+            Confidence::Certain | Confidence::Likely => Vec::new(),
+        },
+    };
+    connects.into_iter().map(found).collect()
+}
+
+/// Returns whether the connection never carried a request, as far as is known: its handshake failed, or
+/// what came after did.
+fn is_in_vain(socket: Socket<'_>) -> bool {
+    let established_for = socket.established_at().zip(socket.closed_at());
+    let is_brief = established_for.is_some_and(|(from, until)| until.since_ns(from) <= BRIEF_NS);
+    let is_used = socket.connection().requests().len() > 0;
+    socket.outcome().is_failed_connect() || is_brief && !is_used
+}
+
+/// When the last attempt waited for a connection: it ended when the request did, unless it was answered.
+fn waiting(upstream: &Upstream, ran: Interval) -> Interval {
+    let start = match upstream.pool_wait_ns {
+        Some(waited_ns) => ran.end.minus_ns(waited_ns).max(ran.start),
+        None => ran.start,
+    };
+    Interval {
+        start,
+        end: ran.end,
+    }
+}
+
+/// Returns how long a connect kept the request waiting: it may have begun before the request.
+pub(crate) fn cost_ns(socket: Socket<'_>, ran: Interval) -> u64 {
+    let Some(closed_at) = socket.closed_at() else {
+        return 0;
+    };
+    let from: BootNanos = socket.began_at().max(ran.start);
+    closed_at.min(ran.end).since_ns(from)
+}

@@ -1,0 +1,288 @@
+//! The requests that are not settled, found by span id and by when they are due.
+//!
+//! They stay for about the grace period, so there are few of them beside connections; what is asked for
+//! rarely (by trace, newest first) is looked for among all.
+
+use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+
+use syntrace_model::{BootNanos, SpanId, TraceId, UnixNanos};
+
+use crate::{
+    calendar::{Calendar, Lane, Links},
+    checkpoint::RequestState,
+    fact::{Report, SenderId},
+    index::Index,
+    slab::{Slab, Slot},
+    sockets::tick_after,
+};
+
+/// The tick of requests that there was no clock for to place them by.
+const UNPLACED: u64 = u64::MAX;
+
+/// A request that is not settled.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) sender: SenderId,
+    pub(crate) report: Arc<Report>,
+    /// The report's, to be found without it.
+    span_id: SpanId,
+    /// Up to when time had passed when it came.
+    pub(crate) arrived_at: BootNanos,
+    /// Where it stands among all.
+    pub(crate) place: Place,
+    /// Another report has the same span id.
+    pub(crate) repeated: bool,
+    /// Hashes of its trace id and its `x-request-id`.
+    names: [u32; 2],
+    links: Links,
+}
+
+/// Where a request stands among all, as far as the clock is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// When it settles, once there is a clock to place it by.
+    pub(crate) due: Option<BootNanos>,
+    /// It came after the grace period.
+    pub(crate) late: bool,
+    /// What is wrong with its time.
+    pub(crate) wrong: Option<&'static str>,
+}
+
+/// All requests that are not settled.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    pending: Slab<Pending>,
+    by_span: Index,
+    by_due: Calendar,
+}
+
+/// The lane by which requests are kept in the order in which they settle.
+struct ByDue;
+
+// === impl Requests ===
+
+impl Requests {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            pending: Slab::default(),
+            by_span: Index::new(seed),
+            by_due: Calendar::default(),
+        }
+    }
+
+    /// Keeps a request at its place. Returns whether another one had its span id: then the lower of both
+    /// stays, whichever came first.
+    pub(crate) fn insert(
+        &mut self,
+        sender: &SenderId,
+        report: Arc<Report>,
+        arrived_at: BootNanos,
+        place: Place,
+    ) -> bool {
+        let id = report.span_id;
+        let known = self.slot(id);
+        if let Some(known) = known.and_then(|slot| self.pending.get_mut(slot)) {
+            known.repeated = true;
+            if rank(&known.sender, &known.report) <= rank(sender, &report) {
+                return true;
+            }
+            self.remove(id);
+        }
+        let names = [
+            self.by_span.hash(report.trace_id),
+            self.by_span.hash(&*report.http.request_id),
+        ];
+        self.enter(Pending {
+            sender: sender.clone(),
+            span_id: id,
+            report,
+            arrived_at,
+            place,
+            repeated: known.is_some(),
+            names,
+            links: Links::LOOSE,
+        });
+        known.is_some()
+    }
+
+    /// Moves all requests to the places that `place` says.
+    pub(crate) fn replace(&mut self, place: impl Fn(&Pending) -> Place) {
+        let slots: Vec<_> = self.pending.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            let Some(pending) = self.pending.get_mut(slot) else {
+                continue;
+            };
+            let (before, next) = (pending.place, place(pending));
+            pending.place = next;
+            let (before, after) = (before.tick(), next.tick());
+            self.by_due
+                .remove::<_, ByDue>(&mut self.pending, before, slot);
+            self.by_due
+                .insert::<_, ByDue>(&mut self.pending, after, slot);
+        }
+    }
+
+    fn enter(&mut self, pending: Pending) {
+        let (id, tick) = (pending.span_id, pending.place.tick());
+        let slot = self.pending.insert(pending);
+        self.by_span.insert(self.by_span.hash(id), slot);
+        self.by_due
+            .insert::<_, ByDue>(&mut self.pending, tick, slot);
+    }
+
+    /// Takes a request out.
+    pub(crate) fn remove(&mut self, id: SpanId) -> Option<Pending> {
+        let slot = self.slot(id)?;
+        let tick = self.pending.get(slot)?.place.tick();
+        self.by_due
+            .remove::<_, ByDue>(&mut self.pending, tick, slot);
+        self.by_span.remove(self.by_span.hash(id), slot);
+        self.pending.remove(slot)
+    }
+
+    /// Returns a request.
+    pub(crate) fn get(&self, id: SpanId) -> Option<&Pending> {
+        self.pending.get(self.slot(id)?)
+    }
+
+    /// Returns how many there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Returns all, in no order that means anything.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().map(|(_, pending)| pending)
+    }
+
+    /// Returns the requests that began before a place among all, the latest first.
+    pub(crate) fn newest(
+        &self,
+        below: Option<(UnixNanos, SpanId)>,
+    ) -> impl Iterator<Item = &Pending> {
+        let place = |pending: &Pending| (pending.report.started_at, pending.report.span_id);
+        let all = self.pending.iter();
+        let all = all.map(move |(slot, pending)| (place(pending), slot));
+        let fitting = all.filter(|(place, _)| below.is_none_or(|below| *place < below));
+        let mut fitting: BinaryHeap<_> = fitting.collect();
+        std::iter::from_fn(move || fitting.pop()).filter_map(|(_, slot)| self.pending.get(slot))
+    }
+
+    /// Returns the requests of a trace, in the order of their ids.
+    pub(crate) fn of_trace(&self, id: TraceId) -> Vec<SpanId> {
+        let hash = self.by_span.hash(id);
+        self.named(0, hash, |report| report.trace_id == id)
+    }
+
+    /// Returns the requests with an `x-request-id`, in the order of their ids.
+    pub(crate) fn with_request_id(&self, id: &str) -> Vec<SpanId> {
+        let hash = self.by_span.hash(id);
+        self.named(1, hash, |report| &*report.http.request_id == id)
+    }
+
+    /// Returns all, to go on from, in the order of their ids.
+    pub(crate) fn checkpoint(&self) -> Vec<RequestState> {
+        let states = self.all().map(|pending| RequestState {
+            sender: pending.sender.clone(),
+            report: Arc::clone(&pending.report),
+            arrived_at: pending.arrived_at,
+            due: pending.place.due,
+            repeated: pending.repeated,
+        });
+        let mut states: Vec<_> = states.collect();
+        states.sort_unstable_by_key(|state| state.report.span_id);
+        states
+    }
+
+    /// Takes back what was known before, at its place.
+    pub(crate) fn restore(&mut self, state: RequestState, place: Place) {
+        let id = state.report.span_id;
+        self.insert(&state.sender, state.report, state.arrived_at, place);
+        if let Some(pending) = self.slot(id).and_then(|slot| self.pending.get_mut(slot)) {
+            pending.repeated = state.repeated;
+        }
+    }
+
+    /// Returns the first tick at whose end a request settles.
+    pub(crate) fn first_due(&self) -> Option<u64> {
+        self.by_due.first_tick().filter(|&tick| tick != UNPLACED)
+    }
+
+    /// Takes out the requests that settle at the end of a tick, in order.
+    pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Pending> {
+        let slots: Vec<_> = self.by_due.take::<_, ByDue>(&mut self.pending, tick);
+        let mut due: Vec<_> = slots
+            .into_iter()
+            .filter_map(|slot| {
+                let pending = self.pending.remove(slot)?;
+                let hash = self.by_span.hash(pending.span_id);
+                self.by_span.remove(hash, slot);
+                Some(pending)
+            })
+            .collect();
+        due.sort_unstable_by_key(|pending| (pending.place.due, pending.span_id));
+        due
+    }
+
+    /// Takes out the requests that wait for a clock, in order.
+    pub(crate) fn take_unplaced(&mut self) -> Vec<Pending> {
+        self.take_due(UNPLACED)
+    }
+
+    /// Returns the request that is to go first when there are too many: one of those that would settle
+    /// next.
+    pub(crate) fn first_to_go(&self) -> Option<SpanId> {
+        let tick = self.by_due.first_tick()?;
+        let slot = self.by_due.at::<_, ByDue>(&self.pending, tick).next()?;
+        Some(self.pending.get(slot)?.span_id)
+    }
+
+    fn named(&self, name: usize, hash: u32, is: impl Fn(&Report) -> bool) -> Vec<SpanId> {
+        let perhaps = self
+            .all()
+            .filter(|pending| pending.names.get(name) == Some(&hash));
+        let named = perhaps.filter(|pending| is(&pending.report));
+        let mut ids: Vec<_> = named.map(|pending| pending.report.span_id).collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn slot(&self, id: SpanId) -> Option<Slot> {
+        let is = |slot: &Slot| {
+            let pending = self.pending.get(*slot);
+            pending.is_some_and(|pending| pending.span_id == id)
+        };
+        self.by_span.slots(self.by_span.hash(id)).find(is)
+    }
+}
+
+/// Orders reports with one span id.
+fn rank<'a>(sender: &'a SenderId, report: &Report) -> impl Ord + use<'a> {
+    (
+        sender,
+        report.started_at,
+        Reverse(report.duration_ns),
+        report.trace_id,
+        report.downstream_connection,
+    )
+}
+
+// === impl Place ===
+
+impl Place {
+    fn tick(self) -> u64 {
+        self.due.map_or(UNPLACED, tick_after)
+    }
+}
+
+// === impl ByDue ===
+
+impl Lane<Pending> for ByDue {
+    fn links(pending: &mut Pending) -> &mut Links {
+        &mut pending.links
+    }
+
+    fn peek(pending: &Pending) -> Links {
+        pending.links
+    }
+}

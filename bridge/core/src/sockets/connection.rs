@@ -1,0 +1,281 @@
+//! One live connection: as it is kept, and as it is read.
+
+use std::collections::VecDeque;
+
+use syntrace_model::{BootNanos, ConnectionId, TraceId, UnixNanos};
+
+use super::{Context, Contradictions, Incidents, Kernel, Socket};
+use crate::{
+    calendar::{Lane, Links},
+    fact::Report,
+    record::{ConnectionIncident, LinkKind, RequestRef, Role},
+    slab::Slot,
+};
+
+/// Different ids that filters may claim to have minted for one connection; an honest one mints one.
+const MINTED_MAX: usize = 4;
+
+/// One live connection, as it is kept.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The socket's cookie, or Envoy's number.
+    pub(super) number: u64,
+    /// What it shares with others.
+    pub(super) context: Slot,
+    /// What the gateway used it for.
+    pub(super) role: Option<Role>,
+    pub(super) contradictions: Contradictions,
+    pub(super) evicted: bool,
+    /// The kernel's word; absent if only the proxy saw it.
+    pub(super) kernel: Option<Kernel>,
+    /// What was assigned to it; absent before the first request settled.
+    pub(super) assigned: Option<Box<Assigned>>,
+    /// What happened to it, if anything did.
+    pub(super) incidents: Option<Box<Incidents>>,
+    pub(super) age: Links,
+    pub(super) due: Links,
+}
+
+/// What was assigned to a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Assigned {
+    /// Ids that the filter minted for it, each by the start of a request that says so.
+    pub(super) minted: Vec<(UnixNanos, TraceId)>,
+    /// Its requests, by start; the first one names a connection that has no other id.
+    pub(super) requests: VecDeque<RequestRef>,
+    /// Requests that the bound left out.
+    pub(super) requests_evicted: u64,
+    /// The filter's epoch and the proxy's number of it, by the first join that is certain.
+    pub(super) number: Option<(u64, u64)>,
+    /// When the first of its requests ended.
+    pub(super) first_end: Option<BootNanos>,
+    /// When its first request began, on the kernel's clock, if only the proxy saw it.
+    pub(super) began_at: BootNanos,
+    /// When it counts as closed, if only the proxy saw it.
+    pub(super) idle_at: Option<BootNanos>,
+}
+
+/// One live connection, read in place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) context: &'a Context,
+    /// Its probe still watches.
+    pub(super) watched: bool,
+    /// Its probe ended without goodbye.
+    pub(super) left_silently: bool,
+}
+
+/// The lane by which connections are kept in the order of their beginning.
+pub(super) struct ByAge;
+
+/// The lane by which connections are kept in the order in which they settle.
+pub(super) struct ByDue;
+
+// === impl Entry ===
+
+impl Entry {
+    /// Returns a connection of which nothing is known but its name.
+    pub(super) const fn new(number: u64, context: Slot) -> Self {
+        Self {
+            number,
+            context,
+            role: None,
+            contradictions: Contradictions::NONE,
+            evicted: false,
+            kernel: None,
+            assigned: None,
+            incidents: None,
+            age: Links::LOOSE,
+            due: Links::LOOSE,
+        }
+    }
+
+    /// Returns the first moment at which it is known to have been there.
+    pub(super) fn began_at(&self) -> BootNanos {
+        let assigned = self.assigned.as_ref();
+        let proxy = assigned.map_or_else(BootNanos::default, |assigned| assigned.began_at);
+        self.kernel.as_ref().map_or(proxy, Kernel::began_at)
+    }
+
+    /// Returns when it ended: closed, or idle for long where only the proxy saw it.
+    pub(super) fn ended_at(&self) -> Option<BootNanos> {
+        match &self.kernel {
+            Some(kernel) => kernel.closed_at().filter(|_| kernel.outcome.is_final()),
+            None => self.assigned.as_ref()?.idle_at,
+        }
+    }
+}
+
+// === impl Assigned ===
+
+impl Assigned {
+    /// Enters a request, at most `most` of them: the oldest are left out.
+    pub(super) fn add(&mut self, report: &Report, kind: LinkKind, most: usize) {
+        let request = RequestRef {
+            started_at: report.started_at,
+            span_id: report.span_id,
+            trace_id: report.trace_id,
+            kind,
+            duration_ns: report.duration_ns,
+        };
+        self.enter(request, most);
+    }
+
+    /// Enters a request as it is listed.
+    pub(super) fn enter(&mut self, request: RequestRef, most: usize) {
+        // As a rule the latest comes last.
+        let after = self
+            .requests
+            .iter()
+            .rev()
+            .take_while(|known| **known > request);
+        let place = self.requests.len() - after.count();
+        let before = place
+            .checked_sub(1)
+            .and_then(|before| self.requests.get(before));
+        if before == Some(&request) {
+            return;
+        }
+        self.requests.insert(place, request);
+        if self.requests.len() > most {
+            self.requests.pop_front();
+            self.requests_evicted += 1;
+        }
+    }
+
+    /// Returns the ids that the filter minted, the earliest first.
+    pub(super) fn minted(&self) -> [Option<TraceId>; MINTED_MAX] {
+        std::array::from_fn(|n| self.minted.get(n).map(|&(_, id)| id))
+    }
+
+    /// Notes the id that the filter minted, by the earliest request that says so.
+    pub(super) fn mint(&mut self, started_at: UnixNanos, id: TraceId) {
+        match self.minted.iter_mut().find(|(_, known)| *known == id) {
+            Some((known_at, _)) => *known_at = started_at.min(*known_at),
+            None => self.minted.push((started_at, id)),
+        }
+        self.minted.sort_unstable();
+        self.minted.truncate(MINTED_MAX);
+    }
+}
+
+// === impl Connection ===
+
+impl<'a> Connection<'a> {
+    /// Returns the first moment at which it is known to have been there.
+    pub(crate) fn began_at(self) -> BootNanos {
+        self.entry.began_at()
+    }
+
+    /// Returns what names it.
+    pub(crate) fn id(self) -> ConnectionId {
+        self.context.id(self.entry.number)
+    }
+
+    /// Returns what the kernel says of it; `None` if only the proxy saw it.
+    pub(crate) fn socket(self) -> Option<Socket<'a>> {
+        let kernel = self.entry.kernel.as_ref()?;
+        Some(Socket {
+            kernel,
+            connection: self,
+        })
+    }
+
+    /// Returns what the gateway used it for.
+    pub(crate) const fn role(self) -> Option<Role> {
+        self.entry.role
+    }
+
+    /// Returns the ids that the filter minted for it, the earliest first.
+    pub(crate) fn minted(self) -> impl Iterator<Item = TraceId> + 'a {
+        let assigned = self.entry.assigned.iter();
+        assigned.flat_map(|assigned| assigned.minted.iter().map(|&(_, id)| id))
+    }
+
+    /// Returns its requests, by start.
+    pub(crate) fn requests(self) -> impl ExactSizeIterator<Item = &'a RequestRef> + Clone {
+        static NONE: VecDeque<RequestRef> = VecDeque::new();
+        let assigned = self.entry.assigned.as_ref();
+        assigned.map_or(&NONE, |assigned| &assigned.requests).iter()
+    }
+
+    /// Returns how many requests the bound left out.
+    pub(crate) fn requests_evicted(self) -> u64 {
+        let assigned = self.entry.assigned.as_ref();
+        assigned.map_or(0, |assigned| assigned.requests_evicted)
+    }
+
+    /// Returns the filter's epoch and the proxy's number of it, by the first join that is certain.
+    pub(crate) fn number(self) -> Option<(u64, u64)> {
+        self.entry.assigned.as_ref()?.number
+    }
+
+    /// Returns when the first of its requests ended.
+    pub(crate) fn first_end(self) -> Option<BootNanos> {
+        self.entry.assigned.as_ref()?.first_end
+    }
+
+    /// Returns what happened to it, by time.
+    pub(crate) fn incidents(self) -> &'a [ConnectionIncident] {
+        let incidents = self.entry.incidents.as_ref();
+        incidents.map_or(&[], |incidents| incidents.newest())
+    }
+
+    /// Returns how many incidents the bound left out.
+    pub(crate) fn incidents_evicted(self) -> u64 {
+        let incidents = self.entry.incidents.as_ref();
+        incidents.map_or(0, |incidents| incidents.evicted())
+    }
+
+    /// Returns which kinds of facts about it contradict each other, in order.
+    pub(crate) fn contradictions(self) -> Contradictions {
+        let kernel = self.entry.kernel.as_ref();
+        let own = kernel.map_or_else(Contradictions::default, Kernel::contradictions);
+        self.entry.contradictions.and(own)
+    }
+
+    /// Returns the kinds that were not counted yet: those that only the end shows.
+    pub(crate) fn contradictions_at_end(self) -> Contradictions {
+        self.contradictions().without(self.entry.contradictions)
+    }
+
+    /// Returns whether it is a socket of which no end was told.
+    pub(crate) fn is_unseen(self) -> bool {
+        self.entry.kernel.is_some() && self.entry.ended_at().is_none() && !self.entry.evicted
+    }
+
+    /// Returns whether the bound on live connections ends its record early.
+    pub(crate) const fn evicted(self) -> bool {
+        self.entry.evicted
+    }
+
+    /// Returns whether the probe that told of it ended without saying goodbye.
+    pub(crate) const fn left_silently(self) -> bool {
+        self.left_silently
+    }
+}
+
+// === impl ByAge ===
+
+impl Lane<Entry> for ByAge {
+    fn links(entry: &mut Entry) -> &mut Links {
+        &mut entry.age
+    }
+
+    fn peek(entry: &Entry) -> Links {
+        entry.age
+    }
+}
+
+// === impl ByDue ===
+
+impl Lane<Entry> for ByDue {
+    fn links(entry: &mut Entry) -> &mut Links {
+        &mut entry.due
+    }
+
+    fn peek(entry: &Entry) -> Links {
+        entry.due
+    }
+}

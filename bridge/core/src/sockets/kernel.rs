@@ -1,0 +1,358 @@
+//! The kernel's word on one socket, in few bytes: what [`Snapshot`] says, without what many share.
+//!
+//! What most open sockets do not have (a tag, losses, bytes counted at the end) is kept apart, and only
+//! where it is there.
+
+use syntrace_model::{BootNanos, ConnKey, Opening, Outcome, TraceId};
+
+use super::Context;
+use crate::fact::{Counters, Origin, Snapshot, Tag};
+
+/// The kernel's word on one socket.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(super) key: ConnKey,
+    pub(super) minted: TraceId,
+    first_seen_at: BootNanos,
+    seen_at: BootNanos,
+    syn_at: Moment,
+    syn_ack_at: Moment,
+    established_at: Moment,
+    accepted_at: Moment,
+    closed_at: Moment,
+    srtt_us: u32,
+    min_rtt_us: u32,
+    segments_out: u32,
+    segments_in: u32,
+    pub(super) opening: Opening,
+    pub(super) outcome: Outcome,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most open sockets do not have.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Rare {
+    tag: Option<Tag>,
+    errno: u32,
+    /// Those that [`Kernel`] has no place for; the others are 0 here.
+    counters: Counters,
+    reset_reason: Box<str>,
+}
+
+/// A moment that may not be known: the end of time is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment(BootNanos);
+
+/// What a snapshot contradicts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Contradictions(u8);
+
+// === impl Contradictions ===
+
+impl Contradictions {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self(0);
+    /// The same cookie, with other ends or opened from the other side.
+    pub(crate) const OTHER_ENDS: Self = Self(1);
+    /// A moment that happens once, told differently.
+    pub(crate) const OTHER_TIMES: Self = Self(1 << 1);
+    /// It ended before it began.
+    pub(crate) const ENDED_BEFORE_BEGUN: Self = Self(1 << 2);
+    /// An end has no port.
+    pub(crate) const NO_PORT: Self = Self(1 << 3);
+    /// It ended after the moment at which that was told.
+    pub(crate) const FROM_THE_FUTURE: Self = Self(1 << 4);
+    /// A step of the handshake was done before the one that it follows.
+    pub(crate) const OUT_OF_ORDER: Self = Self(1 << 5);
+
+    const NAMES: [&'static str; 6] = [
+        "other_ends",
+        "other_times",
+        "ended_before_begun",
+        "no_port",
+        "from_the_future",
+        "out_of_order",
+    ];
+
+    /// Returns it as bits.
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// Returns what the bits say; those without a meaning are left out.
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits & ((1 << Self::NAMES.len()) - 1))
+    }
+
+    /// Returns what either says.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns what this says and `other` does not.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Returns whether nothing is contradicted.
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Returns the names that records and the coverage show, in order.
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
+        let all = Self::NAMES.into_iter().enumerate();
+        all.filter(move |&(bit, _)| self.0 & 1 << bit != 0)
+            .map(|(_, name)| name)
+    }
+
+    const fn when(self, holds: bool) -> Self {
+        if holds { self } else { Self::NONE }
+    }
+}
+
+// === impl Kernel ===
+
+impl Kernel {
+    /// Returns what a snapshot says.
+    pub(super) fn new(told: &Snapshot) -> Self {
+        let mut kernel = Self {
+            key: told.key,
+            minted: told.minted,
+            first_seen_at: told.watch.first_seen_at.unwrap_or(told.seen_at),
+            seen_at: told.seen_at,
+            syn_at: told.syn_at.into(),
+            syn_ack_at: told.syn_ack_at.into(),
+            established_at: told.established_at.into(),
+            accepted_at: told.accepted_at.into(),
+            closed_at: told.closed_at.into(),
+            srtt_us: 0,
+            min_rtt_us: 0,
+            segments_out: 0,
+            segments_in: 0,
+            opening: told.opening,
+            outcome: told.outcome,
+            rare: None,
+        };
+        kernel.take_latest(told);
+        kernel
+    }
+
+    /// Returns both ends and who opened it: what no snapshot of the same socket may say differently.
+    pub(super) fn place(&self) -> (ConnKey, Opening) {
+        (self.key, self.opening)
+    }
+
+    /// Returns whether what is told is later than what is known.
+    ///
+    /// A final outcome is later than any other, because two processors may take their snapshots within
+    /// the same nanosecond; so are more segments.
+    pub(super) fn is_before(&self, told: &Snapshot) -> bool {
+        let known = (
+            self.outcome.is_final(),
+            self.seen_at,
+            u64::from(self.segments_in) + u64::from(self.segments_out),
+        );
+        let counters = &told.counters;
+        let told = (
+            told.outcome.is_final(),
+            told.seen_at,
+            u64::from(counters.segments_in) + u64::from(counters.segments_out),
+        );
+        known <= told
+    }
+
+    /// Takes over what a snapshot of the same socket says: the later one's word, completed by the
+    /// earlier one's. `context` is what was known of how it is watched.
+    pub(super) fn merge(&mut self, told: &Snapshot, context: &Context) -> Contradictions {
+        let watched = told.watch.origin == Origin::Watched && context.origin == Origin::Watched;
+        let once = [
+            (&mut self.syn_at, told.syn_at),
+            (&mut self.syn_ack_at, told.syn_ack_at),
+            (&mut self.established_at, told.established_at),
+            (&mut self.closed_at, told.closed_at),
+        ];
+        let mut differ = false;
+        for (known, told) in once {
+            differ |= known.earliest(told);
+        }
+        self.accepted_at.earliest(told.accepted_at);
+        self.first_seen_at = self.first_seen_at.min(told.seen_at);
+        let later = self.is_before(told);
+        // The id that was minted first was shown first: another run of the probe mints another.
+        if told.watch.origin < context.origin || (told.watch.origin == context.origin && later) {
+            self.minted = told.minted;
+        }
+        if later {
+            self.seen_at = told.seen_at;
+            self.outcome = told.outcome;
+            self.take_latest(told);
+        } else if let Some(tag) = told.tag {
+            let rare = self.rare.get_or_insert_default();
+            rare.tag = rare.tag.or(Some(tag));
+        }
+        Contradictions::OTHER_TIMES.when(differ && watched)
+    }
+
+    fn take_latest(&mut self, told: &Snapshot) {
+        let counters = &told.counters;
+        self.srtt_us = counters.srtt_us;
+        self.min_rtt_us = counters.min_rtt_us;
+        self.segments_out = counters.segments_out;
+        self.segments_in = counters.segments_in;
+        let tag = self.rare.as_ref().and_then(|rare| rare.tag);
+        let reset_reason = &told.watch.reset_reason;
+        let counters = Counters {
+            srtt_us: 0,
+            min_rtt_us: 0,
+            segments_out: 0,
+            segments_in: 0,
+            ..*counters
+        };
+        let tag = told.tag.or(tag);
+        let is_bare = tag.is_none()
+            && told.errno == 0
+            && reset_reason.is_empty()
+            && counters == Counters::default();
+        if is_bare {
+            self.rare = None;
+            return;
+        }
+        let rare = self.rare.get_or_insert_default();
+        rare.tag = tag;
+        rare.errno = told.errno;
+        rare.counters = counters;
+        if rare.reset_reason != *reset_reason {
+            rare.reset_reason.clone_from(reset_reason);
+        }
+    }
+
+    /// Returns whether both ends can be those of a connection.
+    pub(super) const fn has_ports(&self) -> bool {
+        self.key.local.port() != 0 && self.key.peer.port() != 0
+    }
+
+    /// Returns what it says against itself.
+    pub(super) fn contradictions(&self) -> Contradictions {
+        let ends_before = |begin: Option<BootNanos>| {
+            let closed_at = self.closed_at();
+            closed_at.zip(begin).is_some_and(|(end, begin)| end < begin)
+        };
+        let future = self.closed_at().is_some_and(|end| end > self.seen_at);
+        let steps = [
+            self.syn_at(),
+            self.syn_ack_at(),
+            self.established_at(),
+            self.accepted_at(),
+        ];
+        Contradictions::ENDED_BEFORE_BEGUN
+            .when(ends_before(self.syn_at()) || ends_before(self.established_at()))
+            .and(Contradictions::NO_PORT.when(!self.has_ports()))
+            .and(Contradictions::FROM_THE_FUTURE.when(future))
+            .and(Contradictions::OUT_OF_ORDER.when(!steps.iter().flatten().is_sorted()))
+    }
+
+    /// Returns all that is known, as a value of its own.
+    pub(super) fn snapshot(&self, cookie: u64, context: &Context) -> Snapshot {
+        let mut watch = context.watch();
+        watch.first_seen_at = Some(self.first_seen_at);
+        if let Some(rare) = &self.rare {
+            watch.reset_reason.clone_from(&rare.reset_reason);
+        }
+        let boot = match context.space {
+            super::Space::Boot(boot) => boot,
+            super::Space::Filter(_) => syntrace_model::BootId([0; 16]),
+        };
+        Snapshot {
+            boot,
+            cookie,
+            seen_at: self.seen_at,
+            netns: context.netns,
+            key: self.key,
+            opening: self.opening,
+            outcome: self.outcome,
+            syn_at: self.syn_at(),
+            syn_ack_at: self.syn_ack_at(),
+            established_at: self.established_at(),
+            accepted_at: self.accepted_at(),
+            closed_at: self.closed_at(),
+            minted: self.minted,
+            tag: self.tag(),
+            errno: self.rare.as_ref().map_or(0, |rare| rare.errno),
+            owner_pid: context.owner_pid,
+            owner_tid: context.owner_tid,
+            counters: self.counters(),
+            watch,
+        }
+    }
+
+    /// Returns what was counted.
+    pub(super) fn counters(&self) -> Counters {
+        let rare = self.rare.as_ref();
+        Counters {
+            srtt_us: self.srtt_us,
+            min_rtt_us: self.min_rtt_us,
+            segments_out: self.segments_out,
+            segments_in: self.segments_in,
+            ..rare.map_or_else(Counters::default, |rare| rare.counters)
+        }
+    }
+
+    pub(super) fn tag(&self) -> Option<Tag> {
+        self.rare.as_ref()?.tag
+    }
+
+    pub(super) const fn seen_at(&self) -> BootNanos {
+        self.seen_at
+    }
+
+    pub(super) fn syn_at(&self) -> Option<BootNanos> {
+        self.syn_at.known()
+    }
+
+    pub(super) fn syn_ack_at(&self) -> Option<BootNanos> {
+        self.syn_ack_at.known()
+    }
+
+    pub(super) fn established_at(&self) -> Option<BootNanos> {
+        self.established_at.known()
+    }
+
+    pub(super) fn accepted_at(&self) -> Option<BootNanos> {
+        self.accepted_at.known()
+    }
+
+    pub(super) fn closed_at(&self) -> Option<BootNanos> {
+        self.closed_at.known()
+    }
+
+    /// Returns the first moment at which the socket is known to have been there.
+    pub(super) fn began_at(&self) -> BootNanos {
+        self.syn_at()
+            .or_else(|| self.established_at())
+            .unwrap_or(self.first_seen_at)
+    }
+}
+
+// === impl Moment ===
+
+impl From<Option<BootNanos>> for Moment {
+    fn from(moment: Option<BootNanos>) -> Self {
+        Self(moment.unwrap_or(BootNanos(u64::MAX)))
+    }
+}
+
+impl Moment {
+    fn known(self) -> Option<BootNanos> {
+        (self.0 != BootNanos(u64::MAX)).then_some(self.0)
+    }
+
+    /// Takes the earlier of both; returns whether both are known and differ.
+    fn earliest(&mut self, told: Option<BootNanos>) -> bool {
+        let differ = self.known().is_some() && told.is_some_and(|told| told != self.0);
+        if let Some(told) = told {
+            self.0 = self.0.min(told);
+        }
+        differ
+    }
+}

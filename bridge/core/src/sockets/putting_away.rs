@@ -1,0 +1,70 @@
+//! A connection to and from a checkpoint.
+
+use syntrace_model::ConnectionId;
+
+use super::{Connection, Contradictions, Entry, Incidents, Kernel, Socket, connection::Assigned};
+use crate::{
+    checkpoint::{AssignedState, ConnectionState, IncidentsState},
+    slab::Slot,
+};
+
+impl Connection<'_> {
+    /// Returns all that is known of it, to go on from.
+    pub(crate) fn checkpoint(self) -> ConnectionState {
+        let incidents = self.entry.incidents.as_ref();
+        ConnectionState {
+            id: self.id(),
+            teller: self.context.teller.0,
+            socket: self.socket().map(Socket::snapshot),
+            role: self.entry.role,
+            contradictions: self.entry.contradictions.bits(),
+            assigned: self.entry.assigned.as_deref().map(Assigned::checkpoint),
+            incidents: incidents.map_or_else(IncidentsState::default, |kept| kept.checkpoint()),
+        }
+    }
+}
+
+impl Entry {
+    /// Returns a connection as it was known before.
+    pub(super) fn restore(state: &ConnectionState, context: Slot) -> Self {
+        let number = match state.id {
+            ConnectionId::Socket { cookie, .. } => cookie,
+            ConnectionId::Proxy { connection, .. } => connection,
+        };
+        let assigned = state.assigned.as_ref();
+        Self {
+            role: state.role,
+            contradictions: Contradictions::from_bits(state.contradictions),
+            kernel: state.socket.as_ref().map(Kernel::new),
+            assigned: assigned.map(|state| Box::new(Assigned::restore(state))),
+            incidents: Incidents::restore(&state.incidents).map(Box::new),
+            ..Self::new(number, context)
+        }
+    }
+}
+
+impl Assigned {
+    fn checkpoint(&self) -> AssignedState {
+        AssignedState {
+            minted: self.minted.clone(),
+            requests: self.requests.iter().copied().collect(),
+            requests_evicted: self.requests_evicted,
+            number: self.number,
+            first_end: self.first_end,
+            began_at: self.began_at,
+            idle_at: self.idle_at,
+        }
+    }
+
+    fn restore(state: &AssignedState) -> Self {
+        Self {
+            minted: state.minted.clone(),
+            requests: state.requests.iter().copied().collect(),
+            requests_evicted: state.requests_evicted,
+            number: state.number,
+            first_end: state.first_end,
+            began_at: state.began_at,
+            idle_at: state.idle_at,
+        }
+    }
+}

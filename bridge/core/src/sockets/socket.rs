@@ -1,0 +1,130 @@
+//! What the kernel says of a live connection, as joins read it: in place, without a copy.
+
+use syntrace_model::{BootNanos, ConnKey, ConnectionId, Opening, Outcome, TraceId};
+
+use super::{Connection, Kernel};
+use crate::fact::{Counters, Origin, Snapshot, Tag};
+
+/// What the kernel says of a live connection, read in place; names and meanings are [`Snapshot`]'s.
+#[derive(Clone, Copy, Debug)]
+pub struct Socket<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) connection: Connection<'a>,
+}
+
+// === impl Socket ===
+
+/// Reads what the kernel's word says under the same name.
+macro_rules! read {
+    ($($name:ident: $type:ty),*) => {
+        $(
+            /// Returns what [`Snapshot`] says under the same name.
+            #[must_use]
+            pub fn $name(self) -> $type {
+                self.kernel.$name()
+            }
+        )*
+    };
+}
+
+/// Reads what it shares with others.
+macro_rules! shared {
+    ($($name:ident: $type:ty),*) => {
+        $(
+            /// Returns what [`Snapshot`] says under the same name.
+            #[must_use]
+            pub const fn $name(self) -> $type {
+                self.connection.context.$name
+            }
+        )*
+    };
+}
+
+impl<'a> Socket<'a> {
+    read! {
+        seen_at: BootNanos,
+        began_at: BootNanos,
+        syn_at: Option<BootNanos>,
+        syn_ack_at: Option<BootNanos>,
+        established_at: Option<BootNanos>,
+        accepted_at: Option<BootNanos>,
+        closed_at: Option<BootNanos>,
+        counters: Counters,
+        tag: Option<Tag>
+    }
+
+    shared! {
+        netns: u64,
+        owner_pid: u32,
+        owner_tid: u32,
+        mark: u32,
+        origin: Origin,
+        accept_deferred: bool
+    }
+
+    /// Returns what names the socket.
+    #[must_use]
+    pub fn id(self) -> ConnectionId {
+        self.connection.id()
+    }
+
+    /// Returns the socket's cookie.
+    #[must_use]
+    pub const fn cookie(self) -> u64 {
+        self.connection.entry.number
+    }
+
+    /// Returns both ends.
+    #[must_use]
+    pub const fn key(self) -> ConnKey {
+        self.kernel.key
+    }
+
+    /// Returns who sent the SYN.
+    #[must_use]
+    pub const fn opening(self) -> Opening {
+        self.kernel.opening
+    }
+
+    /// Returns how far it came.
+    #[must_use]
+    pub const fn outcome(self) -> Outcome {
+        self.kernel.outcome
+    }
+
+    /// Returns the id that the kernel view minted.
+    #[must_use]
+    pub const fn minted(self) -> TraceId {
+        self.kernel.minted
+    }
+
+    /// Returns whether its probe still watches it, or told of its end: if not, it may be gone, and
+    /// nothing is certain of it after [`Self::seen_at`].
+    #[must_use]
+    pub fn is_watched(self) -> bool {
+        self.connection.watched || self.kernel.outcome.is_final()
+    }
+
+    /// Returns whether what is told of it contradicts itself: then nothing is certain of it.
+    #[must_use]
+    pub fn is_contradicted(self) -> bool {
+        !self.connection.contradictions().is_empty()
+    }
+
+    /// Returns whether anything can be certain of it.
+    #[must_use]
+    pub fn is_sound(self) -> bool {
+        self.is_watched() && !self.is_contradicted()
+    }
+
+    /// Returns all that is known, as a value of its own.
+    #[must_use]
+    pub fn snapshot(self) -> Snapshot {
+        self.kernel.snapshot(self.cookie(), self.connection.context)
+    }
+
+    /// Returns the connection that it is.
+    pub(crate) const fn connection(self) -> Connection<'a> {
+        self.connection
+    }
+}

@@ -1,0 +1,175 @@
+//! Where a connection stands in the indexes and calendars, and when it settles.
+
+use syntrace_model::{BootNanos, ConnKey, Opening, TraceId};
+
+use super::{
+    Entry, Sockets,
+    connection::{ByAge, ByDue},
+    ended::End,
+};
+use crate::{fact::TagState, index::Index, join::DISORDER_NS, placing::SAMPLE_NS, slab::Slot};
+
+/// Connections that began within 2^26 ns (67 ms) of each other share a tick.
+pub(super) const AGE_SHIFT: u32 = 26;
+
+/// Connections that settle within 2^22 ns (4 ms) of each other share a tick, and settle at its end.
+pub(crate) const DUE_SHIFT: u32 = 22;
+
+/// Where an entry stands in the indexes; compared before and after a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    age: Option<u64>,
+    due: Option<u64>,
+    ends: Option<(ConnKey, Opening)>,
+    end: Option<End>,
+    /// The kernel's id, the tag, and the trace of the first request where only the proxy saw it.
+    names: [Option<TraceId>; 3],
+}
+
+impl Sockets {
+    /// Returns the first tick at whose end a connection settles.
+    pub(crate) fn first_due(&self) -> Option<u64> {
+        self.by_due.first_tick()
+    }
+
+    /// Returns the connections that settle at the end of a tick, in order.
+    pub(crate) fn due_at(&self, tick: u64) -> Vec<Slot> {
+        let slots = self.by_due.at::<_, ByDue>(&self.entries, tick);
+        let mut due: Vec<_> = slots
+            .filter_map(|slot| Some((slot, self.at(slot)?)))
+            .map(|(slot, connection)| (self.due(connection.entry), connection.id(), slot))
+            .collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, _, slot)| slot).collect()
+    }
+
+    /// Returns the connection that is to go first when there are too many: one of those that would
+    /// settle next, or else of the oldest.
+    pub(crate) fn first_to_go(&self) -> Option<Slot> {
+        match self.by_due.first_tick() {
+            Some(tick) => self.by_due.at::<_, ByDue>(&self.entries, tick).next(),
+            None => {
+                let tick = self.by_age.first_tick()?;
+                self.by_age.at::<_, ByAge>(&self.entries, tick).next()
+            }
+        }
+    }
+
+    /// Returns when a connection settles: its requests settle first.
+    ///
+    /// What came in on a connection ends with it; what was sent on one may end later, when the client has
+    /// read the answer or the last retry has failed.
+    pub(super) fn due(&self, entry: &Entry) -> Option<BootNanos> {
+        let ended_at = entry.ended_at()?;
+        let Some(kernel) = &entry.kernel else {
+            return Some(ended_at);
+        };
+        let linger_ns = match kernel.opening {
+            Opening::Passive => 2 * DISORDER_NS + SAMPLE_NS,
+            Opening::Active => self.limits.linger_ns,
+        };
+        Some(ended_at.plus_ns(self.limits.grace_ns).plus_ns(linger_ns))
+    }
+
+    pub(super) fn standing(&self, slot: Slot) -> Standing {
+        let Some(view) = self.at(slot) else {
+            return Standing::default();
+        };
+        let entry = view.entry;
+        let due = self.due(entry).map(tick_after);
+        let age = entry.began_at().0 >> AGE_SHIFT;
+        match (&entry.kernel, &entry.assigned) {
+            (Some(kernel), _) => {
+                let tag = kernel.tag();
+                let tag = tag.filter(|tag| tag.state != TagState::Disbelieved);
+                Standing {
+                    age: Some(age),
+                    due,
+                    ends: kernel.has_ports().then_some(kernel.place()),
+                    end: view.socket().and_then(End::of),
+                    names: [Some(kernel.minted), tag.map(|tag| tag.id), None],
+                }
+            }
+            (None, Some(assigned)) => {
+                let first = assigned.requests.front();
+                Standing {
+                    age: Some(age),
+                    due,
+                    ends: None,
+                    end: None,
+                    names: [None, None, first.map(|request| request.trace_id)],
+                }
+            }
+            (None, None) => Standing::default(),
+        }
+    }
+
+    /// Moves an entry in the indexes to where it stands after a change.
+    pub(super) fn stand(&mut self, slot: Slot, before: Standing) {
+        let after = self.standing(slot);
+        if after != before {
+            self.move_to(slot, before, after);
+        }
+    }
+
+    pub(super) fn move_to(&mut self, slot: Slot, before: Standing, after: Standing) {
+        if after.age != before.age {
+            if let Some(age) = before.age {
+                self.by_age.remove::<_, ByAge>(&mut self.entries, age, slot);
+            }
+            if let Some(age) = after.age {
+                self.by_age.insert::<_, ByAge>(&mut self.entries, age, slot);
+            }
+        }
+        if after.due != before.due {
+            if let Some(due) = before.due {
+                self.by_due.remove::<_, ByDue>(&mut self.entries, due, slot);
+            }
+            if let Some(due) = after.due {
+                self.by_due.insert::<_, ByDue>(&mut self.entries, due, slot);
+            }
+        }
+        if after.ends != before.ends {
+            let hash = |(key, opening)| ends(&self.by_ends, opening, key);
+            let (before, after) = (before.ends.map(hash), after.ends.map(hash));
+            if let Some(before) = before {
+                self.by_ends.remove(before, slot);
+            }
+            if let Some(after) = after {
+                self.by_ends.insert(after, slot);
+            }
+        }
+        if after.end != before.end {
+            if let Some(end) = before.end {
+                self.ended.remove(end);
+            }
+            if let Some(end) = after.end {
+                self.ended.insert(end);
+            }
+        }
+        for (before, after) in before.names.into_iter().zip(after.names) {
+            if before != after {
+                if let Some(before) = before {
+                    self.by_name.remove(self.by_name.hash(before), slot);
+                }
+                if let Some(after) = after {
+                    self.by_name.insert(self.by_name.hash(after), slot);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the hash of what finds a socket: of an accepted one the far end, because the other may have
+/// been rewritten; of a dialled one both.
+pub(super) fn ends(index: &Index, opening: Opening, key: ConnKey) -> u32 {
+    match opening {
+        Opening::Passive => index.hash(key.peer),
+        Opening::Active => index.hash(key),
+    }
+}
+
+/// Returns the tick at whose end a moment has passed.
+pub(crate) const fn tick_after(at: BootNanos) -> u64 {
+    at.0.saturating_add((1 << DUE_SHIFT) - 1) >> DUE_SHIFT
+}

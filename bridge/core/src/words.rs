@@ -1,0 +1,106 @@
+//! The words of an answer: how a connect is told, and how long things took.
+//!
+//! Decides nothing.
+
+use syntrace_model::Outcome;
+
+use crate::fact::Snapshot;
+
+/// Says how a connect failed; `role` goes before the peer's address, where the peer's role is known.
+pub(crate) fn connect(socket: &Snapshot, role: &str) -> String {
+    let life = socket.syn_at.zip(socket.closed_at);
+    let after = millis(life.map_or(0, |(syn_at, closed_at)| closed_at.since_ns(syn_at)));
+    let peer = format!("{role}{}", socket.key.peer);
+    let syns = match socket.counters.syn_retransmits {
+        0 => "the SYN".to_owned(),
+        again => format!("{} SYNs", u64::from(again) + 1),
+    };
+    match socket.outcome {
+        Outcome::Refused => format!("{peer} refused the connection, RST {after} after the SYN"),
+        Outcome::Unanswered => format!("{peer} did not answer {syns} within {after}"),
+        Outcome::Unreachable => format!("{peer} cannot be reached, ICMP said after {after}"),
+        Outcome::Aborted => {
+            format!("the connect to {peer} was given up after {after}, {syns} unanswered")
+        }
+        Outcome::Connecting
+        | Outcome::Established
+        | Outcome::Closed
+        | Outcome::ResetByPeer
+        | Outcome::ResetLocally
+        | Outcome::TimedOut
+        | Outcome::Unknown => format!("the connection to {peer} is {}", socket.outcome.name()),
+    }
+}
+
+/// Names what the kernel says of a socket, as evidence.
+pub(crate) fn of_socket(socket: &Snapshot) -> Vec<String> {
+    let mut named = vec![format!("outcome={}", socket.outcome.name())];
+    if socket.errno != 0 {
+        named.push(format!("errno={}", socket.errno));
+    }
+    if !socket.watch.reset_reason.is_empty() {
+        named.push(format!("reset_reason={}", socket.watch.reset_reason));
+    }
+    let syns = socket.counters.syn_retransmits;
+    named.push(format!("syn_retransmits={syns}"));
+    named
+}
+
+/// Writes a length of time in milliseconds, to the microsecond below ten.
+pub(crate) fn millis(ns: u64) -> String {
+    // By whole numbers: every record has a sentence, and most sentences have lengths.
+    let us = ns.saturating_add(500) / 1_000;
+    if us < 10_000 {
+        format!("{}.{:03} ms", us / 1_000, us % 1_000)
+    } else {
+        let tenths = ns.saturating_add(50_000) / 100_000;
+        format!("{}.{} ms", tenths / 10, tenths % 10)
+    }
+}
+
+/// Writes what goes before a sentence about a request: its status, where there was a response.
+pub(crate) fn status(status: u16) -> String {
+    match status {
+        0 => String::new(),
+        status => format!("{status}: "),
+    }
+}
+
+/// Writes what goes after a statement; nothing, if there is nothing to say.
+pub(crate) fn in_brackets(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
+    format!(" ({text})")
+}
+
+/// Begins a sentence with a capital, unless its first word is written as it is: gRPC.
+pub(crate) fn capitalised(mut sentence: String) -> String {
+    let is_name = sentence.starts_with("gRPC");
+    if let Some(first) = sentence.get_mut(..1)
+        && !is_name
+    {
+        first.make_ascii_uppercase();
+    }
+    sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_begins_as_it_is_written() {
+        let begun = |text: &str| capitalised(text.to_owned());
+        assert_eq!(begun("the client went away"), "The client went away");
+        assert_eq!(begun("gRPC status 9"), "gRPC status 9");
+        assert_eq!(begun("503: the service"), "503: the service");
+        assert_eq!(begun(""), "");
+    }
+
+    #[test]
+    fn a_request_without_a_response_has_no_status_to_begin_with() {
+        assert_eq!(status(503), "503: ");
+        assert_eq!(status(0), "");
+    }
+}

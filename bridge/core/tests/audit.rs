@@ -1,0 +1,220 @@
+//! Each rule of the audit finds what breaks it, and nothing in what does not.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    Confidence,
+    audit::{self, Rule},
+    record::{ConnectionRecord, Join, LinkKind, RequestRecord, Role, Sharing},
+};
+use syntrace_model::{BootNanos, Opening, Outcome};
+use world::*;
+
+/// A sound record of a request that was answered, and of the connections that it used.
+fn sound() -> (RequestRecord, Vec<ConnectionRecord>) {
+    let told = tell(
+        vec![
+            socket(1, Opening::Passive, from_client(5001), 10.0, 50.0),
+            socket(2, Opening::Active, to_service(6001), 10.5, 60.0),
+        ],
+        vec![served(
+            request(1, from_client(5001), 10.4, 20.0),
+            6001,
+            0.5,
+            5.0,
+        )],
+    );
+    (told.requests[0].clone(), told.connections)
+}
+
+/// The rules that a connection's record breaks, once `spoil` has been at it.
+fn of_connection(spoil: impl FnOnce(&mut ConnectionRecord)) -> Vec<Rule> {
+    let mut record = sound().1.remove(0);
+    spoil(&mut record);
+    rules(audit::connection(&record))
+}
+
+/// The rules that a request's record breaks, once `spoil` has been at it.
+fn of_request(spoil: impl FnOnce(&mut RequestRecord)) -> Vec<Rule> {
+    let mut record = sound().0;
+    spoil(&mut record);
+    rules(audit::request(&record))
+}
+
+fn rules(findings: Vec<audit::Finding>) -> Vec<Rule> {
+    let mut rules: Vec<_> = findings.into_iter().map(|finding| finding.rule).collect();
+    rules.dedup();
+    rules
+}
+
+#[test]
+fn sound_records_break_no_rule() {
+    assert_eq!(of_request(|_| {}), []);
+    assert_eq!(of_connection(|_| {}), []);
+}
+
+#[test]
+fn times_that_run_backwards_are_found_unless_the_record_says_so() {
+    let backwards = |record: &mut ConnectionRecord| {
+        record.socket.as_mut().unwrap().syn_ack_at = Some(boot(49.0));
+    };
+    assert_eq!(of_connection(backwards), [Rule::InOrder]);
+    let told = of_connection(|record| {
+        backwards(record);
+        record.coverage.contradictions.push("out_of_order");
+    });
+    assert_eq!(told, []);
+}
+
+#[test]
+fn an_id_that_is_its_own_alias_is_found() {
+    let rules = of_connection(|record| record.aliases = vec![record.trace_id]);
+    assert_eq!(rules, [Rule::OneId]);
+    let rules = of_connection(|record| record.aliases = vec![trace(9), trace(8)]);
+    assert_eq!(rules, [Rule::OneId]);
+}
+
+#[test]
+fn a_gap_between_phases_is_found() {
+    let rules = of_request(|record| record.phases[1].after_ns += 1);
+    assert_eq!(rules, [Rule::PhasesTouch]);
+    let rules = of_connection(|record| record.phases[1].after_ns += 1);
+    assert_eq!(rules, [Rule::PhasesTouch]);
+}
+
+#[test]
+fn phases_that_do_not_sum_to_the_duration_are_found() {
+    let rules = of_request(|record| record.phases.last_mut().unwrap().duration_ns += 1);
+    assert_eq!(rules, [Rule::SumsExactly, Rule::TimeOfPhases]);
+    let rules = of_connection(|record| record.phases.last_mut().unwrap().duration_ns += 1);
+    assert_eq!(rules, [Rule::SumsExactly]);
+}
+
+#[test]
+fn a_time_by_party_that_is_not_the_phases_is_found() {
+    let rules = of_request(|record| record.answer.time.client_ns += 1);
+    assert_eq!(rules, [Rule::TimeOfPhases]);
+}
+
+#[test]
+fn a_link_that_the_connection_cannot_have_is_found() {
+    let rules = of_connection(|record| record.requests[0].kind = LinkKind::ServedBy);
+    assert_eq!(rules, [Rule::LinksIntact]);
+    let rules = of_connection(|record| record.role = Some(Role::Upstream));
+    assert_eq!(rules, [Rule::LinksIntact]);
+    let rules = of_connection(|record| record.role = None);
+    assert_eq!(rules, [Rule::LinksIntact]);
+}
+
+#[test]
+fn an_ambiguous_join_without_its_candidates_is_found() {
+    let rules = of_request(|record| {
+        if let Join::To { confidence, .. } = &mut record.received_on {
+            *confidence = Confidence::Ambiguous { candidates: 2 };
+        }
+    });
+    assert_eq!(rules, [Rule::CandidatesNamed]);
+    let rules = of_request(|record| {
+        if let Join::To {
+            candidates,
+            connection,
+            ..
+        } = &mut record.received_on
+        {
+            candidates.push(*connection);
+        }
+    });
+    assert_eq!(rules, [Rule::CandidatesNamed]);
+}
+
+#[test]
+fn a_request_that_was_served_without_a_join_is_found() {
+    assert_eq!(
+        of_request(|record| record.served_by = None),
+        [Rule::JoinsComplete]
+    );
+}
+
+#[test]
+fn an_incident_of_another_request_or_connection_is_found() {
+    let charged = |sharing| {
+        use syntrace_core::{
+            fact::IncidentKind,
+            record::{ChargedIncident, ConnectionIncident},
+        };
+        let incident = ConnectionIncident {
+            at: BootNanos(11_000_000),
+            kind: IncidentKind::Retransmit,
+            count: 1,
+            queue: None,
+            listener: false,
+            sharing,
+        };
+        let (request, connections) = sound();
+        let connection = connections[0].id;
+        assert_eq!(request.received_on.connection(), Some(connection));
+        ChargedIncident {
+            connection,
+            link: LinkKind::ReceivedOn,
+            incident,
+        }
+    };
+    let own = of_request(|record| record.incidents = vec![charged(Sharing::Exclusive(span(1)))]);
+    assert_eq!(own, []);
+    let other = of_request(|record| record.incidents = vec![charged(Sharing::Exclusive(span(2)))]);
+    assert_eq!(other, [Rule::IncidentsPlaced]);
+    let nobody = of_request(|record| record.incidents = vec![charged(Sharing::Nobody)]);
+    assert_eq!(nobody, [Rule::IncidentsPlaced]);
+    let elsewhere = of_request(|record| {
+        let mut charged = charged(Sharing::Exclusive(span(1)));
+        charged.link = LinkKind::ServedBy;
+        record.incidents = vec![charged];
+    });
+    assert_eq!(elsewhere, [Rule::IncidentsPlaced]);
+    let unlisted = of_connection(|record| {
+        record.incidents = vec![charged(Sharing::Exclusive(span(2))).incident];
+    });
+    assert_eq!(unlisted, [Rule::IncidentsPlaced]);
+}
+
+#[test]
+fn a_settled_connection_without_an_end_is_found_unless_it_says_so() {
+    let endless = |record: &mut ConnectionRecord| {
+        let socket = record.socket.as_mut().unwrap();
+        socket.closed_at = None;
+        socket.outcome = Outcome::Closed;
+        socket.seen_at = boot(50.0);
+    };
+    assert_eq!(of_connection(endless), [Rule::EndKnown]);
+    let told = of_connection(|record| {
+        endless(record);
+        record.coverage.close_missing = true;
+    });
+    assert_eq!(told, []);
+}
+
+#[test]
+fn an_answer_that_is_surer_than_its_join_is_found() {
+    let told = tell(
+        vec![failed(2, to_service(6001), Outcome::Refused, 11.1, 11.4)],
+        vec![unserved(
+            request(1, from_client(5001), 11.0, 12.0),
+            "delayed connect error: 111",
+        )],
+    );
+    let mut record = told.requests[0].clone();
+    assert_eq!(record.answer.cause.confidence, Confidence::Likely);
+    record.answer.cause.confidence = Confidence::Certain;
+    assert_eq!(rules(audit::request(&record)), [Rule::AnswerGrounded]);
+    record.answer.cause.confidence = Confidence::Likely;
+    record.answer.cause.sentence = "".into();
+    assert_eq!(rules(audit::request(&record)), [Rule::AnswerGrounded]);
+}

@@ -1,0 +1,369 @@
+//! How connections end that nobody saw ending, and what is told too late, twice or wrongly.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    Limits, Output, Reconciler,
+    fact::{Batch, Fact, Incident, IncidentKind, Origin, Report, SenderId, Snapshot},
+    record::{ConnectionRecord, Missing},
+};
+use syntrace_model::{BootId, BootNanos, ClockSample, ConnectionId, Opening, Outcome, UnixNanos};
+use world::*;
+
+const PASSIVE: Opening = Opening::Passive;
+
+fn run(epoch: u64) -> SenderId {
+    SenderId { epoch, ..probe() }
+}
+
+fn open(cookie: u64, from: f64) -> Snapshot {
+    established(&socket(
+        cookie,
+        PASSIVE,
+        from_client(5000 + cookie as u16),
+        from,
+        from + 1.0,
+    ))
+}
+
+fn requests_of(reports: Vec<Report>) -> Vec<Fact> {
+    let facts = reports.into_iter();
+    facts.map(|report| Fact::Request(report.into())).collect()
+}
+
+fn outputs(reconciler: &mut Reconciler) -> Vec<Output> {
+    std::iter::from_fn(|| reconciler.poll_output()).collect()
+}
+
+fn connections(outputs: Vec<Output>) -> Vec<ConnectionRecord> {
+    let connection = |output| match output {
+        Output::Connection(record) => Some(record),
+        Output::Request(_) => None,
+    };
+    outputs.into_iter().filter_map(connection).collect()
+}
+
+/// A probe that told of two open sockets and was then asked what time it is.
+fn two_open() -> Reconciler {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let mut facts = preamble();
+    facts.extend([open(1, 10.0), open(2, 20.0)].map(Fact::Connection));
+    reconciler.handle_batch(batch(probe(), 0, facts));
+    reconciler.handle_timeout(boot(1_000.0));
+    reconciler
+}
+
+#[test]
+fn another_run_of_the_probe_ends_what_it_does_not_find_open() {
+    let mut reconciler = two_open();
+    let found = Snapshot {
+        seen_at: boot(2_000.0),
+        watch: syntrace_core::fact::Watch {
+            origin: Origin::Backfilled,
+            ..Default::default()
+        },
+        ..open(1, 10.0)
+    };
+    reconciler.handle_batch(batch(run(2), 0, vec![Fact::Connection(found)]));
+    reconciler.handle_timeout(boot(2_000.0));
+    reconciler.handle_timeout(boot(11_000.0));
+    assert!(outputs(&mut reconciler).is_empty());
+    reconciler.handle_timeout(boot(13_000.0));
+    let ended = connections(outputs(&mut reconciler));
+    assert_eq!(ended.len(), 1);
+    assert_eq!(ended[0].socket.as_ref().unwrap().cookie, 2);
+    assert!(ended[0].coverage.close_missing && ended[0].coverage.no_goodbye);
+    assert_eq!(reconciler.coverage().connections_unseen, 1);
+    assert_eq!(reconciler.coverage().connections_live, 1);
+}
+
+#[test]
+fn nothing_is_certain_of_a_socket_whose_probe_said_goodbye() {
+    let mut reconciler = two_open();
+    let on_it = request(1, from_client(5001), 1_100.0, 1_110.0);
+    let goodbye = Batch {
+        goodbye: true,
+        ..batch(probe(), 4, Vec::new())
+    };
+    reconciler.handle_batch(goodbye);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![on_it])));
+    reconciler.handle_timeout(boot(10_000.0));
+    let Some(Output::Request(record)) = reconciler.poll_output() else {
+        panic!("the request settles");
+    };
+    assert!(!record.received_on.is_certain());
+    assert_eq!(reconciler.coverage().rung, None);
+    // Waited for, then given up.
+    reconciler.handle_timeout(boot(200_000.0));
+    assert_eq!(reconciler.coverage().connections_live, 2);
+    reconciler.handle_timeout(boot(320_000.0));
+    assert_eq!(connections(outputs(&mut reconciler)).len(), 2);
+}
+
+#[test]
+fn a_probe_that_was_killed_is_missed_and_welcome_again() {
+    let mut reconciler = two_open();
+    reconciler.handle_timeout(boot(32_000.0));
+    assert_eq!(reconciler.coverage().rung, None);
+    reconciler.handle_batch(batch(probe(), 4, preamble()));
+    reconciler.handle_timeout(boot(33_000.0));
+    assert!(reconciler.coverage().rung.is_some());
+    assert_eq!(reconciler.coverage().connections_live, 2);
+}
+
+#[test]
+fn a_socket_that_was_given_up_may_be_told_of_again() {
+    let mut reconciler = two_open();
+    reconciler.handle_batch(batch(run(2), 0, preamble()));
+    reconciler.handle_timeout(boot(2_000.0));
+    reconciler.handle_timeout(boot(13_000.0));
+    assert_eq!(connections(outputs(&mut reconciler)).len(), 2);
+    let closed = socket(1, PASSIVE, from_client(5001), 10.0, 20_000.0);
+    reconciler.handle_batch(batch(run(2), 2, vec![Fact::Connection(closed)]));
+    let told = settle(&mut reconciler);
+    assert_eq!(
+        told.connections[0].socket.as_ref().unwrap().outcome,
+        Outcome::Closed
+    );
+    assert_eq!(reconciler.coverage().late, 0);
+}
+
+#[test]
+fn a_connection_that_only_the_proxy_saw_settles_once() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let clock = preamble().split_off(1);
+    reconciler.handle_batch(batch(run(9), 0, clock));
+    let first = request(1, from_client(5001), 10.0, 20.0);
+    let second = request(2, from_client(5001), 70_000.0, 70_010.0);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![first])));
+    reconciler.handle_timeout(boot(65_000.0));
+    reconciler.handle_batch(batch(filter(), 1, requests_of(vec![second])));
+    reconciler.handle_timeout(boot(200_000.0));
+    let told = settle(&mut reconciler);
+    assert_eq!(told.connections.len(), 1);
+    assert_eq!(told.requests.len(), 2);
+    assert_eq!(reconciler.coverage().late, 1);
+}
+
+#[test]
+fn connections_that_only_the_proxy_saw_are_bounded_too() {
+    let limits = Limits {
+        live_connections: 10,
+        ..Limits::default()
+    };
+    let mut reconciler = Reconciler::new(limits);
+    reconciler.handle_batch(batch(probe(), 0, preamble().split_off(1)));
+    let reports = (1..=100).map(|n| request(n, from_client(n as u16), 10.0, 20.0));
+    reconciler.handle_batch(batch(filter(), 0, requests_of(reports.collect())));
+    reconciler.handle_timeout(boot(10_000.0));
+    assert_eq!(reconciler.coverage().connections_live, 10);
+    assert_eq!(reconciler.coverage().connections_evicted, 90);
+    let evicted = connections(outputs(&mut reconciler));
+    assert!(evicted.iter().all(|record| record.coverage.evicted));
+}
+
+#[test]
+fn facts_that_contradict_themselves_are_counted_and_shown_and_join_nothing_for_certain() {
+    let fine = socket(1, PASSIVE, from_client(5001), 10.0, 50.0);
+    let wrong = [
+        (
+            "other_ends",
+            Snapshot {
+                key: from_client(5002),
+                ..fine.clone()
+            },
+        ),
+        (
+            "other_times",
+            Snapshot {
+                established_at: Some(boot(11.0)),
+                ..fine.clone()
+            },
+        ),
+        (
+            "ended_before_begun",
+            Snapshot {
+                closed_at: Some(boot(5.0)),
+                ..fine.clone()
+            },
+        ),
+        (
+            "no_port",
+            Snapshot {
+                key: from_client(0),
+                ..fine.clone()
+            },
+        ),
+        (
+            "from_the_future",
+            Snapshot {
+                closed_at: Some(BootNanos(u64::MAX / 2)),
+                ..fine.clone()
+            },
+        ),
+    ];
+    for (kind, wrong) in wrong {
+        let mut told = vec![wrong];
+        if kind.starts_with("other") {
+            told.push(fine.clone());
+        }
+        for order in 0..told.len() {
+            let mut reconciler = Reconciler::new(Limits::default());
+            let mut facts = preamble();
+            told.rotate_left(order);
+            facts.extend(told.iter().cloned().map(Fact::Connection));
+            reconciler.handle_batch(batch(probe(), 0, facts));
+            let on_it = vec![request(1, fine.key, 20.0, 30.0)];
+            reconciler.handle_batch(batch(filter(), 0, requests_of(on_it)));
+            reconciler.handle_timeout(BootNanos(u64::MAX));
+            let records = settle(&mut reconciler);
+            let contradictions = reconciler.coverage().contradictions;
+            assert_eq!(
+                contradictions.get(kind),
+                Some(&1),
+                "{kind}: {contradictions:?}"
+            );
+            let shown = records.connections.iter();
+            let shown = shown.filter(|record| record.coverage.contradictions.contains(&kind));
+            assert_eq!(shown.count(), 1, "{kind}");
+            assert!(!records.requests[0].received_on.is_certain(), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn times_from_1970_and_2262_settle_and_are_counted() {
+    let mut reconciler = two_open();
+    let mut first = request(1, from_client(5001), 1_010.0, 1_020.0);
+    first.started_at = UnixNanos(0);
+    let mut last = request(2, from_client(5001), 1_010.0, 1_020.0);
+    last.started_at = UnixNanos(i64::MAX as u64);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![first, last])));
+    reconciler.handle_timeout(boot(10_000.0));
+    let told = outputs(&mut reconciler);
+    assert_eq!(told.len(), 2);
+    for output in told {
+        let Output::Request(record) = output else {
+            panic!("only requests settle");
+        };
+        assert_eq!(record.received_on.connection(), None);
+    }
+    let coverage = reconciler.coverage();
+    assert_eq!(coverage.contradictions.get("out_of_time"), Some(&2));
+}
+
+#[test]
+fn of_two_reports_with_one_span_the_same_one_stays_in_any_order() {
+    let told = |order: [u64; 2]| {
+        let mut reconciler = two_open();
+        let at = |n: u64| 1_010.0 + n as f64;
+        let reports = order.map(|n| Report {
+            span_id: span(1),
+            ..request(n, from_client(5001), at(n), 1_020.0)
+        });
+        reconciler.handle_batch(batch(filter(), 0, requests_of(reports.into())));
+        reconciler.handle_timeout(boot(10_000.0));
+        outputs(&mut reconciler)
+    };
+    assert_eq!(told([1, 2]), told([2, 1]));
+    let Output::Request(record) = &told([1, 2])[0] else {
+        panic!("only a request settles");
+    };
+    assert_eq!(record.coverage.contradictions, ["span_id_repeated"]);
+}
+
+#[test]
+fn a_step_of_the_wall_clock_back_breaks_no_join() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let mut facts = vec![preamble().remove(0)];
+    let hour_ms = 3_600_000.0;
+    // Ten seconds as they were, then ten seconds again that the wall clock shows for a second time.
+    for n in 0..100 {
+        let at = f64::from(n) * 200.0;
+        let ahead = if n < 50 { hour_ms } else { hour_ms - 10_000.0 };
+        facts.push(Fact::Clock(ClockSample {
+            boot: boot(at),
+            unix: unix(at + ahead),
+        }));
+    }
+    let closed = |cookie, from: f64| {
+        socket(
+            cookie,
+            PASSIVE,
+            from_client(5000 + cookie as u16),
+            from,
+            from + 500.0,
+        )
+    };
+    facts.extend([closed(1, 2_000.0), closed(2, 12_000.0)].map(Fact::Connection));
+    reconciler.handle_batch(batch(probe(), 0, facts));
+    let shown = hour_ms - 10_000.0;
+    let after = request(1, from_client(5002), 12_100.0 + shown, 12_200.0 + shown);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![after])));
+    let told = settle(&mut reconciler);
+    let joined = told.requests[0].received_on.connection();
+    assert_eq!(joined, Some(closed(2, 0.0).id()));
+}
+
+#[test]
+fn incidents_are_kept_by_connection_even_if_they_come_first() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let closed = socket(1, PASSIVE, from_client(5001), 10.0, 50.0);
+    let incident = |ms: f64| {
+        Fact::Incident(Incident {
+            at: boot(ms),
+            boot: BootId([1; 16]),
+            cookie: 1,
+            netns: GATEWAY,
+            local: closed.key.local,
+            peer: Some(closed.key.peer),
+            kind: IncidentKind::Retransmit,
+            count: 1,
+            queue: None,
+        })
+    };
+    let mut facts = preamble();
+    facts.push(incident(20.0));
+    facts.push(Fact::Connection(established(&closed)));
+    facts.extend((0..20).map(|n| incident(21.0 + f64::from(n))));
+    facts.push(Fact::Connection(closed.clone()));
+    reconciler.handle_batch(batch(probe(), 0, facts));
+    let told = settle(&mut reconciler);
+    let record = &told.connections[0];
+    assert_eq!(record.incidents.len(), 16);
+    assert_eq!(record.incidents.last().unwrap().at, boot(40.0));
+    assert_eq!(record.coverage.incidents_evicted, 5);
+    let counted = reconciler.coverage().incidents;
+    assert_eq!(counted.get(&IncidentKind::Retransmit), Some(&21));
+}
+
+#[test]
+fn without_a_clock_requests_wait_within_their_bound() {
+    let limits = Limits {
+        live_requests: 10,
+        ..Limits::default()
+    };
+    let mut reconciler = Reconciler::new(limits);
+    let reports = (1..=100).map(|n| request(n, from_client(5001), 10.0, 20.0));
+    reconciler.handle_batch(batch(filter(), 0, requests_of(reports.collect())));
+    reconciler.handle_timeout(boot(1e6));
+    let coverage = reconciler.coverage();
+    assert_eq!(
+        (coverage.requests_live, coverage.requests_evicted),
+        (10, 90)
+    );
+    assert_eq!(
+        coverage.requests_unjoined.get(&Missing::NoKernelView),
+        Some(&90)
+    );
+    let proxy = |record: &ConnectionRecord| matches!(record.id, ConnectionId::Proxy { .. });
+    assert!(settle(&mut reconciler).connections.iter().all(proxy));
+}

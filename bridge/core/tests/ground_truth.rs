@@ -1,0 +1,161 @@
+//! The reconciler against a simulated world whose truth is known: what it calls certain is right.
+//!
+//! `UPDATE=1` writes the tables to `docs/ground-truth.md`; otherwise they have to be the same.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests end when something is not as told; this one writes a document"
+)]
+
+mod sim;
+
+use std::{
+    env, fs,
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
+};
+
+use sim::{
+    Weather, World,
+    hops::{self, Hops},
+    score::{Score, Tally},
+    truth::Arrival,
+    worker::MS,
+};
+use syntrace_core::Limits;
+
+const SEEDS: u64 = 100;
+/// Downstream connections of each of a world's 16 workers.
+const CONNECTIONS: u64 = 425;
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ground-truth.md");
+
+#[test]
+fn what_is_called_certain_is_true_in_a_million_connections() {
+    let score = tell_all();
+    assert!(score.connections >= 1_000_000, "{}", score.connections);
+    assert_eq!(score.errors, Vec::<String>::new(), "the first few of all");
+
+    let joins = score.joins();
+    assert_eq!(joins.certain_wrong, 0, "of {} certain joins", joins.certain);
+    let ordinary = of_arrivals(&score, Arrival::is_ordinary);
+    assert_share("ordinary ones certain", ordinary.certain, ordinary.all, 999);
+    let joinable = of_arrivals(&score, Arrival::is_joinable);
+    let found = joinable.all - joinable.missing - joinable.likely_wrong - joinable.ambiguous;
+    assert_share("joinable ones found", found, joinable.all, 999);
+    let mut single = Tally::default();
+    for ((_, alone), tally) in &score.failed_by {
+        if *alone {
+            single.add(*tally);
+        }
+    }
+    assert_share("single failures certain", single.certain, single.all, 950);
+    let ambiguous = joins.ambiguous - joins.ambiguous_without;
+    assert_share("ambiguous with the truth", ambiguous, joins.ambiguous, 999);
+    let wrong: u64 = score.parties.values().map(|parties| parties.wrong).sum();
+    assert_eq!(wrong, 0, "parties");
+
+    let document = document(&score);
+    if env::var_os("UPDATE").is_some() {
+        fs::write(DOCUMENT, document).unwrap();
+    } else {
+        let known = fs::read_to_string(DOCUMENT).unwrap();
+        assert!(known == document, "UPDATE=1 writes this:\n{document}");
+    }
+}
+
+/// Tells the stories of all seeds, on all processors.
+fn tell_all() -> Score {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut scores = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= SEEDS {
+                return scores;
+            }
+            scores.push((seed, tell(seed)));
+        }
+    };
+    let processors = thread::available_parallelism().map_or(2, |n| n.get());
+    let mut scores: Vec<(u64, Score)> = thread::scope(|scope| {
+        let working: Vec<_> = (0..processors).map(|_| scope.spawn(work)).collect();
+        let done = working.into_iter().map(|worker| worker.join().unwrap());
+        done.flatten().collect()
+    });
+    scores.sort_unstable_by_key(|(seed, _)| *seed);
+    let mut all = Score::default();
+    for (_, score) in scores {
+        all.add(score);
+    }
+    all
+}
+
+/// Tells one seed's story; every fifth loses facts, in every tenth the wall clock is stepped.
+fn tell(seed: u64) -> Score {
+    let weather = Weather {
+        seed,
+        connections: CONNECTIONS,
+        span: 60_000 * MS,
+        steps: seed % 10 == 1,
+    };
+    let mut world = World::new(weather);
+    let mut truth = std::mem::take(&mut world.truth);
+    let mut score = Score {
+        connections: truth.sockets,
+        ..Score::default()
+    };
+    let hops = Hops {
+        seed,
+        lost: if seed.is_multiple_of(5) { 1_000 } else { 0 },
+        delay: 1_800 * MS,
+        slow: 200_000,
+        again: 10_000,
+    };
+    let travelled = hops::travel(world, hops);
+    score.sent = travelled.sent;
+    score.lost = travelled.lost;
+    hops::feed(travelled.arrivals, Limits::default(), |output| {
+        score.take(&mut truth, output);
+    });
+    score.unheard = truth.requests.len() as u64;
+    score
+}
+
+fn of_arrivals(score: &Score, which: fn(Arrival) -> bool) -> Tally {
+    let mut all = Tally::default();
+    for (arrival, tally) in &score.received_on {
+        if which(*arrival) {
+            all.add(*tally);
+        }
+    }
+    all
+}
+
+/// At least so many in a thousand.
+fn assert_share(what: &str, some: u64, all: u64, least: u64) {
+    assert!(some * 1_000 >= all * least, "{what}: {some} of {all}");
+}
+
+fn document(score: &Score) -> String {
+    format!(
+        "<!-- Written by bridge/core/tests/ground_truth.rs; UPDATE=1 writes it anew. -->\n\
+         # What the reconciler says of a world whose truth is known\n\n\
+         {SEEDS} simulated worlds, each of six gateways with 16 workers in a simulated minute: \
+         {} connections, {} requests, {} facts sent, of which {} were lost on the way. Facts come late by up to \
+         1.8 s, out of order, and one batch in a hundred twice; in every fifth world facts are lost, in every tenth the wall \
+         clock is stepped three times in the minute. \
+         `bridge/core/tests/sim` says what is simulated.\n\n\
+         *Certain* and *likely* count joins by what they call themselves; *wrong* says how many of those are not what \
+         happened; an *ambiguous* join names its candidates. A request that was polled and ended before \
+         `sock_diag` first showed its connection cannot be joined, nor can one whose addresses PROXY protocol replaced.\n\n{}",
+        score.connections,
+        score.requests,
+        score.sent,
+        score.lost,
+        score.tables()
+    )
+}

@@ -1,0 +1,305 @@
+//! One worker of one gateway: its event loop, its pools, the requests that it carries.
+//!
+//! Pools are per worker and host, as Envoy's are: a request without a ready connection waits, and a
+//! connect is begun for it; a connection that becomes free takes whoever has waited longest; the first
+//! connect of a pool that fails, fails all that wait.
+
+mod downstream;
+mod kernel;
+mod report;
+mod upstream;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
+
+use syntrace_core::fact::Fact;
+use syntrace_model::{BootId, ConnKey, Endpoint, Outcome};
+
+use super::{
+    random::Random,
+    truth::{Arrival, Ending, Request, Truth},
+};
+
+pub const US: u64 = 1_000;
+pub const MS: u64 = 1_000_000;
+pub const BOOT: BootId = BootId([1; 16]);
+
+/// How far the proxy notices what the kernel did.
+const NOTICE: (u64, u64) = (5 * US, 80 * US);
+const CONNECT_TIMEOUT: u64 = 250 * MS;
+const PORTS: u64 = 2_000;
+
+/// How a host of a cluster behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Answers { multiplexed: bool, takes: u64 },
+    Flaky,
+    Refuses,
+    Drops,
+    Silent,
+    Unreachable,
+    BreaksTls,
+    Resets,
+    ResetsStreams,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    pub end: Endpoint,
+    pub manner: Manner,
+    pub round_trip: u64,
+}
+
+/// A downstream connection that will come.
+#[derive(Clone, Copy, Debug)]
+pub struct Coming {
+    pub at: u64,
+    pub arrival: Arrival,
+    pub socket: ConnKey,
+    pub named: ConnKey,
+    pub direct: Option<ConnKey>,
+    pub requests: u32,
+    pub reuse_port: bool,
+}
+
+/// What a worker is told once.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub netns: u64,
+    pub pid: u32,
+    pub tid: u32,
+    pub address: std::net::IpAddr,
+    /// Number of the worker among all of the world.
+    pub number: u64,
+    pub probe_began: u64,
+}
+
+/// A fact, and when its sender saw it.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub at: u64,
+    pub fact: Fact,
+}
+
+#[derive(Debug)]
+struct Down {
+    coming: Coming,
+    cookie: u64,
+    syn_at: u64,
+    established_at: u64,
+    accepted_at: u64,
+    left: u32,
+    running: u32,
+    requests: u32,
+    first_end: Option<u64>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Up {
+    cookie: u64,
+    host: usize,
+    key: ConnKey,
+    syn_at: u64,
+    established_at: Option<u64>,
+    outcome: Outcome,
+    closed_at: u64,
+    syns: u32,
+    uses: u32,
+    running: u32,
+}
+
+#[derive(Debug)]
+struct Ask {
+    down: usize,
+    host: usize,
+    start: u64,
+    since: u64,
+    attempts: u32,
+    most_attempts: u32,
+    earlier: Vec<u64>,
+    time: [u64; 6],
+    before: [u64; 6],
+    at: u64,
+    served_at: u64,
+    first_byte: u64,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    idle: Vec<usize>,
+    waiting: VecDeque<usize>,
+    connecting: u32,
+    shared: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Come(usize),
+    Tell(usize),
+    Ask(usize),
+    Attempt(usize),
+    Connected(usize),
+    Failed(usize),
+    Free(usize),
+    Done(usize, usize),
+    Cut(usize, usize),
+    Close(usize),
+}
+
+/// Parties, as `Party::ALL` lists them.
+const CLIENT: usize = 0;
+const NETWORK: usize = 1;
+const KERNEL: usize = 2;
+const PROXY: usize = 3;
+const SERVICE: usize = 4;
+const UNKNOWN: usize = 5;
+
+pub struct Worker<'a> {
+    place: Place,
+    hosts: &'a [Host],
+    random: Random,
+    wall: &'a dyn Fn(u64) -> u64,
+    events: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    order: u64,
+    coming: Vec<Coming>,
+    downs: Vec<Down>,
+    ups: Vec<Up>,
+    asks: Vec<Ask>,
+    pools: Vec<Pool>,
+    sockets: u64,
+    spans: u64,
+    next_port: u64,
+    /// Failed connects: host, when, for rivals.
+    failures: Vec<(usize, u64)>,
+    kernel: Vec<Seen>,
+    proxy: Vec<Seen>,
+    truth: Truth,
+}
+
+/// What a worker's life amounts to.
+pub struct Lived {
+    pub kernel: Vec<Seen>,
+    pub proxy: Vec<Seen>,
+    pub truth: Truth,
+}
+
+impl<'a> Worker<'a> {
+    pub fn new(
+        place: Place,
+        hosts: &'a [Host],
+        random: Random,
+        wall: &'a dyn Fn(u64) -> u64,
+        coming: Vec<Coming>,
+    ) -> Self {
+        let mut worker = Self {
+            place,
+            hosts,
+            random,
+            wall,
+            events: BinaryHeap::new(),
+            order: 0,
+            coming,
+            downs: Vec::new(),
+            ups: Vec::new(),
+            asks: Vec::new(),
+            pools: hosts.iter().map(|_| Pool::default()).collect(),
+            sockets: 0,
+            spans: 0,
+            next_port: 0,
+            failures: Vec::new(),
+            kernel: Vec::new(),
+            proxy: Vec::new(),
+            truth: Truth::default(),
+        };
+        for index in 0..worker.coming.len() {
+            worker.later(worker.coming[index].at, Event::Come(index));
+        }
+        worker
+    }
+
+    pub fn live(mut self) -> Lived {
+        while let Some(Reverse((now, _, event))) = self.events.pop() {
+            match event {
+                Event::Come(index) => self.come(index),
+                Event::Tell(down) => self.tell_open(down, now),
+                Event::Ask(down) => self.ask(down, now),
+                Event::Attempt(ask) => self.attempt(ask, now),
+                Event::Connected(up) => self.connected(up, now),
+                Event::Failed(up) => self.connect_failed(up, now),
+                Event::Free(up) => self.free(up, now),
+                Event::Done(ask, up) => self.done(ask, Some(up), Ending::Answered, None, now),
+                Event::Cut(ask, up) => self.cut(ask, up, now),
+                Event::Close(down) => self.close(down, now),
+            }
+        }
+        Lived {
+            kernel: self.kernel,
+            proxy: self.proxy,
+            truth: self.truth,
+        }
+    }
+
+    fn later(&mut self, at: u64, event: Event) {
+        self.order += 1;
+        self.events.push(Reverse((at, self.order, event)));
+    }
+
+    fn cookie(&mut self) -> u64 {
+        self.sockets += 1;
+        self.truth.sockets += 1;
+        (self.place.number << 32) + self.sockets
+    }
+
+    fn noticed(&mut self, at: u64) -> u64 {
+        at + self.random.between(NOTICE.0, NOTICE.1)
+    }
+}
+
+/// The manners, in the order in which [`Worker::ask`] shares requests out.
+pub const MANNERS: [Manner; 11] = [
+    Manner::Answers {
+        multiplexed: false,
+        takes: 2 * MS,
+    },
+    Manner::Answers {
+        multiplexed: true,
+        takes: 2 * MS,
+    },
+    Manner::Answers {
+        multiplexed: false,
+        takes: 150 * MS,
+    },
+    Manner::Flaky,
+    Manner::Refuses,
+    Manner::Drops,
+    Manner::Silent,
+    Manner::Unreachable,
+    Manner::BreaksTls,
+    Manner::Resets,
+    Manner::ResetsStreams,
+];
+
+fn is_multiplexed(manner: Manner) -> bool {
+    matches!(
+        manner,
+        Manner::Answers {
+            multiplexed: true,
+            ..
+        } | Manner::ResetsStreams
+    )
+}
+
+fn party_of(ending: Ending) -> Option<syntrace_core::answer::Party> {
+    use syntrace_core::answer::Party;
+    match ending {
+        Ending::Answered => None,
+        Ending::Refused | Ending::ResetBeforeFirstByte | Ending::StreamReset => {
+            Some(Party::Service)
+        }
+        Ending::ConnectTimeout | Ending::Unanswered | Ending::Unreachable => Some(Party::Network),
+        Ending::TlsFailed => Some(Party::Service),
+    }
+}

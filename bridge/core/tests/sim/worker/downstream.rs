@@ -1,0 +1,153 @@
+//! The worker's clients: their connections, and the requests on them.
+
+use super::{Arrival, Ask, CLIENT, Coming, Down, Event, KERNEL, MANNERS, MS, NETWORK, US, Worker};
+
+impl Worker<'_> {
+    pub(super) fn come(&mut self, index: usize) {
+        let coming = self.coming[index];
+        let cookie = self.cookie();
+        let syn_at = coming.at;
+        let mut handshake = self.random.between(60 * US, 900 * US);
+        if self.random.in_million(3_000) {
+            handshake += 1_000 * MS;
+        }
+        let established_at = syn_at + handshake;
+        let wait = if self.random.in_million(10_000) {
+            self.random.between(MS, 400 * MS)
+        } else {
+            self.random.between(8 * US, 120 * US)
+        };
+        let accepted_at = established_at + wait;
+        let idles = self.random.in_million(100_000);
+        let first_at = if idles {
+            accepted_at + self.random.between(MS, 3_000 * MS)
+        } else {
+            accepted_at + self.random.between(5 * US, 150 * US)
+        };
+        self.downs.push(Down {
+            coming,
+            cookie,
+            syn_at,
+            established_at,
+            accepted_at,
+            left: coming.requests,
+            running: 0,
+            requests: 0,
+            first_end: None,
+            closed: false,
+        });
+        let down = self.downs.len() - 1;
+        let told_at = match coming.arrival {
+            // The probe comes later, and finds it.
+            Arrival::Backfilled => self.place.probe_began.max(accepted_at),
+            Arrival::Polled => accepted_at + self.random.below(1_000 * MS),
+            _ => accepted_at,
+        };
+        self.later(told_at, Event::Tell(down));
+        if coming.arrival == Arrival::Multiplexed {
+            self.downs[down].left = 0;
+            let mut at = first_at;
+            for n in 0..coming.requests {
+                self.downs[down].running += 1;
+                self.later(at, Event::Ask(down));
+                if n % 4 == 3 {
+                    at += self.random.about(20 * MS);
+                }
+                at += self.random.between(0, 300 * US);
+            }
+        } else {
+            self.downs[down].left -= 1;
+            self.downs[down].running = 1;
+            let first_at = match coming.arrival {
+                Arrival::Backfilled | Arrival::Polled => {
+                    self.place.probe_began.max(accepted_at) + self.random.between(MS, 500 * MS)
+                }
+                _ => first_at,
+            };
+            self.later(first_at, Event::Ask(down));
+        }
+    }
+
+    pub(super) fn tell_open(&mut self, down: usize, now: u64) {
+        if !self.downs[down].closed {
+            let socket = self.downstream_socket(down, None);
+            self.tell(now, socket);
+        }
+    }
+
+    pub(super) fn close(&mut self, down: usize, now: u64) {
+        self.downs[down].closed = true;
+        let socket = self.downstream_socket(down, Some(now));
+        self.tell(now, socket);
+        let coming = self.downs[down].coming;
+        if coming.reuse_port {
+            let again = Coming {
+                at: now + self.random.between(50 * US, 4 * MS),
+                reuse_port: self.random.in_million(300_000),
+                ..coming
+            };
+            self.coming.push(again);
+            self.later(again.at, Event::Come(self.coming.len() - 1));
+        }
+    }
+
+    pub(super) fn ask(&mut self, down: usize, now: u64) {
+        let roll = self.random.below(1_000);
+        let host = self
+            .hosts
+            .iter()
+            .position(|host| {
+                // A host's share of the requests, in a thousand.
+                let manner = match roll {
+                    0..600 => 0,
+                    600..750 => 1,
+                    750..830 => 2,
+                    830..900 => 3,
+                    900..925 => 4,
+                    925..940 => 5,
+                    940..945 => 6,
+                    945..955 => 7,
+                    955..965 => 8,
+                    965..985 => 9,
+                    _ => 10,
+                };
+                host.manner == MANNERS[manner]
+            })
+            .unwrap_or(0);
+        let mut before = [0; 6];
+        let known = &self.downs[down];
+        let fresh = known.first_end.is_none_or(|ended| ended >= now)
+            && !matches!(known.coming.arrival, Arrival::Backfilled | Arrival::Polled);
+        if fresh {
+            before[NETWORK] += known.established_at - known.syn_at;
+            before[KERNEL] += known.accepted_at - known.established_at;
+            before[CLIENT] += now - known.accepted_at;
+        }
+        let most_attempts = 1 + self.random.below(3) as u32;
+        self.asks.push(Ask {
+            down,
+            host,
+            start: now,
+            since: now,
+            attempts: 0,
+            most_attempts,
+            earlier: Vec::new(),
+            time: [0; 6],
+            before,
+            at: now,
+            served_at: 0,
+            first_byte: 0,
+        });
+        self.downs[down].requests += 1;
+        let ask = self.asks.len() - 1;
+        let at = now + self.random.between(8 * US, 90 * US);
+        self.later(at, Event::Attempt(ask));
+    }
+
+    /// Charges the time that passed since the last charge.
+    pub(super) fn charge(&mut self, ask: usize, party: usize, now: u64) {
+        let ask = &mut self.asks[ask];
+        ask.time[party] += now.saturating_sub(ask.at);
+        ask.at = ask.at.max(now);
+    }
+}

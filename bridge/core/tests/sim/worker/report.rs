@@ -1,0 +1,174 @@
+//! The end of a request: what the filter reports of it, and what was true.
+
+use syntrace_core::fact::{Fact, Http, Report, Upstream};
+use syntrace_model::{SpanId, TraceId, UnixNanos};
+
+use super::{Arrival, Ending, Event, MS, Request, Seen, US, Worker, party_of};
+
+impl Worker<'_> {
+    pub(super) fn done(
+        &mut self,
+        ask: usize,
+        up: Option<usize>,
+        ending: Ending,
+        failed_by: Option<u64>,
+        now: u64,
+    ) {
+        let down = self.asks[ask].down;
+        let report = self.report(ask, up, ending, now);
+        let rivals = self
+            .failures
+            .iter()
+            .rev()
+            .take_while(|(_, at)| at + 10_000 * MS > now)
+            .filter(|(host, at)| *host == self.asks[ask].host && at + 6 * MS > now && *at < now)
+            .count();
+        let known = &self.asks[ask];
+        self.truth.requests.insert(
+            report.span_id,
+            Request {
+                arrival: self.downs[down].coming.arrival,
+                ending,
+                received_on: self.downs[down].cookie,
+                served_by: up.map(|up| self.ups[up].cookie),
+                failed_by,
+                rivals: rivals as u32,
+                earlier: known.earlier.clone(),
+                time: known.time,
+                before: known.before,
+                party: party_of(ending),
+            },
+        );
+        self.proxy.push(Seen {
+            at: now,
+            fact: Fact::Request(report.into()),
+        });
+        let known = &mut self.downs[down];
+        known.first_end.get_or_insert(now);
+        known.running -= 1;
+        if known.left > 0 {
+            known.left -= 1;
+            known.running += 1;
+            let pause = self.random.about(15 * MS);
+            self.later(now + pause, Event::Ask(down));
+        } else if known.running == 0 {
+            let hold = self.random.between(40 * US, 20 * MS);
+            self.later(now + hold, Event::Close(down));
+        }
+    }
+
+    pub(super) fn report(
+        &mut self,
+        ask: usize,
+        up: Option<usize>,
+        ending: Ending,
+        now: u64,
+    ) -> Report {
+        self.spans += 1;
+        let span = (self.place.number << 40) + self.spans;
+        // The event loop's time is cached.
+        let lag = if self.random.in_million(300) {
+            self.random.below(3 * MS)
+        } else {
+            self.random.below(30 * US)
+        };
+        let known = &self.asks[ask];
+        let down = &self.downs[known.down];
+        let host = &self.hosts[known.host];
+        let minted = TraceId::new((0xf1_u128 << 120 | u128::from(down.cookie)).to_be_bytes());
+        let minted = minted.unwrap();
+        let brings_context = down.cookie.is_multiple_of(3);
+        let failed = ending != Ending::Answered;
+        let duration_ns = now - known.start;
+        let detailed = failed
+            || down.requests == 1
+            || duration_ns > 100 * MS
+            || known.attempts > 1
+            || up.is_some_and(|up| self.ups[up].uses == 1);
+        let multiplexed = down.coming.arrival == Arrival::Multiplexed;
+        let session = down.coming.arrival == Arrival::TcpSession;
+        let words = self.spans.is_multiple_of(2);
+        let (flags, failure, details) = match ending {
+            Ending::Answered => (0, "", ""),
+            Ending::Refused if words => (1 << 5, "delayed connect error: 111", ""),
+            Ending::Refused => (1 << 5, "delayed connect error: Connection refused", ""),
+            Ending::ConnectTimeout => (
+                1 << 5,
+                "",
+                "upstream_reset_before_response_started{connection_timeout}",
+            ),
+            Ending::Unanswered if words => (1 << 5, "delayed connect error: 110", ""),
+            Ending::Unanswered => (1 << 5, "delayed connect error: Connection timed out", ""),
+            Ending::Unreachable => (1 << 5, "delayed connect error: No route to host", ""),
+            Ending::TlsFailed => (
+                1 << 5,
+                "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
+                "",
+            ),
+            Ending::ResetBeforeFirstByte => (
+                1 << 6,
+                "",
+                "upstream_reset_before_response_started{connection_termination}",
+            ),
+            Ending::StreamReset => (
+                1 << 4,
+                "",
+                "upstream_reset_before_response_started{remote_reset}",
+            ),
+        };
+        let waited = match up {
+            Some(_) => known.served_at - known.since,
+            None => now - known.since,
+        };
+        let upstream = Upstream {
+            local: up.map(|up| self.ups[up].key.local),
+            peer: host.end,
+            cluster: "service".into(),
+            pool_wait_ns: detailed.then_some(waited),
+            attempts: if detailed { known.attempts } else { 0 },
+            failure: failure.into(),
+            first_byte_ns: (detailed && !failed).then_some(known.first_byte),
+        };
+        let started = known.start - lag;
+        Report {
+            downstream_connection: down.cookie,
+            connection_trace_id: (!brings_context).then_some(minted),
+            trace_id: if brings_context {
+                TraceId::new((0xcc_u128 << 120 | u128::from(span)).to_be_bytes()).unwrap()
+            } else {
+                minted
+            },
+            span_id: SpanId::new(span.to_be_bytes()).unwrap(),
+            parent_span_id: None,
+            trace_flags: 3,
+            tracestate: "".into(),
+            started_at: UnixNanos((self.wall)(started)),
+            duration_ns,
+            downstream: Some(down.coming.named),
+            direct: down.coming.direct,
+            tls_handshake_ns: None,
+            links: Vec::new(),
+            http: Http {
+                method: if session { "" } else { "GET" }.into(),
+                path: "/".into(),
+                protocol: if multiplexed { "HTTP/2" } else { "HTTP/1.1" }.into(),
+                status: match (failed, session) {
+                    (_, true) => 0,
+                    (true, _) => 503,
+                    (false, _) => 200,
+                },
+                grpc: multiplexed && self.spans.is_multiple_of(3),
+                grpc_status: (multiplexed && self.spans.is_multiple_of(3)).then_some(if failed {
+                    14
+                } else {
+                    0
+                }),
+                response_flags: flags,
+                response_details: details.into(),
+                tcp_session: session,
+                ..Http::default()
+            },
+            upstream: Some(upstream),
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The worker's pools: connects, who waits for them, who is served, who fails.
+
+use syntrace_model::{ConnKey, Endpoint, Outcome};
+
+use super::{
+    CONNECT_TIMEOUT, Ending, Event, Host, MS, Manner, NETWORK, PORTS, PROXY, SERVICE, UNKNOWN, US,
+    Up, Worker, is_multiplexed,
+};
+
+impl Worker<'_> {
+    pub(super) fn attempt(&mut self, ask: usize, now: u64) {
+        self.charge(ask, PROXY, now);
+        self.asks[ask].attempts += 1;
+        self.asks[ask].since = now;
+        let host = self.asks[ask].host;
+        if let Some(up) = self.pools[host].shared {
+            self.serve(ask, up, now);
+        } else if let Some(up) = self.pools[host].idle.pop() {
+            self.serve(ask, up, now);
+        } else {
+            let multiplexed = is_multiplexed(self.hosts[host].manner);
+            self.pools[host].waiting.push_back(ask);
+            if !multiplexed || self.pools[host].connecting == 0 {
+                self.connect(host, now);
+            }
+        }
+    }
+
+    pub(super) fn connect(&mut self, host: usize, now: u64) {
+        let Host {
+            end,
+            manner,
+            round_trip,
+        } = self.hosts[host];
+        let cookie = self.cookie();
+        let syn_at = now + self.random.between(5 * US, 40 * US);
+        let round_trip = self.random.between(round_trip / 2, round_trip * 3 / 2);
+        let flaky = manner == Manner::Flaky;
+        let roll = self.random.below(100);
+        let established = || (Outcome::Established, Some(syn_at + round_trip), 0, 0);
+        let (outcome, established_at, closed_at, syns) = match manner {
+            Manner::Refuses => (Outcome::Refused, None, syn_at + round_trip, 0),
+            _ if flaky && roll < 5 => (Outcome::Refused, None, syn_at + round_trip, 0),
+            Manner::Drops => (Outcome::Aborted, None, syn_at + CONNECT_TIMEOUT, 0),
+            _ if flaky && roll < 7 => (Outcome::Aborted, None, syn_at + CONNECT_TIMEOUT, 0),
+            Manner::Silent => (Outcome::Unanswered, None, syn_at + 3_000 * MS, 1),
+            Manner::Unreachable => {
+                let after = self.random.between(MS, 30 * MS);
+                (Outcome::Unreachable, None, syn_at + after, 0)
+            }
+            Manner::BreaksTls => {
+                let after = round_trip + self.random.between(MS, 4 * MS);
+                let reset = self.random.in_million(500_000);
+                let outcome = if reset {
+                    Outcome::ResetByPeer
+                } else {
+                    Outcome::Closed
+                };
+                (outcome, Some(syn_at + round_trip), syn_at + after, 0)
+            }
+            Manner::Answers { .. } | Manner::Flaky | Manner::Resets | Manner::ResetsStreams => {
+                established()
+            }
+        };
+        let port = 20_000 + self.place.number % 16 * PORTS + self.next_port % PORTS;
+        self.next_port += 1;
+        let local = Endpoint::new(self.place.address, port as u16);
+        let up = Up {
+            cookie,
+            host,
+            key: ConnKey { local, peer: end },
+            syn_at,
+            established_at,
+            outcome,
+            closed_at,
+            syns,
+            uses: 0,
+            running: 0,
+        };
+        self.pools[host].connecting += 1;
+        if let Some(established_at) = established_at {
+            let socket = self.upstream_socket(&up, Outcome::Established, None);
+            self.tell(established_at, socket);
+        }
+        if closed_at > 0 {
+            let socket = self.upstream_socket(&up, outcome, Some(closed_at));
+            self.tell(closed_at, socket);
+        }
+        let event_at = match (closed_at, established_at) {
+            (0, Some(established_at)) => established_at,
+            (closed_at, _) => closed_at,
+        };
+        let noticed = self.noticed(event_at);
+        self.ups.push(up);
+        let up = self.ups.len() - 1;
+        let event = if closed_at > 0 {
+            Event::Failed(up)
+        } else {
+            Event::Connected(up)
+        };
+        self.later(noticed, event);
+    }
+
+    pub(super) fn connected(&mut self, up: usize, now: u64) {
+        let host = self.ups[up].host;
+        self.pools[host].connecting -= 1;
+        if is_multiplexed(self.hosts[host].manner) {
+            self.pools[host].shared = Some(up);
+            while let Some(ask) = self.pools[host].waiting.pop_front() {
+                self.serve(ask, up, now);
+            }
+        } else {
+            self.ready(up, now);
+        }
+    }
+
+    /// Gives a connection that is free to whoever has waited longest.
+    pub(super) fn ready(&mut self, up: usize, now: u64) {
+        let host = self.ups[up].host;
+        match self.pools[host].waiting.pop_front() {
+            Some(ask) => self.serve(ask, up, now),
+            None => self.pools[host].idle.push(up),
+        }
+    }
+
+    pub(super) fn connect_failed(&mut self, up: usize, now: u64) {
+        let Up {
+            host,
+            cookie,
+            closed_at,
+            outcome,
+            established_at,
+            syn_at,
+            ..
+        } = self.ups[up];
+        self.pools[host].connecting -= 1;
+        self.failures.push((host, closed_at));
+        let ending = match outcome {
+            Outcome::Refused => Ending::Refused,
+            Outcome::Aborted => Ending::ConnectTimeout,
+            Outcome::Unanswered => Ending::Unanswered,
+            Outcome::Unreachable => Ending::Unreachable,
+            _ => Ending::TlsFailed,
+        };
+        for ask in std::mem::take(&mut self.pools[host].waiting) {
+            let since = self.asks[ask].since;
+            let begun = syn_at.max(since);
+            self.charge(ask, PROXY, begun);
+            let until = established_at.unwrap_or(closed_at);
+            self.charge(ask, NETWORK, until.max(begun));
+            self.charge(ask, UNKNOWN, closed_at);
+            self.charge(ask, PROXY, now);
+            if self.asks[ask].attempts < self.asks[ask].most_attempts {
+                self.asks[ask].earlier.push(cookie);
+                let backoff = self.random.between(0, 25 * MS);
+                if self.random.in_million(500_000) {
+                    // A host of the same cluster that answers.
+                    self.asks[ask].host = 0;
+                }
+                self.later(now + backoff, Event::Attempt(ask));
+            } else {
+                let at = now + self.random.between(8 * US, 120 * US);
+                self.charge(ask, PROXY, at);
+                self.done(ask, None, ending, Some(cookie), at);
+            }
+        }
+    }
+
+    pub(super) fn serve(&mut self, ask: usize, up: usize, now: u64) {
+        let since = self.asks[ask].since;
+        let known = &self.ups[up];
+        if let Some(established_at) = known.established_at
+            && established_at > since
+        {
+            let begun = known.syn_at.max(since);
+            self.charge(ask, PROXY, begun);
+            self.charge(ask, NETWORK, established_at);
+        }
+        self.charge(ask, PROXY, now);
+        let Host {
+            manner, round_trip, ..
+        } = self.hosts[self.ups[up].host];
+        self.ups[up].uses += 1;
+        self.ups[up].running += 1;
+        let travel = self.random.between(round_trip / 2, round_trip * 3 / 2);
+        let works = match manner {
+            Manner::Answers { takes, .. } => self.random.about(takes),
+            _ => self.random.about(2 * MS),
+        };
+        let roll = self.random.below(100);
+        let breaks = match manner {
+            Manner::Resets => roll < 30,
+            Manner::ResetsStreams => roll < 30,
+            _ => false,
+        };
+        let first_byte = now + travel + works;
+        self.asks[ask].served_at = now;
+        self.asks[ask].first_byte = travel + works;
+        self.charge(ask, NETWORK, now + travel);
+        self.charge(ask, SERVICE, first_byte);
+        if breaks {
+            let noticed = self.noticed(first_byte);
+            if manner == Manner::Resets {
+                self.ups[up].outcome = Outcome::ResetByPeer;
+                self.ups[up].closed_at = first_byte;
+                let socket =
+                    self.upstream_socket(&self.ups[up], Outcome::ResetByPeer, Some(first_byte));
+                self.tell(first_byte, socket);
+            }
+            self.later(noticed, Event::Cut(ask, up));
+            return;
+        }
+        let streams = self.random.in_million(20_000);
+        let tail = if streams {
+            self.random.between(2 * MS, 200 * MS)
+        } else {
+            self.random.between(10 * US, 200 * US)
+        };
+        self.asks[ask].time[if streams { SERVICE } else { PROXY }] += tail;
+        self.asks[ask].at = first_byte + tail;
+        let done = first_byte + tail;
+        self.later(done, Event::Done(ask, up));
+        let free = done
+            .saturating_sub(self.random.below(5 * US))
+            .max(first_byte);
+        self.later(free, Event::Free(up));
+    }
+
+    pub(super) fn free(&mut self, up: usize, now: u64) {
+        self.ups[up].running -= 1;
+        let shared = self.pools[self.ups[up].host].shared == Some(up);
+        let worn = self.ups[up].uses >= 40;
+        if shared {
+            if worn {
+                // GOAWAY: those that run may end.
+                self.pools[self.ups[up].host].shared = None;
+            }
+        } else if !worn {
+            self.ready(up, now);
+        }
+        if worn && self.ups[up].running == 0 && self.ups[up].closed_at == 0 {
+            let closed_at = now + self.random.between(MS, 40 * MS);
+            self.ups[up].closed_at = closed_at;
+            self.ups[up].outcome = Outcome::Closed;
+            let socket = self.upstream_socket(&self.ups[up], Outcome::Closed, Some(closed_at));
+            self.tell(closed_at, socket);
+        }
+    }
+
+    /// The service ended the stream before it had answered.
+    pub(super) fn cut(&mut self, ask: usize, up: usize, now: u64) {
+        let reset = self.ups[up].closed_at > 0 && self.ups[up].outcome == Outcome::ResetByPeer;
+        let ending = if reset {
+            Ending::ResetBeforeFirstByte
+        } else {
+            Ending::StreamReset
+        };
+        if reset {
+            self.ups[up].running -= 1;
+        } else {
+            self.free(up, now);
+        }
+        let at = now + self.random.between(8 * US, 120 * US);
+        self.charge(ask, PROXY, at);
+        self.done(ask, Some(up), ending, None, at);
+    }
+}

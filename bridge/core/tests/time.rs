@@ -1,0 +1,428 @@
+//! Where the time of a request went, and who is named for it, situation by situation.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    Limits, Reconciler,
+    answer::{Code, Party},
+    fact::{Fact, Http, Incident, IncidentKind, Mark, Report, Snapshot, Watch},
+    record::{Join, Missing, PhaseKind, RequestRecord, Sharing},
+};
+use syntrace_model::{BootId, Opening, Outcome};
+use world::*;
+
+/// The client's connection: handshake done 0.2 ms after 10, accepted at `accepted_at`.
+fn client(accepted_at: f64) -> Snapshot {
+    Snapshot {
+        accepted_at: Some(boot(accepted_at)),
+        ..socket(1, Opening::Passive, from_client(5001), 10.0, 5_000.0)
+    }
+}
+
+fn told(sockets: Vec<Snapshot>, report: Report) -> RequestRecord {
+    tell(sockets, vec![report]).requests.remove(0)
+}
+
+/// The phases by name, in microseconds.
+fn phases(record: &RequestRecord) -> Vec<(&'static str, &'static str, u64)> {
+    let phases = record.phases.iter();
+    phases
+        .map(|phase| {
+            (
+                phase.kind.name(),
+                phase.party.name(),
+                phase.duration_ns / 1_000,
+            )
+        })
+        .collect()
+}
+
+fn incident(cookie: u64, kind: IncidentKind, at: f64) -> Incident {
+    Incident {
+        at: boot(at),
+        boot: BootId([1; 16]),
+        cookie,
+        netns: GATEWAY,
+        local: from_client(5001).local,
+        peer: Some(from_client(5001).peer),
+        kind,
+        count: 1,
+        queue: None,
+    }
+}
+
+fn told_with(sockets: Vec<Snapshot>, incidents: Vec<Incident>, report: Report) -> RequestRecord {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let mut kernel = preamble();
+    kernel.extend(sockets.into_iter().map(Fact::Connection));
+    kernel.extend(incidents.into_iter().map(Fact::Incident));
+    reconciler.handle_batch(batch(probe(), 0, kernel));
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    settle(&mut reconciler).requests.remove(0)
+}
+
+#[test]
+fn the_first_request_of_a_connection_waited_for_its_accept_and_the_next_did_not() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let first = served(request(1, from_client(5001), 410.3, 415.3), 6001, 0.0, 4.0);
+    let second = served(request(2, from_client(5001), 420.0, 425.0), 6001, 0.0, 4.0);
+    let told = tell(vec![client(410.2), upstream], vec![first, second]);
+    let first = &told.requests[0];
+    assert_eq!(
+        phases(first),
+        [
+            ("handshake", "network", 200),
+            ("accept_wait", "kernel", 400_000),
+            ("request_wait", "client", 100),
+            ("round_trip", "network", 200),
+            ("service", "service", 3_800),
+            ("response", "proxy", 1_000),
+        ]
+    );
+    assert_eq!(first.duration_ns(), 405_300_000);
+    assert_eq!(first.started_at(), unix(10.0));
+    assert_eq!(first.answer.cause.code, Code::AcceptWait);
+    assert_eq!(first.answer.cause.party, Party::Kernel);
+    let second = &told.requests[1];
+    assert_eq!(second.before_ns(), 0);
+    assert_eq!(second.answer.time.kernel_ns, 0);
+}
+
+#[test]
+fn a_listener_that_waits_for_data_waits_for_the_client() {
+    let deferred = Snapshot {
+        watch: Watch {
+            accept_deferred: true,
+            ..Watch::default()
+        },
+        ..client(410.2)
+    };
+    let report = unserved(request(1, from_client(5001), 410.3, 411.3), "");
+    let record = told(vec![deferred], report);
+    assert_eq!(record.answer.time.kernel_ns, 0);
+    assert_eq!(record.answer.time.client_ns, 400_100_000);
+}
+
+#[test]
+fn the_tls_handshake_is_the_network_s_for_one_round_trip() {
+    let report = Report {
+        tls_handshake_ns: Some(3_000_000),
+        ..unserved(request(1, from_client(5001), 13.3, 14.3), "")
+    };
+    let record = told(vec![client(10.3)], report);
+    let before: Vec<_> = phases(&record).into_iter().take(5).collect();
+    assert_eq!(
+        before,
+        [
+            ("handshake", "network", 200),
+            ("accept_wait", "kernel", 100),
+            ("tls", "network", 200),
+            ("tls", "unknown", 2_800),
+            ("pool_wait", "proxy", 1_000),
+        ]
+    );
+}
+
+#[test]
+fn a_full_accept_queue_is_the_kernel_s() {
+    let late = Snapshot {
+        established_at: Some(boot(1_010.2)),
+        ..client(1_010.3)
+    };
+    let overflow = Incident {
+        peer: None,
+        ..incident(77, IncidentKind::AcceptOverflow, 12.0)
+    };
+    let report = unserved(request(1, from_client(5001), 1_010.4, 1_011.4), "");
+    let record = told_with(vec![late.clone()], vec![overflow], report.clone());
+    assert_eq!(record.answer.cause.code, Code::ConnectFailed);
+    assert_eq!(record.answer.time.kernel_ns, 1_000_300_000);
+    assert!(record.incidents[0].incident.listener);
+    let record = told_with(vec![late], vec![], report);
+    assert_eq!(record.answer.time.kernel_ns, 100_000);
+}
+
+#[test]
+fn a_lost_syn_of_the_upstream_connect_is_the_network_s() {
+    let slow = Snapshot {
+        established_at: Some(boot(1_021.2)),
+        ..socket(2, Opening::Active, to_service(6001), 20.1, 9_000.0)
+    };
+    let report = served(
+        request(1, from_client(5001), 20.0, 1_025.0),
+        6001,
+        1_001.2,
+        2.0,
+    );
+    let record = told(vec![slow], report);
+    assert_eq!(record.answer.cause.code, Code::ConnectSynLost);
+    assert_eq!(record.answer.cause.party, Party::Network);
+}
+
+#[test]
+fn waiting_in_the_pool_is_the_proxy_s() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let report = served(request(1, from_client(5001), 20.0, 425.0), 6001, 400.0, 4.0);
+    let record = told(vec![upstream], report);
+    assert_eq!(record.answer.cause.code, Code::PoolWait);
+    assert_eq!(record.answer.cause.party, Party::Proxy);
+}
+
+#[test]
+fn a_request_that_had_to_be_sent_again_is_the_network_s_until_then() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let report = served(request(1, from_client(5001), 20.0, 235.0), 6001, 0.0, 214.0);
+    let resent = incident(2, IncidentKind::Retransmit, 225.0);
+    let record = told_with(vec![upstream], vec![resent], report);
+    assert_eq!(
+        record.incidents[0].incident.sharing,
+        Sharing::Exclusive(record.id())
+    );
+    assert_eq!(record.answer.cause.code, Code::RequestRetransmitted);
+    assert_eq!(record.answer.time.network_ns, 205_000_000 + 200_000);
+}
+
+#[test]
+fn a_client_that_closed_its_window_is_the_one_that_was_slow() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let report = served(
+        request(1, from_client(5001), 1_000.0, 1_500.0),
+        6001,
+        0.0,
+        4.0,
+    );
+    let closed = incident(1, IncidentKind::ZeroWindow, 1_100.0);
+    let record = told_with(
+        vec![client(10.3), upstream.clone()],
+        vec![closed],
+        report.clone(),
+    );
+    assert_eq!(record.answer.cause.code, Code::SlowClient);
+    assert_eq!(record.answer.cause.party, Party::Client);
+    let resent = incident(1, IncidentKind::Retransmit, 1_100.0);
+    let record = told_with(
+        vec![client(10.3), upstream.clone()],
+        vec![resent],
+        report.clone(),
+    );
+    assert_eq!(record.answer.cause.code, Code::ResponseRetransmitted);
+    let record = told_with(vec![client(10.3), upstream], vec![], report);
+    assert_eq!(record.answer.cause.party, Party::Unknown);
+}
+
+#[test]
+fn an_incident_on_a_connection_of_many_streams_is_shared() {
+    let mut report = served(
+        request(1, from_client(5001), 1_000.0, 1_500.0),
+        6001,
+        0.0,
+        4.0,
+    );
+    report.http.protocol = "HTTP/2".into();
+    let closed = incident(1, IncidentKind::ZeroWindow, 1_100.0);
+    let record = told_with(vec![client(10.3)], vec![closed], report);
+    let sharing = record.incidents[0].incident.sharing;
+    assert_eq!(sharing, Sharing::Shared { streams: 1 });
+    assert_eq!(record.answer.cause.party, Party::Unknown);
+}
+
+#[test]
+fn what_the_proxy_stopped_is_named_by_its_flag_or_its_mark() {
+    let stopped = |flags: u64, mark: &str| Report {
+        http: Http {
+            status: 503,
+            response_flags: flags,
+            mark: (!mark.is_empty()).then(|| Mark {
+                reason: mark.into(),
+                at: unix(11.0),
+            }),
+            ..Http::default()
+        },
+        ..request(1, from_client(5001), 11.0, 12.0)
+    };
+    let cases = [
+        (1 << 7, "", Code::CircuitOpen),
+        (0, "CIRCUIT_OPEN", Code::CircuitOpen),
+        (1 << 11, "", Code::RateLimited),
+        (0, "RATE_LIMITED", Code::RateLimited),
+        (1 << 25, "", Code::Overloaded),
+        (1 << 27, "", Code::Overloaded),
+        (0, "OVERLOAD", Code::Overloaded),
+        (1 << 1, "", Code::NoHealthyUpstream),
+        (1 << 8, "", Code::NoRoute),
+        (1 << 24, "", Code::NoRoute),
+    ];
+    for (flags, mark, code) in cases {
+        let cause = told(vec![], stopped(flags, mark)).answer.cause;
+        assert_eq!((cause.code, cause.party), (code, Party::Proxy), "{mark}");
+    }
+}
+
+#[test]
+fn what_ended_the_upstream_stream_is_named_by_when_and_by_whom() {
+    let ended = |flags: u64, details: &str| {
+        let mut report = served(request(1, from_client(5001), 11.0, 20.0), 6001, 0.0, 4.0);
+        report.http.status = 503;
+        report.http.response_flags = flags;
+        report.http.response_details = details.into();
+        if !details.is_empty() {
+            report.upstream.as_mut().unwrap().first_byte_ns = None;
+        }
+        report
+    };
+    let reset = Snapshot {
+        outcome: Outcome::ResetByPeer,
+        ..socket(2, Opening::Active, to_service(6001), 5.0, 19.9)
+    };
+    let early = "upstream_reset_before_response_started{connection_termination}";
+    let cases = [
+        (
+            1 << 6,
+            early,
+            true,
+            Party::Service,
+            Code::ResetBeforeFirstByte,
+        ),
+        (
+            1 << 6,
+            early,
+            false,
+            Party::Unknown,
+            Code::ResetBeforeFirstByte,
+        ),
+        (
+            1 << 4,
+            early,
+            false,
+            Party::Service,
+            Code::ResetBeforeFirstByte,
+        ),
+        (1 << 6, "", true, Party::Service, Code::UpstreamReset),
+        (1 << 23, "", false, Party::Service, Code::UpstreamProtocol),
+        (1 << 18, "", false, Party::Client, Code::ClientProtocol),
+        (1 << 19, "", false, Party::Service, Code::UpstreamTimeout),
+    ];
+    for (flags, details, is_reset, party, code) in cases {
+        let sockets = if is_reset {
+            vec![reset.clone()]
+        } else {
+            vec![]
+        };
+        let cause = told(sockets, ended(flags, details)).answer.cause;
+        assert_eq!((cause.party, cause.code), (party, code), "{flags:#x}");
+    }
+}
+
+#[test]
+fn a_request_that_timed_out_before_it_had_a_connection_does_not_blame_the_service() {
+    let mut report = unserved(request(1, from_client(5001), 11.0, 15_011.0), "");
+    report.http.response_flags = 1 << 2;
+    let cause = told(vec![], report).answer.cause;
+    assert_eq!(
+        (cause.party, cause.code),
+        (Party::Unknown, Code::UpstreamTimeout)
+    );
+}
+
+#[test]
+fn a_tls_handshake_that_failed_is_found_by_its_end() {
+    let broken = socket(2, Opening::Active, to_service(6001), 11.1, 13.9);
+    let report = unserved(
+        request(1, from_client(5001), 11.0, 14.0),
+        "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
+    );
+    let record = told(vec![client(10.3), broken], report);
+    assert_eq!(record.answer.cause.code, Code::TlsFailed);
+    assert!(record.opened.as_ref().and_then(Join::connection).is_some());
+}
+
+#[test]
+fn addresses_that_proxy_protocol_replaced_are_joined_by_the_direct_ones_or_not_at_all() {
+    let told_by_proxy = ends("192.0.2.1:8080", "203.0.113.9:4444");
+    let hidden = Report {
+        downstream: Some(told_by_proxy),
+        ..request(1, from_client(5001), 11.0, 20.0)
+    };
+    let record = told(vec![client(10.3)], hidden.clone());
+    assert_eq!(record.received_on, Join::Missing(Missing::AddressHidden));
+    let direct = Report {
+        direct: Some(from_client(5001)),
+        ..hidden
+    };
+    assert!(told(vec![client(10.3)], direct).received_on.is_certain());
+}
+
+#[test]
+fn a_redirection_is_joined_by_the_process_and_never_by_the_client_s_end_alone() {
+    let named = ends("198.51.100.200:443", "192.0.2.2:5001");
+    let unknown = Report {
+        downstream: Some(named),
+        ..request(1, from_client(5001), 11.0, 20.0)
+    };
+    let record = told(vec![client(10.3)], unknown.clone());
+    assert_eq!(record.received_on, Join::Missing(Missing::ProcessUnknown));
+    // What carried it to the service tells which process the proxy is.
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 60.0);
+    let report = served(unknown, 6001, 0.0, 4.0);
+    let elsewhere = Snapshot {
+        cookie: 3,
+        netns: 8,
+        owner_pid: 9,
+        ..client(10.3)
+    };
+    let record = told(vec![client(10.3), upstream, elsewhere], report);
+    let Join::To {
+        connection,
+        confidence,
+        ..
+    } = record.received_on
+    else {
+        panic!("not joined")
+    };
+    assert_eq!(connection, client(10.3).id());
+    assert_eq!(confidence.name(), "likely");
+}
+
+#[test]
+fn a_connect_of_another_thread_is_at_best_likely() {
+    let kept = socket(4, Opening::Active, to_service(6009), 5.0, 5_000.0);
+    let other_thread = Snapshot {
+        owner_tid: 2,
+        ..failed(2, to_service(6001), Outcome::Refused, 11.1, 11.9)
+    };
+    let report = unserved(
+        request(2, from_client(5001), 11.0, 12.0),
+        "delayed connect error: 111",
+    );
+    let first = served(request(1, from_client(5001), 10.4, 10.9), 6009, 0.0, 0.2);
+    let told = tell(vec![client(10.3), kept, other_thread], vec![first, report]);
+    assert_eq!(
+        told.requests[1].opened,
+        Some(Join::Missing(Missing::NoConnection))
+    );
+}
+
+#[test]
+fn the_phases_of_a_connection_are_its_life() {
+    let told = tell(vec![client(410.2)], vec![]);
+    let phases = told.connections[0].phases.iter();
+    let phases: Vec<_> = phases
+        .map(|phase| (phase.kind, phase.duration_ns))
+        .collect();
+    assert_eq!(
+        phases,
+        [
+            (PhaseKind::Handshake, 200_000),
+            (PhaseKind::AcceptWait, 400_000_000),
+            (PhaseKind::Open, 4_589_800_000),
+        ]
+    );
+}
