@@ -1,12 +1,27 @@
-//! Reads the host's two clocks; nothing else in the bridge does.
+//! Reads the host's two clocks, and which run of the kernel they belong to; nothing else in the bridge does.
+
+use std::{fs, io};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
-use syntrace_model::{BootNanos, ClockSample, UnixNanos};
+use syntrace_model::{BootId, BootNanos, ClockSample, UnixNanos};
 
 /// Returns `CLOCK_BOOTTIME`.
 #[must_use]
 pub fn boot() -> BootNanos {
     BootNanos(nanos(clock_gettime(ClockId::Boottime)))
+}
+
+/// Returns the run of the kernel.
+///
+/// # Errors
+///
+/// If `/proc` does not tell.
+pub fn boot_id() -> io::Result<BootId> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let id = u128::from_str_radix(&digits, 16);
+    let id = id.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(BootId(id.to_be_bytes()))
 }
 
 /// Reads both clocks; the wall clock between two readings of the other, of which it keeps the middle.

@@ -1,142 +1,150 @@
-//! Sends spans to a collector by OTLP over HTTP, from a bounded queue.
+//! Sends spans to a collector: a cursor over the settled records.
 //!
-//! The fold never waits for the collector, but for the last records: spans that find the queue full are counted, as are those
-//! that the collector does not take after the exporter's retries. What a span says is [`crate::spans`]'
-//! business.
+//! Nothing waits for the collector. What it does not take stays where it is, in memory or in the
+//! database, and is tried again, also by the next run; what is given up there before it was taken is
+//! counted. What a span says is [`crate::spans`]' business.
 
-use opentelemetry_otlp::{
-    ExporterBuildError, Protocol, SpanExporter as OtlpExporter, WithExportConfig,
+mod cursor;
+
+use std::{
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    time::Duration,
 };
-use opentelemetry_sdk::{
-    Resource,
-    resource::{EnvResourceDetector, TelemetryResourceDetector},
-    trace::{SpanData, SpanExporter},
-};
+
+use opentelemetry_sdk::trace::SpanData;
 use syntrace_core::Output;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, timeout_at},
+use tokio::{task::spawn_blocking, time::sleep};
+
+pub use self::cursor::Cursor;
+pub(crate) use self::cursor::read as read_cursor;
+use crate::{
+    metrics,
+    otlp::{Client, SendError, Taken},
+    spans,
+    store::{Kept, Settled},
+    view::SharedView,
 };
-
-use crate::{metrics, spans};
-
-/// Records that wait for the collector.
-const QUEUE_RECORDS: usize = 8_192;
 
 /// Records in one export; fewer if no more are waiting.
 const EXPORT_RECORDS: usize = 512;
 
-/// Where settled records are handed over.
-#[derive(Debug)]
-pub struct Queue {
-    spans: mpsc::Sender<Vec<SpanData>>,
-    counters: metrics::Spans,
-}
+/// How long after a failure the next attempt is made, at first and at most, unless the collector says.
+const PATIENCE_MIN: Duration = Duration::from_millis(500);
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
 
-/// The task that sends what was handed over.
+/// The task that sends.
 #[derive(Debug)]
 pub struct Exporter {
-    spans: mpsc::Receiver<Vec<SpanData>>,
-    counters: metrics::Spans,
-    client: OtlpExporter,
-}
-
-/// Makes the exporter towards `endpoint`, and the queue that feeds it.
-///
-/// `endpoint` is the base URL, as `OTEL_EXPORTER_OTLP_ENDPOINT` has it. Headers and timeout come from
-/// the environment (`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT`).
-///
-/// # Errors
-///
-/// If the endpoint is no URL, or the environment's values are wrong.
-pub fn new(
-    endpoint: &str,
-    service_name: &str,
-    counters: metrics::Spans,
-) -> Result<(Queue, Exporter), ExporterBuildError> {
-    let mut client = OtlpExporter::builder()
-        .with_http()
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-        .build()?;
-    let resource = Resource::builder_empty()
-        .with_detectors(&[
-            Box::new(TelemetryResourceDetector),
-            Box::new(EnvResourceDetector::new()),
-        ])
-        .with_service_name(service_name.to_owned())
-        .build();
-    client.set_resource(&resource);
-    let (sender, receiver) = mpsc::channel(QUEUE_RECORDS);
-    let queue = Queue {
-        spans: sender,
-        counters: counters.clone(),
-    };
-    let exporter = Exporter {
-        spans: receiver,
-        counters,
-        client,
-    };
-    Ok((queue, exporter))
-}
-
-// === impl Queue ===
-
-impl Queue {
-    /// Hands over the spans of a settled record, or counts them as lost.
-    pub fn offer(&self, output: &Output) {
-        let spans = spans::of(output);
-        if let Err(error) = self.spans.try_send(spans) {
-            self.counters
-                .queue_full
-                .inc_by(error.into_inner().len() as u64);
-        }
-    }
-
-    /// Hands over the spans of a settled record, waiting for a place until `deadline`.
-    pub async fn push(&self, output: &Output, deadline: Instant) {
-        let spans = spans::of(output);
-        let count = spans.len() as u64;
-        if !matches!(
-            timeout_at(deadline, self.spans.send(spans)).await,
-            Ok(Ok(()))
-        ) {
-            self.counters.queue_full.inc_by(count);
-        }
-    }
-
-    /// Returns how many spans found no place so far.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.counters.queue_full.get()
-    }
+    /// Where records come from.
+    pub view: SharedView,
+    /// Up to where they were taken.
+    pub cursor: Cursor,
+    /// Who takes them.
+    pub client: Client,
+    /// What is counted.
+    pub counters: metrics::Spans,
 }
 
 // === impl Exporter ===
 
 impl Exporter {
-    /// Runs until the queue's other end is gone and all that it held was sent or counted.
+    /// Runs until the view is closed and all that it held was taken.
     pub async fn run(mut self) {
-        let mut records = Vec::with_capacity(EXPORT_RECORDS);
+        let mut settled = self.view.settled();
+        let mut closed = self.view.closed();
+        loop {
+            settled.mark_unchanged();
+            let closing = *closed.borrow();
+            let batch = self.next().await;
+            if let Some(last) = batch.last() {
+                let last = last.number;
+                self.note_gap(&batch);
+                self.send(&batch).await;
+                self.cursor.set(last);
+                self.view.exported(last);
+                continue;
+            }
+            self.cursor.write();
+            if closing {
+                return;
+            }
+            tokio::select! {
+                changed = settled.changed() => if changed.is_err() { return },
+                changed = closed.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Returns what settled after the cursor; from memory if it is there.
+    async fn next(&self) -> Vec<Settled> {
+        let number = self.cursor.number();
+        if let Some(batch) = self.view.recent_after(number, EXPORT_RECORDS) {
+            return batch;
+        }
+        let view = self.view.clone();
+        let read = spawn_blocking(move || view.settled_after(number, EXPORT_RECORDS));
+        read.await.unwrap_or_default()
+    }
+
+    /// Counts what was given up before it was taken.
+    fn note_gap(&self, batch: &[Settled]) {
+        let first = batch.first().map_or(0, |settled| settled.number);
+        let lost = first.saturating_sub(self.cursor.number() + 1);
+        if lost > 0 {
+            tracing::warn!(lost, "Records were given up before the collector took them");
+            self.counters.queue_full.inc_by(lost);
+        }
+    }
+
+    /// Sends until the collector takes it, or refuses it for good.
+    async fn send(&self, batch: &[Settled]) {
+        let spans: Vec<_> = batch.iter().flat_map(spans_of).collect();
+        let count = spans.len() as u64;
+        let mut patience = PATIENCE_MIN;
         let mut refused = false;
-        // While one export is under way the next one's records gather: batches grow with the load.
-        while self.spans.recv_many(&mut records, EXPORT_RECORDS).await > 0 {
-            let spans: Vec<_> = records.drain(..).flatten().collect();
-            let count = spans.len() as u64;
-            match self.client.export(spans).await {
-                Ok(()) => {
-                    self.counters.exported.inc_by(count);
-                    if std::mem::take(&mut refused) {
+        loop {
+            match self.client.send(spans.clone()).await {
+                Ok(Taken { rejected }) => {
+                    self.counters
+                        .exported
+                        .inc_by(count.saturating_sub(rejected));
+                    self.counters.refused.inc_by(rejected);
+                    self.counters.failing.set(0);
+                    if refused {
                         tracing::info!("Collector took spans again");
                     }
+                    return;
                 }
-                Err(error) => {
+                Err(SendError::Never { reason }) => {
+                    tracing::warn!(reason, count, "Collector refused spans for good");
                     self.counters.refused.inc_by(count);
+                    self.counters.failing.set(0);
+                    return;
+                }
+                Err(SendError::Later { after, reason }) => {
+                    self.counters.failing.set(1);
                     if !std::mem::replace(&mut refused, true) {
-                        tracing::warn!(%error, "Collector refused spans");
+                        tracing::warn!(reason, "Collector takes no spans; they are kept");
                     }
+                    sleep(after.unwrap_or_else(|| jittered(patience))).await;
+                    patience = (patience * 2).min(PATIENCE_MAX);
                 }
             }
         }
     }
+}
+
+fn spans_of(settled: &Settled) -> Vec<SpanData> {
+    match &settled.record {
+        Kept::Request(record) => spans::of(&Output::Request((**record).clone())),
+        Kept::Connection(record) => spans::of(&Output::Connection((**record).clone())),
+    }
+}
+
+/// Returns between half and all of a length of time, so that many bridges do not come back at once.
+fn jittered(patience: Duration) -> Duration {
+    let chance = RandomState::new().build_hasher().finish();
+    let half = patience / 2;
+    let nanos = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
+    half + Duration::from_nanos(chance % nanos)
 }

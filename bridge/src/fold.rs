@@ -1,160 +1,174 @@
-//! The one task that folds: batches in by the log, time in by the clock, settled records out.
+//! The fold over the log: entries in, settled records out, each with its number.
 //!
-//! It owns the writing side of the view. What a fact means is the reconciler's business.
+//! What comes out depends on the entries and on nothing else: time passes by the times at which they
+//! arrived, and the bridge's own readings of the clocks are entries too. So the same log gives the same
+//! records under the same numbers, whenever and how often it is folded.
 
-use std::{
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
+mod fields;
+mod refold;
+mod state;
+mod ticker;
+
+use syntrace_core::{Limits, Output, Reconciler, fact::Batch};
+use syntrace_model::{BootId, BootNanos};
+
+pub(crate) use self::refold::fold;
+pub use self::{
+    refold::{Recovered, Refold, recover},
+    state::States,
+    ticker::Ticker,
 };
-
-use syntrace_core::{
-    Output,
-    fact::{Batch, Fact, SenderId},
-};
-use syntrace_model::BootNanos;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-
 use crate::{
-    clock, export, log,
+    log::{self, Log, Position},
     metrics::Metrics,
-    view::{SharedView, View},
+    view::SharedView,
 };
 
-/// How often the bridge tells the reconciler both clocks.
-///
-/// A step of the wall clock spoils at most the reports of one interval.
-const CLOCK_INTERVAL: Duration = Duration::from_secs(1);
+/// Everything that the entries so far came to.
+#[derive(Debug)]
+pub struct Folder {
+    reconciler: Reconciler,
+    limits: Limits,
+    boot: BootId,
+    settled: u64,
+}
 
-/// How long the collector may take to make room for the last records.
-const LAST_WAIT: Duration = Duration::from_secs(10);
-
-/// Folds what `batches` holds into the view until the log is closed, then settles everything.
-///
-/// Settled records go to the store, the metrics, and `spans` if there is an exporter.
+/// The one thread that folds what is appended.
 #[derive(Debug)]
 pub struct Fold {
-    /// Where batches come from.
-    pub batches: log::Reader,
-    /// What they are folded into.
+    /// Where entries come from.
+    pub entries: log::Reader,
+    /// The log itself, to be told how far it is needed.
+    pub log: std::sync::Arc<Log>,
+    /// The run of the kernel.
+    pub boot: BootId,
+    /// What is folded into.
     pub view: SharedView,
     /// What is counted of settled records.
     pub metrics: Metrics,
-    /// Where settled records go beside the store.
-    pub spans: Option<export::Queue>,
+    /// Where the fold's state is kept, to begin a restart with.
+    pub states: Option<States>,
 }
 
-/// The bridge's own facts: what both clocks of its host say.
-#[derive(Debug)]
-struct ClockFacts {
-    sender: SenderId,
-    next_seq: u64,
+// === impl Folder ===
+
+impl Folder {
+    /// Returns the fold over nothing; the first record that settles has the number after `settled`.
+    #[must_use]
+    pub fn new(limits: Limits, boot: BootId, settled: u64) -> Self {
+        Self {
+            reconciler: Reconciler::new(limits),
+            limits,
+            boot,
+            settled,
+        }
+    }
+
+    /// Returns the same fold under other limits.
+    #[must_use]
+    pub fn under(self, limits: Limits) -> Self {
+        if limits == self.limits {
+            return self;
+        }
+        Self {
+            reconciler: Reconciler::restore(limits, self.reconciler.checkpoint()),
+            limits,
+            ..self
+        }
+    }
+
+    /// Returns the limits.
+    #[must_use]
+    pub const fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Folds one entry, and gives what it settles to `each`.
+    ///
+    /// With another run of the kernel all sockets are gone and its clock begins again: what was live
+    /// settles, and the fold begins anew.
+    pub fn handle(
+        &mut self,
+        boot: BootId,
+        at: BootNanos,
+        batch: Batch,
+        each: &mut impl FnMut(u64, Output),
+    ) {
+        if boot != self.boot {
+            self.drain(each);
+            self.boot = boot;
+            self.reconciler = Reconciler::new(self.limits);
+        }
+        self.reconciler.handle_batch(batch);
+        self.reconciler.handle_timeout(at);
+        self.give(each);
+    }
+
+    /// Settles everything that is live.
+    pub fn drain(&mut self, each: &mut impl FnMut(u64, Output)) {
+        self.reconciler.drain();
+        self.give(each);
+    }
+
+    /// Returns what is live.
+    #[must_use]
+    pub const fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
+    }
+
+    /// Returns the number of the record that settled last; 0 for none.
+    #[must_use]
+    pub const fn settled(&self) -> u64 {
+        self.settled
+    }
+
+    fn give(&mut self, each: &mut impl FnMut(u64, Output)) {
+        while let Some(output) = self.reconciler.poll_output() {
+            self.settled += 1;
+            each(self.settled, output);
+        }
+    }
 }
 
 // === impl Fold ===
 
 impl Fold {
     /// Runs until the log is closed and all of it is folded.
-    pub async fn run(mut self) {
-        let mut clock_facts = ClockFacts::new();
-        let mut ticks = interval(CLOCK_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            let due = self.view.read().reconciler.poll_timeout().map(instant);
-            tokio::select! {
-                biased;
-                _ = ticks.tick() => self.fold(clock_facts.next()),
-                entry = self.batches.next() => match entry {
-                    Some(entry) => self.fold(entry.batch),
-                    None => break,
-                },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+    ///
+    /// Without files nothing outlives this: everything settles then.
+    pub fn run(mut self) {
+        while let Some(entry) = self.entries.blocking_next() {
+            if entry.opens_segment {
+                self.keep_state(entry.position, false);
             }
-            self.settle_due();
-        }
-        self.view.write().reconciler.drain();
-        self.give_rest().await;
-    }
-
-    fn fold(&self, batch: Batch) {
-        self.view.write().reconciler.handle_batch(batch);
-    }
-
-    fn settle_due(&self) {
-        self.view.write().reconciler.handle_timeout(clock::boot());
-        self.take_outputs();
-    }
-
-    fn take_outputs(&self) {
-        let view = &mut *self.view.write();
-        while let Some(output) = view.reconciler.poll_output() {
-            self.metrics.settled(&output);
-            if let Some(spans) = &self.spans {
-                spans.offer(&output);
+            let count = |output: &Output| self.metrics.settled(output);
+            self.view.fold(self.boot, entry.at, entry.batch, count);
+            if let Some(states) = &mut self.states {
+                let next = entry.position.after();
+                states.folded(next, entry.bytes);
+                let done = states.done(self.view.handed_on());
+                self.log.done_before(done);
             }
-            keep(view, output);
+        }
+        match self.states.as_ref().map(States::next) {
+            Some(next) => self.keep_state(next, true),
+            None => self.view.drain(|output| self.metrics.settled(output)),
         }
     }
 
-    /// Gives out the last records, as fast as the collector takes them.
-    async fn give_rest(&self) {
-        let deadline = Instant::now() + LAST_WAIT;
-        while let Some(output) = self.next_output() {
-            self.metrics.settled(&output);
-            if let Some(spans) = &self.spans {
-                spans.push(&output, deadline).await;
-            }
-            keep(&mut self.view.write(), output);
-        }
-        let lost = self.spans.as_ref().map_or(0, export::Queue::lost);
-        if lost > 0 {
-            tracing::warn!(lost, "Spans were not exported: the collector was too slow");
-        }
-    }
-
-    fn next_output(&self) -> Option<Output> {
-        self.view.write().reconciler.poll_output()
-    }
-}
-
-fn keep(view: &mut View, output: Output) {
-    match output {
-        Output::Request(request) => view.store.requests.insert(request),
-        Output::Connection(connection) => view.store.connections.insert(connection),
-    }
-}
-
-/// Moves a boot time that lies ahead to tokio's clock.
-///
-/// That one stands still while the host is suspended: the tick makes up for it.
-fn instant(at: BootNanos) -> Instant {
-    Instant::now() + Duration::from_nanos(at.since_ns(clock::boot()))
-}
-
-// === impl ClockFacts ===
-
-impl ClockFacts {
-    fn new() -> Self {
-        // The standard library seeds each hasher's keys at random.
-        let epoch = RandomState::new().build_hasher().finish();
-        let sender = SenderId {
-            name: "bridge".into(),
-            epoch,
+    /// Keeps the state before an entry, if it is worth it.
+    fn keep_state(&mut self, before: Position, last: bool) {
+        let Some(states) = &mut self.states else {
+            return;
         };
-        Self {
-            sender,
-            next_seq: 0,
-        }
-    }
-
-    fn next(&mut self) -> Batch {
-        let first_seq = self.next_seq;
-        self.next_seq += 1;
-        Batch {
-            sender: self.sender.clone(),
-            first_seq,
-            facts: vec![Fact::Clock(clock::sample())],
-            losses: Vec::new(),
-            goodbye: false,
+        let kept = self
+            .view
+            .with_folder(|folder| states.keep(before, folder, last));
+        match kept {
+            Ok(true) => self.log.restarts_at(before),
+            Ok(false) => {}
+            // A restart begins to read further back.
+            Err(error) => tracing::warn!(%error, "State of the fold was not kept"),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Turns the wire's messages into facts: the only place that knows the wire's and Envoy's words.
 //!
-//! A batch is taken as a whole or refused as a whole, with the field that is wrong. Nothing is guessed
-//! and nothing is folded here.
+//! A batch that cannot be read is refused as a whole. A fact that has no meaning is not: the others are
+//! taken, and in its place, under its number, stands that it was refused, and for which field. Nothing is
+//! guessed and nothing is folded here.
 
 mod connection;
 mod incident;
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 
 use prost::{
     DecodeError, Message,
-    encoding::{DecodeContext, decode_key, skip_field},
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
 use syntrace_core::fact::{Batch, Fact, Rung, SenderId};
 use syntrace_model::{BootId, BootNanos, ClockSample, Endpoint, UnixNanos};
@@ -60,21 +61,9 @@ pub enum IngestError {
         /// What it may hold.
         expected: &'static str,
     },
-    /// A field of a fact has no meaning.
-    #[error("facts[{index}].{field} is {found}, expected {expected}")]
-    Fact {
-        /// Which of the batch's facts.
-        index: usize,
-        /// The field.
-        field: &'static str,
-        /// What it holds.
-        found: Box<str>,
-        /// What it may hold.
-        expected: &'static str,
-    },
 }
 
-/// A field without meaning, before it is known which fact it belongs to.
+/// A field of a fact without meaning.
 #[derive(Debug)]
 struct Meaningless {
     field: &'static str,
@@ -92,7 +81,7 @@ impl IngestError {
             Self::Undecodable(_) => "undecodable",
             Self::NewerSchema { .. } => "newer_schema",
             Self::TooManyFacts { .. } => "too_large",
-            Self::Batch { .. } | Self::Fact { .. } => "invalid_fact",
+            Self::Batch { .. } => "invalid_batch",
         }
     }
 }
@@ -103,26 +92,70 @@ impl IngestError {
 ///
 /// [`IngestError`] names what is wrong; then nothing of the batch is taken.
 pub fn decode(encoded: &[u8]) -> Result<Batch, IngestError> {
-    let found = count_facts(encoded).map_err(IngestError::Undecodable)?;
+    let parts = split(encoded).map_err(IngestError::Undecodable)?;
+    let found = parts.found;
     if found > FACTS_MAX {
         return Err(IngestError::TooManyFacts { found });
     }
-    let batch = wire::Batch::decode(encoded).map_err(IngestError::Undecodable)?;
-    translate(batch)
+    let batch = wire::Batch::decode(&*parts.rest).map_err(IngestError::Undecodable)?;
+    let mut batch = translate(batch, found)?;
+    let facts = parts.facts.into_iter().enumerate();
+    batch.facts = facts
+        .map(|(index, fact)| match translate_fact(fact) {
+            Ok(fact) => fact,
+            Err(Meaningless {
+                field,
+                found,
+                expected,
+            }) => {
+                tracing::debug!(index, field, found, expected, "Refused fact");
+                Fact::Refused(field)
+            }
+        })
+        .collect();
+    Ok(batch)
 }
 
-/// Counts the facts without decoding them.
-fn count_facts(mut encoded: &[u8]) -> Result<usize, DecodeError> {
-    let mut facts = 0;
-    while !encoded.is_empty() {
-        let (tag, wire_type) = decode_key(&mut encoded)?;
-        skip_field(wire_type, tag, &mut encoded, DecodeContext::default())?;
-        facts += usize::from(tag == FACTS_TAG);
+/// A batch whose facts are not decoded.
+struct Parts<'a> {
+    /// At most [`FACTS_MAX`] of them.
+    facts: Vec<&'a [u8]>,
+    /// How many there are.
+    found: usize,
+    /// The encoded batch without them.
+    rest: Vec<u8>,
+}
+
+/// Takes the facts out of a batch.
+fn split(encoded: &[u8]) -> Result<Parts<'_>, DecodeError> {
+    let mut parts = Parts {
+        facts: Vec::new(),
+        found: 0,
+        rest: Vec::new(),
+    };
+    let mut left = encoded;
+    while !left.is_empty() {
+        let field = left;
+        let (tag, wire_type) = decode_key(&mut left)?;
+        let mut value = left;
+        skip_field(wire_type, tag, &mut left, DecodeContext::default())?;
+        if tag == FACTS_TAG && wire_type == WireType::LengthDelimited {
+            // What was skipped is the length and so many bytes.
+            decode_varint(&mut value)?;
+            let length = value.len() - left.len();
+            parts.found += 1;
+            if parts.found <= FACTS_MAX {
+                parts.facts.extend(value.split_off(..length));
+            }
+        } else {
+            let length = field.len() - left.len();
+            parts.rest.extend(field.iter().take(length));
+        }
     }
-    Ok(facts)
+    Ok(parts)
 }
 
-fn translate(batch: wire::Batch) -> Result<Batch, IngestError> {
+fn translate(batch: wire::Batch, facts: usize) -> Result<Batch, IngestError> {
     match batch.schema {
         0 => return Err(refused("schema", 0, "1 or more")),
         found if found > wire::SCHEMA => return Err(IngestError::NewerSchema { found }),
@@ -135,11 +168,7 @@ fn translate(batch: wire::Batch) -> Result<Batch, IngestError> {
         let length = format!("{} bytes", sender.name.len());
         return Err(refused("sender.name", length, "1 to 255 bytes"));
     }
-    if batch
-        .first_seq
-        .checked_add(batch.facts.len() as u64)
-        .is_none()
-    {
+    if batch.first_seq.checked_add(facts as u64).is_none() {
         return Err(refused(
             "first_seq",
             batch.first_seq,
@@ -157,17 +186,8 @@ fn translate(batch: wire::Batch) -> Result<Batch, IngestError> {
             expected,
         ));
     }
-    let facts = batch.facts.into_iter().enumerate();
-    let facts = facts.map(|(index, fact)| {
-        translate_fact(fact).map_err(|wrong| IngestError::Fact {
-            index,
-            field: wrong.field,
-            found: wrong.found,
-            expected: wrong.expected,
-        })
-    });
     Ok(Batch {
-        facts: facts.collect::<Result<_, _>>()?,
+        facts: Vec::new(),
         sender: SenderId {
             name: sender.name.into(),
             epoch: sender.epoch,
@@ -182,8 +202,10 @@ fn translate(batch: wire::Batch) -> Result<Batch, IngestError> {
     })
 }
 
-fn translate_fact(fact: wire::Fact) -> Result<Fact, Meaningless> {
+fn translate_fact(encoded: &[u8]) -> Result<Fact, Meaningless> {
     use wire::fact::Body;
+    let fact = wire::Fact::decode(encoded)
+        .map_err(|error| meaningless("fact", error, "a syntrace.v1.Fact"))?;
     match fact.body {
         Some(Body::Clock(clock)) => Ok(Fact::Clock(translate_clock(clock)?)),
         Some(Body::Connection(connection)) => {

@@ -1,22 +1,63 @@
 //! The log of batches: what is appended is folded, once, in the order of its position.
 //!
-//! Every accepted batch goes through here, and the sender is told so only after [`Log::append`]. It is
-//! kept in memory, within a bound: a batch that has no room is refused, never dropped.
+//! Every accepted batch goes through here, and the sender is told so only after [`Log::append`]: then it
+//! is in a file, if there are files. Everything else that the bridge knows is derived from the log. A
+//! batch that has no room is refused, never dropped.
 
-use std::sync::{Arc, Mutex, PoisonError};
+pub mod disk;
+mod frame;
+pub mod health;
+pub mod segments;
+mod writer;
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    thread,
+    time::Duration,
+};
 
 use syntrace_core::fact::{Batch, Fact};
+use syntrace_model::{BootId, BootNanos};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+pub use self::segments::{Bounds, Segments, Stored};
+use self::{
+    disk::Disk,
+    health::Health,
+    segments::entry_bytes,
+    writer::{Files, Pending, Progress, Writer},
+};
+
 /// Where a batch stands in the log, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
+
+/// Where the log lies, and how much of it is kept.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Directory of its files; memory only without one.
+    pub directory: Option<PathBuf>,
+    /// How much is kept.
+    pub bounds: Bounds,
+    /// How often what was written is brought to the disk, which bounds what a loss of power may cost;
+    /// zero for each time, before the sender is told.
+    pub sync_interval: Duration,
+    /// Bytes of batches that wait to be folded.
+    pub room_bytes: usize,
+    /// The file system.
+    pub disk: Disk,
+}
 
 /// The end at which batches are appended.
 #[derive(Debug)]
 pub struct Log {
-    tail: Mutex<Tail>,
+    pending: Arc<Pending>,
+    entries: mpsc::WeakUnboundedSender<Entry>,
     room: Arc<Semaphore>,
+    health: Arc<Health>,
+    progress: Arc<Progress>,
 }
 
 /// The end at which batches are read.
@@ -30,6 +71,12 @@ pub struct Reader {
 pub struct Entry {
     /// Where it stands.
     pub position: Position,
+    /// When it arrived.
+    pub at: BootNanos,
+    /// Whether it is the first of a segment.
+    pub opens_segment: bool,
+    /// Bytes of the batch as it was received.
+    pub bytes: usize,
     /// What was appended.
     pub batch: Batch,
     _room: OwnedSemaphorePermit,
@@ -41,32 +88,79 @@ pub enum AppendError {
     /// Too much waits to be folded.
     #[error("the log is full")]
     Busy,
+    /// The disk refuses it.
+    #[error("the log cannot be written")]
+    Failed,
     /// The bridge ends.
     #[error("the log is closed")]
     Closed,
 }
 
-#[derive(Debug)]
-struct Tail {
-    next: Position,
-    /// Absent once the log is closed.
-    entries: Option<mpsc::UnboundedSender<Entry>>,
+// === impl Position ===
+
+impl Position {
+    /// Returns the next position.
+    #[must_use]
+    pub const fn after(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+// === impl Settings ===
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            bounds: Bounds::default(),
+            sync_interval: Duration::from_secs(1),
+            room_bytes: 64 << 20,
+            disk: Disk::default(),
+        }
+    }
 }
 
 // === impl Log ===
 
 impl Log {
-    /// Returns both ends of a log with room for `bytes` of batches that are not folded yet.
-    #[must_use]
-    pub fn new(bytes: usize) -> (Self, Reader) {
+    /// Starts a log whose next entry stands at `next`, and returns both ends of it.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread.
+    pub fn start(settings: &Settings, boot: BootId, next: Position) -> io::Result<(Self, Reader)> {
         let (sender, entries) = mpsc::unbounded_channel();
-        let tail = Tail {
-            next: Position(0),
-            entries: Some(sender),
+        let progress = Arc::<Progress>::default();
+        let files = settings.directory.clone().map(|directory| {
+            Files::new(
+                settings.disk.clone(),
+                Segments::new(directory),
+                settings.bounds,
+                settings.sync_interval,
+                Arc::clone(&progress),
+            )
+        });
+        let log = Self {
+            pending: Arc::default(),
+            entries: sender.downgrade(),
+            room: Arc::new(Semaphore::new(
+                settings.room_bytes.min(Semaphore::MAX_PERMITS),
+            )),
+            health: Arc::default(),
+            progress,
         };
-        let room = Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
-        let tail = Mutex::new(tail);
-        (Self { tail, room }, Reader { entries })
+        let writer = Writer {
+            pending: Arc::clone(&log.pending),
+            entries: sender,
+            health: Arc::clone(&log.health),
+            boot,
+            next,
+            files,
+        };
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writer.run())?;
+        Ok((log, Reader { entries }))
     }
 
     /// Appends a batch that was decoded from `encoded`; it will be folded when this returns its position.
@@ -75,40 +169,24 @@ impl Log {
     ///
     /// [`AppendError`]; then nothing was appended.
     pub async fn append(&self, encoded: &[u8], batch: Batch) -> Result<Position, AppendError> {
-        let bytes = encoded.len() + batch.facts.len() * size_of::<Fact>();
+        let bytes = entry_bytes(encoded.len()) + batch.facts.len() * size_of::<Fact>();
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
-        let Ok(_room) = room else {
+        let Ok(room) = room else {
             return Err(AppendError::Busy);
         };
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        let position = tail.next;
-        let entries = tail.entries.as_ref().ok_or(AppendError::Closed)?;
-        let entry = Entry {
-            position,
-            batch,
-            _room,
-        };
-        if entries.send(entry).is_err() {
-            return Err(AppendError::Closed);
-        }
-        tail.next = Position(position.0 + 1);
-        Ok(position)
+        let answered = self.pending.push(encoded, batch, room)?;
+        answered.await.unwrap_or(Err(AppendError::Closed))
     }
 
     /// Takes no more; the reader ends after what was appended.
     pub fn close(&self) {
-        let mut tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.entries = None;
+        self.pending.close();
     }
 
-    /// Waits until nobody reads any more; at once if the log is closed.
+    /// Waits until nobody reads any more.
     pub async fn abandoned(&self) {
-        let entries = {
-            let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-            tail.entries.clone()
-        };
-        if let Some(entries) = entries {
+        if let Some(entries) = self.entries.upgrade() {
             entries.closed().await;
         }
     }
@@ -116,10 +194,24 @@ impl Log {
     /// Returns whether [`Self::append`] may succeed.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
-        tail.entries
-            .as_ref()
-            .is_some_and(|entries| !entries.is_closed())
+        let entries = self.entries.upgrade();
+        self.pending.is_open() && entries.is_some_and(|entries| !entries.is_closed())
+    }
+
+    /// Returns how the log fares.
+    #[must_use]
+    pub fn health(&self) -> health::Status {
+        self.health.status()
+    }
+
+    /// Says that a restart would begin to read at `position`.
+    pub(crate) fn restarts_at(&self, position: Position) {
+        self.progress.restart.fetch_max(position.0, Relaxed);
+    }
+
+    /// Says that everything before `position` is settled, stored and exported.
+    pub(crate) fn done_before(&self, position: Position) {
+        self.progress.done.fetch_max(position.0, Relaxed);
     }
 }
 
@@ -130,56 +222,12 @@ impl Reader {
     pub async fn next(&mut self) -> Option<Entry> {
         self.entries.recv().await
     }
+
+    /// Waits for the next entry, on a thread that may.
+    pub fn blocking_next(&mut self) -> Option<Entry> {
+        self.entries.blocking_recv()
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use syntrace_core::fact::SenderId;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn batches_are_read_in_the_order_of_their_positions_until_the_log_is_closed() {
-        let (log, mut reader) = Log::new(100);
-        assert_eq!(log.append(b"a", batch(0)).await, Ok(Position(0)));
-        assert_eq!(log.append(b"b", batch(1)).await, Ok(Position(1)));
-        log.close();
-        assert_eq!(log.append(b"c", batch(2)).await, Err(AppendError::Closed));
-        assert_eq!(reader.next().await.unwrap().batch, batch(0));
-        assert_eq!(reader.next().await.unwrap().batch, batch(1));
-        assert!(reader.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn a_batch_without_room_is_refused_until_another_was_folded() {
-        let (log, mut reader) = Log::new(3);
-        assert_eq!(log.append(b"ab", batch(0)).await, Ok(Position(0)));
-        assert_eq!(log.append(b"cd", batch(1)).await, Err(AppendError::Busy));
-        drop(reader.next().await);
-        assert_eq!(log.append(b"cd", batch(1)).await, Ok(Position(1)));
-    }
-
-    #[tokio::test]
-    async fn a_log_that_nobody_reads_takes_nothing_and_says_so() {
-        let (log, reader) = Log::new(100);
-        assert!(log.is_open());
-        drop(reader);
-        log.abandoned().await;
-        assert!(!log.is_open());
-        assert_eq!(log.append(b"a", batch(0)).await, Err(AppendError::Closed));
-    }
-
-    fn batch(first_seq: u64) -> Batch {
-        let sender = SenderId {
-            name: "probe".into(),
-            epoch: 7,
-        };
-        Batch {
-            sender,
-            first_seq,
-            facts: Vec::new(),
-            losses: Vec::new(),
-            goodbye: false,
-        }
-    }
-}
+mod tests;

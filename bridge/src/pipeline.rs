@@ -1,40 +1,109 @@
-//! Puts the parts together: log, fold, store, export. Starts them and ends them in order.
+//! Puts the parts together: log, fold, view, export. Starts them and ends them in order.
 
-use std::{sync::Arc, time::Duration};
+mod lock;
 
-use opentelemetry_otlp::ExporterBuildError;
+use std::{
+    fs,
+    hash::{BuildHasher as _, RandomState},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
 use syntrace_core::Limits;
+use syntrace_model::BootId;
 use tokio::{
-    task::{JoinError, JoinHandle},
+    task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
 
-use crate::{api, export, fold::Fold, log::Log, metrics::Metrics, view::SharedView};
-
-/// How long the collector may take for what is left at the end.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(10);
+use self::lock::DirectoryLock;
+pub use self::lock::LockError;
+use crate::{
+    api, clock,
+    export::{self, Cursor, Exporter},
+    fold::{Fold, Folder, Refold, States, Ticker, recover},
+    log::{self, Log, Position, Segments},
+    metrics::Metrics,
+    otlp,
+    store::{self, Database, Keeper},
+    view::SharedView,
+};
 
 /// How much the pipeline keeps, and where it exports to.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What the reconciler keeps, and for how long.
     pub limits: Limits,
-    /// Settled records kept of each kind.
+    /// Settled records kept in memory.
     pub settled_records: usize,
-    /// Bytes of batches that wait to be folded.
-    pub log_bytes: usize,
-    /// Base URL of the collector; no export without one.
-    pub otlp_endpoint: Option<String>,
-    /// `service.name` of the exported spans.
-    pub service_name: String,
+    /// Where everything is kept; memory only without it.
+    pub data_dir: Option<PathBuf>,
+    /// How much of the log is kept; its directory is set by `data_dir`.
+    pub log: log::Settings,
+    /// How much of the view is kept.
+    pub view: store::Bounds,
+    /// The collector; no export without one.
+    pub otlp: Option<otlp::Settings>,
+    /// How long the collector may take for what is left at the end.
+    pub flush_timeout: Duration,
 }
 
 /// What runs between the endpoint and the answers.
 #[derive(Debug)]
 pub struct Pipeline {
     state: api::State,
-    fold: JoinHandle<()>,
+    view: SharedView,
+    fold: thread::JoinHandle<()>,
+    keeper: Option<thread::JoinHandle<()>>,
     exporter: Option<JoinHandle<()>>,
+    flush_timeout: Duration,
+    _lock: Option<DirectoryLock>,
+}
+
+/// Why the pipeline does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The directory is another bridge's, or cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The log cannot be read.
+    #[error("reading the log in {}", .directory.display())]
+    Log {
+        /// Where it lies.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The exporter cannot be made of what the settings and the environment say.
+    #[error("making the exporter")]
+    Exporter(#[from] otlp::SetupError),
+    /// The system refused a step.
+    #[error("{step}")]
+    System {
+        /// What was tried.
+        step: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A part of the pipeline that ended by a defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {part} ended early")]
+pub struct EndedEarly {
+    /// Which.
+    pub part: &'static str,
+}
+
+/// The files below the data directory.
+#[derive(Debug)]
+struct Place {
+    log: PathBuf,
+    view: PathBuf,
+    export: PathBuf,
 }
 
 // === impl Settings ===
@@ -44,9 +113,11 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             settled_records: 100_000,
-            log_bytes: 64 << 20,
-            otlp_endpoint: None,
-            service_name: "syntrace".to_owned(),
+            data_dir: None,
+            log: log::Settings::default(),
+            view: store::Bounds::default(),
+            otlp: None,
+            flush_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -54,33 +125,97 @@ impl Default for Settings {
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Starts everything; needs a tokio runtime.
+    /// Folds what an earlier run left, and starts everything; needs a tokio runtime.
     ///
     /// # Errors
     ///
-    /// If the exporter cannot be made of what the settings and the environment say.
-    pub fn start(settings: &Settings) -> Result<Self, ExporterBuildError> {
-        let view = SharedView::new(settings.limits, settings.settled_records);
-        let metrics = Metrics::default();
-        let (log, batches) = Log::new(settings.log_bytes);
-        let (spans, exporter) = match &settings.otlp_endpoint {
-            Some(endpoint) => {
-                let counters = metrics.spans.clone();
-                let (queue, exporter) = export::new(endpoint, &settings.service_name, counters)?;
-                (Some(queue), Some(tokio::spawn(exporter.run())))
-            }
-            None => (None, None),
+    /// [`StartError`]; then nothing was changed but what was torn.
+    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+        let limits = Limits {
+            // The standard library seeds each hasher's keys at random.
+            hash_seed: RandomState::new().hash_one(()),
+            ..settings.limits
         };
+        let settings = &Settings {
+            limits,
+            ..settings.clone()
+        };
+        let boot = clock::boot_id().map_err(system("reading the boot id"))?;
+        let place = settings.data_dir.as_deref().map(Place::below);
+        let lock = settings.data_dir.as_deref().map(DirectoryLock::take);
+        let lock = lock.transpose()?;
+        let begun = match &place {
+            Some(place) => begin(settings, place, boot)?,
+            None => Begun {
+                view: SharedView::new(
+                    Folder::new(settings.limits, boot, 0),
+                    settings.settled_records,
+                    None,
+                ),
+                next: Position(0),
+                states: None,
+            },
+        };
+        let view = begun.view;
+        let metrics = Metrics::default();
+        let log_settings = log::Settings {
+            directory: place.as_ref().map(|place| place.log.clone()),
+            ..settings.log.clone()
+        };
+        let log = Log::start(&log_settings, boot, begun.next);
+        let (log, entries) = log.map_err(system("starting the log"))?;
+        let log = Arc::new(log);
+        if let Some(states) = &begun.states {
+            log.restarts_at(states.restart());
+        }
+        let exporter = match &settings.otlp {
+            Some(collector) => {
+                let settled = view.settled_number();
+                let cursor = match &place {
+                    Some(place) => {
+                        Cursor::open(place.export.clone(), settings.log.disk.clone(), settled)
+                    }
+                    None => Cursor::in_memory(settled),
+                };
+                view.exported(cursor.number());
+                let exporter = Exporter {
+                    view: view.clone(),
+                    cursor,
+                    client: otlp::Client::new(collector)?,
+                    counters: metrics.spans.clone(),
+                };
+                Some(tokio::spawn(exporter.run()))
+            }
+            None => None,
+        };
+        let keeper = place.as_ref().and_then(|place| {
+            let refold = Refold::new(Segments::new(place.log.clone()), settings.limits);
+            let keeper = Keeper::new(&view, view.database_shared()?, settings.view, refold);
+            Some(spawn("keeper", move || keeper.run()))
+        });
+        let keeper = keeper.transpose()?;
+        if let Some(keeper) = &keeper {
+            view.set_keeper(keeper.thread().clone());
+        }
         let fold = Fold {
-            batches,
+            entries,
+            log: Arc::clone(&log),
+            boot,
             view: view.clone(),
             metrics: metrics.clone(),
-            spans,
+            states: begun.states,
         };
+        let fold = spawn("fold", move || fold.run())?;
+        let ticker = Ticker::after(&view.coverage());
+        tokio::spawn(ticker.run(Arc::clone(&log), view.due()));
         Ok(Self {
-            fold: tokio::spawn(fold.run()),
+            fold,
+            keeper,
             exporter,
-            state: api::State::new(Arc::new(log), view, metrics),
+            flush_timeout: settings.flush_timeout,
+            state: api::State::new(log, view.clone(), metrics),
+            view,
+            _lock: lock,
         })
     }
 
@@ -90,24 +225,128 @@ impl Pipeline {
         &self.state
     }
 
+    /// Returns what is known.
+    #[must_use]
+    pub const fn view(&self) -> &SharedView {
+        &self.view
+    }
+
+    /// Returns where batches are appended.
+    #[must_use]
+    pub fn log(&self) -> &Log {
+        &self.state.log
+    }
+
     /// Waits until nothing is folded any more, which before [`Self::finish`] is a defect.
     pub async fn failed(&self) {
         self.state.log.abandoned().await;
     }
 
-    /// Folds all that was appended, settles everything, and exports it.
+    /// Folds, stores and exports all that was appended.
+    ///
+    /// Without files, what is live settles before; with them, it goes on with the next start, and so does
+    /// the export of what the collector does not take in time.
     ///
     /// # Errors
     ///
-    /// If the fold ended before.
-    pub async fn finish(self) -> Result<(), JoinError> {
+    /// If a part ended before.
+    pub async fn finish(self) -> Result<(), EndedEarly> {
         self.state.log.close();
-        let folded = self.fold.await;
-        if let Some(exporter) = self.exporter
-            && timeout(FLUSH_TIMEOUT, exporter).await.is_err()
+        join(self.fold, "fold").await?;
+        self.view.close();
+        if let Some(mut exporter) = self.exporter
+            && timeout(self.flush_timeout, &mut exporter).await.is_err()
         {
+            exporter.abort();
             tracing::warn!("Collector was too slow for the last spans");
         }
-        folded
+        match self.keeper {
+            Some(keeper) => join(keeper, "keeper").await,
+            None => Ok(()),
+        }
     }
+}
+
+/// What an earlier run left.
+struct Begun {
+    view: SharedView,
+    next: Position,
+    states: Option<States>,
+}
+
+fn begin(settings: &Settings, place: &Place, boot: BootId) -> Result<Begun, StartError> {
+    let failed = |source| StartError::Log {
+        directory: place.log.clone(),
+        source,
+    };
+    fs::create_dir_all(&place.log).map_err(failed)?;
+    let segments = Segments::new(place.log.clone());
+    segments.mend(&settings.log.disk).map_err(failed)?;
+    let database = Arc::new(Database::new(place.view.clone()));
+    // Without a state the log is folded as if it were new, under numbers that nobody has seen.
+    let seen = export::read_cursor(&place.export).unwrap_or(0);
+    let mut settled = Vec::new();
+    let recovered = recover(&segments, settings.limits, boot, seen, |number, output| {
+        settled.push((number, output));
+        // The rest can be had from the log again.
+        if settled.len() > settings.settled_records {
+            settled.drain(..settled.len() / 2);
+        }
+    });
+    let recovered = recovered.map_err(failed)?;
+    tracing::info!(
+        entries = recovered.next.0 - recovered.restart.0.0,
+        torn_bytes = recovered.extent.torn_bytes,
+        missing = recovered.extent.missing,
+        unreadable = recovered.unreadable,
+        "Folded the log"
+    );
+    let under_others = recovered.folder.limits() != settings.limits;
+    let states = States::new(
+        segments,
+        settings.log.disk.clone(),
+        recovered.restart,
+        recovered.bytes,
+        recovered.next,
+        under_others,
+    );
+    let folder = recovered.folder.under(settings.limits);
+    let view = SharedView::after(folder, settings.settled_records, database, settled);
+    Ok(Begun {
+        view,
+        next: recovered.next,
+        states: Some(states),
+    })
+}
+
+// === impl Place ===
+
+impl Place {
+    fn below(directory: &Path) -> Self {
+        Self {
+            log: directory.join("log"),
+            view: directory.join("view"),
+            export: directory.join("exported"),
+        }
+    }
+}
+
+fn spawn(
+    name: &str,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<thread::JoinHandle<()>, StartError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(system("starting a thread"))
+}
+
+async fn join(thread: thread::JoinHandle<()>, part: &'static str) -> Result<(), EndedEarly> {
+    let joined = spawn_blocking(|| thread.join()).await;
+    match joined {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(EndedEarly { part }),
+    }
+}
+
+fn system(step: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::System { step, source }
 }

@@ -1,21 +1,55 @@
 //! The settled records, found by every name under which someone may ask for them.
 //!
-//! Bounded by count: the record that settled first goes first, and is counted. What is not settled is
-//! the reconciler's; a question that concerns both is asked of [`crate::view`].
+//! Each has a number, in the order in which they settled. Those that are not stored yet are in memory,
+//! those that are stored are in a database, which can be made anew from the log at any time. What is not
+//! settled is the reconciler's; a question that concerns both is asked of [`crate::view`].
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::Bound,
-    sync::Arc,
+pub(crate) mod chunk;
+pub(crate) mod codec;
+pub(crate) mod database;
+mod keeper;
+mod recent;
+pub(crate) mod records;
+
+use std::sync::Arc;
+
+use syntrace_core::{
+    Output,
+    record::{ConnectionRecord, RequestRecord},
+};
+use syntrace_model::{ConnectionId, Endpoint, SpanId, TraceId, UnixNanos};
+
+pub use self::{
+    database::{Bounds, Database, DatabaseStatus},
+    keeper::Keeper,
+    recent::{Recent, Table},
 };
 
-use syntrace_core::record::{ConnectionRecord, RequestRecord};
-use syntrace_model::{ConnectionId, Endpoint, SpanId, TraceId, UnixNanos};
+/// Version of the layout of what is stored. What has another is made anew from the log.
+pub const FORMAT: u32 = 1;
+
+/// A settled record and its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// From 1, in the order in which records settled.
+    pub number: u64,
+    /// The record.
+    pub record: Kept,
+}
+
+/// A settled record that many may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// A request.
+    Request(Arc<RequestRecord>),
+    /// A connection.
+    Connection(Arc<ConnectionRecord>),
+}
 
 /// What can be asked for.
 pub trait Record {
     /// What names the record alone.
-    type Id: Copy + Ord;
+    type Id: Copy + Ord + std::hash::Hash + ToString;
 
     /// Returns its id.
     fn id(&self) -> Self::Id;
@@ -33,7 +67,7 @@ pub trait Record {
 }
 
 /// A name that several records may share.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Name {
     /// A trace id or an alias.
     Trace(TraceId),
@@ -43,112 +77,27 @@ pub enum Name {
     End(Endpoint),
 }
 
-/// Settled records of one kind.
-#[derive(Debug)]
-pub struct Table<R: Record> {
-    records: BTreeMap<R::Id, Arc<R>>,
-    /// In the order in which they settled.
-    order: VecDeque<R::Id>,
-    by_place: BTreeSet<(UnixNanos, R::Id)>,
-    by_name: BTreeMap<Name, BTreeSet<R::Id>>,
-    most: usize,
-    evicted: u64,
-}
+// === impl Kept ===
 
-/// All settled records.
-#[derive(Debug)]
-pub struct Store {
-    /// The connections.
-    pub connections: Table<ConnectionRecord>,
-    /// The requests.
-    pub requests: Table<RequestRecord>,
-}
-
-// === impl Store ===
-
-impl Store {
-    /// Returns an empty store for `most` records of each kind.
-    #[must_use]
-    pub const fn new(most: usize) -> Self {
-        Self {
-            connections: Table::new(most),
-            requests: Table::new(most),
+impl From<Output> for Kept {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Request(record) => Self::Request(Arc::new(record)),
+            Output::Connection(record) => Self::Connection(Arc::new(record)),
         }
     }
 }
 
-// === impl Table ===
+// === impl Name ===
 
-impl<R: Record> Table<R> {
-    const fn new(most: usize) -> Self {
-        Self {
-            records: BTreeMap::new(),
-            order: VecDeque::new(),
-            by_place: BTreeSet::new(),
-            by_name: BTreeMap::new(),
-            most,
-            evicted: 0,
+impl Name {
+    /// Returns the name as it stands in the database.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Trace(id) => id.to_string(),
+            Self::RequestId(id) => id.to_string(),
+            Self::End(end) => end.to_string(),
         }
-    }
-
-    /// Keeps a record, in place of the one with the same id if there is one.
-    pub fn insert(&mut self, record: R) {
-        let id = record.id();
-        if !self.remove(id) {
-            self.order.push_back(id);
-        }
-        self.by_place.insert(record.place());
-        for name in record.names() {
-            self.by_name.entry(name).or_default().insert(id);
-        }
-        self.records.insert(id, Arc::new(record));
-        while self.order.len() > self.most
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.remove(oldest);
-            self.evicted += 1;
-        }
-    }
-
-    /// Returns a record by its id.
-    #[must_use]
-    pub fn get(&self, id: R::Id) -> Option<&Arc<R>> {
-        self.records.get(&id)
-    }
-
-    /// Returns the records with a name, in the order of their ids.
-    pub fn named(&self, name: &Name) -> impl Iterator<Item = &Arc<R>> {
-        let ids = self.by_name.get(name).into_iter().flatten();
-        ids.filter_map(|id| self.records.get(id))
-    }
-
-    /// Returns the records below `place`, or all without one, the newest first.
-    pub fn newest(&self, below: Option<(UnixNanos, R::Id)>) -> impl Iterator<Item = &Arc<R>> {
-        let end = below.map_or(Bound::Unbounded, Bound::Excluded);
-        let places = self.by_place.range((Bound::Unbounded, end)).rev();
-        places.filter_map(|(_, id)| self.records.get(id))
-    }
-
-    /// Returns how many records were given up for newer ones.
-    #[must_use]
-    pub const fn evicted(&self) -> u64 {
-        self.evicted
-    }
-
-    fn remove(&mut self, id: R::Id) -> bool {
-        let Some(record) = self.records.remove(&id) else {
-            return false;
-        };
-        self.by_place.remove(&record.place());
-        for name in record.names() {
-            if let Some(ids) = self.by_name.get_mut(&name) {
-                ids.remove(&id);
-                if ids.is_empty() {
-                    self.by_name.remove(&name);
-                }
-            }
-        }
-        true
     }
 }
 
@@ -193,71 +142,5 @@ impl Record for RequestRecord {
             names.push(Name::RequestId(self.report.http.request_id.clone()));
         }
         names
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Began at the first number, is named by the second.
-    #[derive(Debug, PartialEq)]
-    struct Fake(u64, u64);
-
-    impl Record for Fake {
-        type Id = u64;
-
-        fn id(&self) -> u64 {
-            self.1
-        }
-
-        fn began_at(&self) -> UnixNanos {
-            UnixNanos(self.0)
-        }
-
-        fn names(&self) -> Vec<Name> {
-            vec![name(self.1 % 2)]
-        }
-    }
-
-    #[test]
-    fn records_are_found_by_id_and_name_and_listed_the_newest_first() {
-        let table = table(10, &[(30, 1), (10, 2), (20, 3)]);
-        assert_eq!(**table.get(2).unwrap(), Fake(10, 2));
-        assert_eq!(ids(table.named(&name(1))), [1, 3]);
-        assert_eq!(ids(table.newest(None)), [1, 3, 2]);
-        assert_eq!(ids(table.newest(Some((UnixNanos(20), 3)))), [2]);
-    }
-
-    #[test]
-    fn beyond_the_bound_the_first_that_settled_goes_with_all_its_names() {
-        let table = table(2, &[(30, 1), (10, 3), (20, 2)]);
-        assert!(table.get(1).is_none());
-        assert_eq!(ids(table.named(&name(1))), [3]);
-        assert_eq!(ids(table.newest(None)), [2, 3]);
-        assert_eq!(table.evicted(), 1);
-    }
-
-    #[test]
-    fn a_record_that_comes_again_replaces_itself() {
-        let table = table(2, &[(30, 1), (10, 1), (20, 2)]);
-        assert_eq!(ids(table.newest(None)), [2, 1]);
-        assert_eq!(table.evicted(), 0);
-    }
-
-    fn table(most: usize, records: &[(u64, u64)]) -> Table<Fake> {
-        let mut table = Table::new(most);
-        for &(began_at, id) in records {
-            table.insert(Fake(began_at, id));
-        }
-        table
-    }
-
-    fn ids<'a>(records: impl Iterator<Item = &'a Arc<Fake>>) -> Vec<u64> {
-        records.map(|record| record.1).collect()
-    }
-
-    fn name(n: u64) -> Name {
-        Name::RequestId(n.to_string().into())
     }
 }

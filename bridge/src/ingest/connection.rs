@@ -57,6 +57,7 @@ pub(super) fn translate(from: wire::Connection) -> Result<Snapshot, Meaningless>
         },
         watch: Watch {
             origin: origin(from.origin)?,
+            first_seen_at: None,
             one_in: from.one_in,
             accepted_exactly: from.accepted_exactly,
             accept_deferred: from.accept_deferred,

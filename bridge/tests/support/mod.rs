@@ -10,6 +10,7 @@
 )]
 
 pub mod facts;
+pub mod traffic;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,212 @@
+//! What it costs to keep records over restarts, and to find one among a million while others come.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use syntrace_bench_report::{Estimate, Figure, Report, ratios};
+use syntrace_bridge::{
+    ingest,
+    log::AppendError,
+    pipeline::{Pipeline, Settings},
+};
+use syntrace_model::SpanId;
+use tokio::runtime::Runtime;
+
+use crate::{idle::resident_bytes, load};
+
+/// Batches of one round of the comparison.
+const BATCHES: u64 = 300;
+const ROUNDS: usize = 5;
+
+/// Records of each kind that are kept, while one is looked for.
+const KEPT: u64 = 500_000;
+
+/// Connections that are open at once.
+const OPEN: u64 = 200_000;
+
+const QUESTIONS: usize = 4_000;
+
+pub(crate) fn measure(report: &mut Report) {
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        open(report).await;
+        durable(report).await;
+        find(report).await;
+    });
+}
+
+/// What an open connection takes.
+async fn open(report: &mut Report) {
+    let pipeline = Pipeline::start(&Settings::default()).unwrap();
+    append(&pipeline, &load::opening()).await;
+    let before = resident_bytes();
+    for number in 0..OPEN / load::BATCH {
+        append(&pipeline, &load::open(number)).await;
+    }
+    while pipeline.view().coverage().connections_live < usize::try_from(OPEN).unwrap() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let each = resident_bytes().saturating_sub(before) / OPEN;
+    report.add(
+        Figure::new("bridge.bytes_per_open_connection", "bytes", count(each))
+            .at_most(256.0)
+            .goal(160.0)
+            .floor(100.0),
+    );
+}
+
+/// Processor time of the same load with files and without.
+async fn durable(report: &mut Report) {
+    let (mut pairs, mut same) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let place = tempfile::tempdir().unwrap();
+        let memory = round(None).await;
+        let durable = round(Some(place.path())).await;
+        let again = round(None).await;
+        pairs.push((memory, durable));
+        same.push((memory, again));
+    }
+    report.add(
+        Figure::new("bridge.durable_over_memory", "ratio", ratios(&pairs))
+            .at_least(0.6)
+            .goal(0.8)
+            .aa(ratios(&same).value),
+    );
+}
+
+/// Takes one load until all of it is settled and stored; returns processor seconds.
+async fn round(place: Option<&Path>) -> f64 {
+    let batches: Vec<_> = (0..BATCHES).map(load::batch).collect();
+    let pipeline = Pipeline::start(&settings(place)).unwrap();
+    let began = processor_seconds();
+    append(&pipeline, &load::opening()).await;
+    for batch in &batches {
+        append(&pipeline, batch).await;
+    }
+    eventually_kept(&pipeline, 2 * BATCHES * load::BATCH).await;
+    let took = processor_seconds() - began;
+    pipeline.finish().await.unwrap();
+    took
+}
+
+async fn find(report: &mut Report) {
+    let place = tempfile::tempdir().unwrap();
+    let before = resident_bytes();
+    let pipeline = Pipeline::start(&settings(Some(place.path()))).unwrap();
+    append(&pipeline, &load::opening()).await;
+    let began = Instant::now();
+    let batches = KEPT / load::BATCH;
+    for number in 0..batches {
+        append(&pipeline, &load::batch(number)).await;
+    }
+    eventually_kept(&pipeline, 2 * KEPT).await;
+    let per_batch = began.elapsed() / u32::try_from(batches).unwrap();
+    let each = resident_bytes().saturating_sub(before) / KEPT;
+    report.add(Figure::new(
+        "bridge.bytes_per_kept_connection",
+        "bytes",
+        count(each),
+    ));
+    pipeline.finish().await.unwrap();
+
+    let began = Instant::now();
+    let pipeline = Pipeline::start(&settings(Some(place.path()))).unwrap();
+    let restart_ms = began.elapsed().as_secs_f64() * 1e3;
+    report.add(
+        Figure::new("bridge.restart_ms", "ms", Estimate::exact(restart_ms, 1)).at_most(1_000.0),
+    );
+
+    let pipeline = Arc::new(pipeline);
+    let done = Arc::new(AtomicBool::new(false));
+    let load = tokio::spawn(half_load(
+        Arc::clone(&pipeline),
+        Arc::clone(&done),
+        batches,
+        per_batch,
+    ));
+    let view = pipeline.view().clone();
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut took = Vec::with_capacity(QUESTIONS);
+        for n in 0..QUESTIONS as u64 {
+            let name = n.wrapping_mul(0x9e37_79b9) % KEPT;
+            let id = SpanId::new(load::span_id(name)).unwrap();
+            let began = Instant::now();
+            assert!(view.request(id).is_some(), "{name}");
+            took.push(began.elapsed());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        took.sort_unstable();
+        took
+    });
+    let took = asked.await.unwrap();
+    done.store(true, Relaxed);
+    load.await.unwrap();
+    let p99 = took.get(QUESTIONS * 99 / 100).unwrap().as_secs_f64() * 1e3;
+    report.add(
+        Figure::new("bridge.query_p99_ms", "ms", Estimate::exact(p99, QUESTIONS))
+            .at_most(1.0)
+            .goal(0.3),
+    );
+}
+
+/// Sends batches at half the rate at which they were taken.
+async fn half_load(
+    pipeline: Arc<Pipeline>,
+    done: Arc<AtomicBool>,
+    first: u64,
+    per_batch: Duration,
+) {
+    let mut ticks = tokio::time::interval(2 * per_batch);
+    let mut number = first;
+    while !done.load(Relaxed) {
+        ticks.tick().await;
+        append(&pipeline, &load::batch(number)).await;
+        number += 1;
+    }
+}
+
+/// Appends a batch, again and again while there is no room.
+async fn append(pipeline: &Pipeline, encoded: &[u8]) {
+    loop {
+        let batch = ingest::decode(encoded).unwrap();
+        match pipeline.log().append(encoded, batch).await {
+            Ok(_) => return,
+            Err(AppendError::Busy) => tokio::time::sleep(Duration::from_millis(1)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+async fn eventually_kept(pipeline: &Pipeline, records: u64) {
+    let view = pipeline.view();
+    while view.settled_number() < records || view.stored_number() < records {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn settings(place: Option<&Path>) -> Settings {
+    Settings {
+        data_dir: place.map(Path::to_owned),
+        ..Settings::default()
+    }
+}
+
+fn processor_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap(),
+        u32::try_from(time.tv_nsec).unwrap(),
+    )
+    .as_secs_f64()
+}
+
+fn count(value: u64) -> Estimate {
+    Estimate::exact(u32::try_from(value).unwrap().into(), 1)
+}

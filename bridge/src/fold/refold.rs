@@ -1,0 +1,176 @@
+//! Folds the files of a log: at a start, to go on where the last run ended; and later, for records that
+//! the database does not have.
+
+use std::{io, ops::ControlFlow};
+
+use syntrace_core::{Limits, Output};
+use syntrace_model::BootId;
+
+use super::{Folder, state::States};
+use crate::{
+    ingest,
+    log::{Position, Segments, Stored, segments::Extent},
+    store::{Kept, Settled},
+};
+
+/// What a start begins with.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Everything that the log came to.
+    pub folder: Folder,
+    /// Where the next entry stands.
+    pub next: Position,
+    /// Where a restart begins to read, and the number that had settled there.
+    pub restart: (Position, u64),
+    /// Bytes of the batches from there on.
+    pub bytes: u64,
+    /// What was read.
+    pub extent: Extent,
+    /// Batches that were taken once and cannot be read any more: by another version of the bridge.
+    pub unreadable: u64,
+}
+
+/// A second fold over the same log, behind the first.
+#[derive(Debug)]
+pub struct Refold {
+    segments: Segments,
+    limits: Limits,
+    /// The fold, and where it goes on.
+    at: Option<(Folder, Position)>,
+}
+
+/// Folds the log of a directory, from its latest state to its end; gives what settles to `each`.
+///
+/// `settled` is the number after which records are numbered if there is no state to begin with.
+///
+/// # Errors
+///
+/// If the directory or a file cannot be read.
+pub fn recover(
+    segments: &Segments,
+    limits: Limits,
+    boot: BootId,
+    settled: u64,
+    each: impl FnMut(u64, Output),
+) -> io::Result<Recovered> {
+    let begin = States::newest(segments, u64::MAX, limits.hash_seed)?;
+    fold(segments, begin, limits, boot, settled, each)
+}
+
+/// Folds the log from a state on, or from its beginning without one.
+pub(crate) fn fold(
+    segments: &Segments,
+    begin: Option<(Position, Folder)>,
+    limits: Limits,
+    boot: BootId,
+    settled: u64,
+    mut each: impl FnMut(u64, Output),
+) -> io::Result<Recovered> {
+    let (from, mut folder) = match begin {
+        Some(state) => state,
+        None => {
+            let first = segments.firsts()?.first().copied().unwrap_or_default();
+            (first, Folder::new(limits, boot, settled))
+        }
+    };
+    let restart = (from, folder.settled());
+    let (mut unreadable, mut bytes) = (0, 0);
+    let extent = segments.read(from, |stored| {
+        bytes += stored.batch.len() as u64;
+        unreadable += u64::from(!handle(&mut folder, &stored, &mut each));
+        ControlFlow::Continue(())
+    })?;
+    Ok(Recovered {
+        folder,
+        next: extent.next,
+        restart,
+        bytes,
+        extent,
+        unreadable,
+    })
+}
+
+/// Folds one stored entry; returns whether it could be read.
+fn handle(folder: &mut Folder, stored: &Stored<'_>, each: &mut impl FnMut(u64, Output)) -> bool {
+    match ingest::decode(stored.batch) {
+        Ok(batch) => {
+            folder.handle(stored.boot, stored.at, batch, each);
+            true
+        }
+        Err(error) => {
+            tracing::debug!(%error, position = stored.position.0, "Skipped entry of the log");
+            false
+        }
+    }
+}
+
+// === impl Refold ===
+
+impl Refold {
+    /// Returns a fold over a log of which nothing is read yet.
+    #[must_use]
+    pub const fn new(segments: Segments, limits: Limits) -> Self {
+        Self {
+            segments,
+            limits,
+            at: None,
+        }
+    }
+
+    /// Returns the number after which the log gives all records.
+    #[must_use]
+    pub fn base(&self) -> u64 {
+        let oldest = States::oldest(&self.segments, self.limits.hash_seed)
+            .ok()
+            .flatten();
+        oldest.map_or(0, |(_, folder)| folder.settled())
+    }
+
+    /// Returns at least `limit` records that settled after the one with this number, if the log gives as
+    /// many; less those that it does not give any more.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be read.
+    pub fn settled_after(&mut self, number: u64, limit: usize) -> io::Result<Vec<Settled>> {
+        let at = self.at.take().filter(|(at, _)| at.settled() <= number);
+        let (mut folder, from) = match at {
+            Some(at) => at,
+            None => self.begin(number)?,
+        };
+        let mut next = from;
+        let mut found = Vec::new();
+        self.segments.read(from, |stored| {
+            handle(&mut folder, &stored, &mut |settled, output| {
+                if settled > number {
+                    found.push(Settled {
+                        number: settled,
+                        record: Kept::from(output),
+                    });
+                }
+            });
+            next = stored.position.after();
+            if found.len() < limit {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        self.at = Some((folder, next));
+        Ok(found)
+    }
+
+    fn begin(&self, number: u64) -> io::Result<(Folder, Position)> {
+        let state = match States::newest(&self.segments, number, self.limits.hash_seed)? {
+            Some(state) => Some(state),
+            None => States::oldest(&self.segments, self.limits.hash_seed)?,
+        };
+        Ok(match state {
+            Some((position, folder)) => (folder, position),
+            None => {
+                let first = self.segments.firsts()?.first().copied().unwrap_or_default();
+                (Folder::new(self.limits, BootId([0; 16]), 0), first)
+            }
+        })
+    }
+}

@@ -1,0 +1,330 @@
+//! The one thread that stores: moves settled records from memory to the database, mends it, and keeps it
+//! within its bounds.
+//!
+//! Whatever the database refuses stays in memory and is tried again. What memory could not hold until
+//! then, and what a damaged or deleted database held, is folded again from the log.
+
+use std::{
+    fs, io,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    Settled,
+    chunk::{Chunk, Writer},
+    database::{Bounds, Database, trouble},
+};
+use crate::{
+    fold::Refold,
+    view::{SharedView, WeakView},
+};
+
+/// Records that are stored at once.
+const BATCH: usize = 1_024;
+
+/// How often the files are looked at.
+const HOUSE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long after an error the next attempt is made, at first and at most.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
+const PATIENCE_MAX: Duration = Duration::from_secs(10);
+
+/// What the thread works on.
+#[derive(Debug)]
+pub struct Keeper {
+    /// Where records come from; the thread ends when nobody else has it.
+    view: WeakView,
+    /// Where they go.
+    database: Arc<Database>,
+    bounds: Bounds,
+    /// Gives records that are not in memory.
+    refold: Refold,
+    open: Option<Open>,
+}
+
+/// The chunk that is written to.
+#[derive(Debug)]
+struct Open {
+    writer: Writer,
+    first: u64,
+}
+
+/// Why records were not stored.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the database is gone")]
+    Gone,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Returns a keeper of a view's database, which answers from now on, if it can be opened.
+    #[must_use]
+    pub fn new(view: &SharedView, database: Arc<Database>, bounds: Bounds, refold: Refold) -> Self {
+        let mut keeper = Self {
+            view: view.downgrade(),
+            database,
+            bounds,
+            refold,
+            open: None,
+        };
+        match keeper.open(view) {
+            Ok(open) => keeper.open = Some(open),
+            Err(error) => keeper.complain(&error, &mut None),
+        }
+        keeper
+    }
+
+    /// Runs until nobody else has the view, or it is closed and all is stored.
+    pub fn run(mut self) {
+        let mut open = self.open.take();
+        let mut patience = PATIENCE_MIN;
+        let mut looked_at = Instant::now();
+        while let Some(view) = self.view.upgrade() {
+            let closing = view.is_closed();
+            if looked_at.elapsed() >= HOUSE_INTERVAL {
+                looked_at = Instant::now();
+                self.keep_house(&mut open);
+            }
+            let wait = match self.step(&view, &mut open) {
+                Ok(0) if closing => break,
+                Ok(0) => HOUSE_INTERVAL,
+                Ok(_) => {
+                    patience = PATIENCE_MIN;
+                    continue;
+                }
+                Err(_) if closing => break,
+                Err(error) => {
+                    self.complain(&error, &mut open);
+                    patience = (patience * 2).min(PATIENCE_MAX);
+                    patience
+                }
+            };
+            drop(view);
+            thread::park_timeout(wait);
+        }
+        if let Some(Err(error)) = open.map(|open: Open| open.writer.seal()) {
+            tracing::debug!(%error, "Left the database's last pages in its own log");
+        }
+    }
+
+    /// Stores what is next; returns how many records that were.
+    fn step(&mut self, view: &SharedView, open: &mut Option<Open>) -> Result<usize, KeepError> {
+        if open.is_none() {
+            *open = Some(self.open(view)?);
+        }
+        let stored = self.database.stored();
+        let mut batch = match view.recent_after(stored, BATCH) {
+            Some(batch) => {
+                self.database.status_mut().rebuilding = false;
+                batch
+            }
+            None => self.make_anew(view, stored)?,
+        };
+        let Some(number) = batch.first().map(|settled| settled.number) else {
+            return Ok(0);
+        };
+        let end = |chunk: &Open| chunk.first.saturating_add(self.bounds.chunk_records);
+        if open.as_ref().is_some_and(|chunk| number >= end(chunk))
+            && let Some(full) = open.replace(self.begin(number)?)
+        {
+            full.writer.seal()?;
+        }
+        let Some(chunk) = open else {
+            return Ok(0);
+        };
+        batch.retain(|settled| settled.number < end(chunk));
+        let last = batch.last().map_or(stored, |settled| settled.number);
+        chunk.writer.store(&batch)?;
+        self.database.set_stored(last);
+        if self.database.status_mut().trouble.take().is_some() {
+            tracing::info!("Database took records again");
+        }
+        view.stored(last);
+        Ok(batch.len())
+    }
+
+    /// Folds the log again for what is neither stored nor in memory.
+    fn make_anew(&mut self, view: &SharedView, stored: u64) -> Result<Vec<Settled>, KeepError> {
+        let until = view.recent_first();
+        self.database.status_mut().rebuilding = true;
+        let mut batch = self.refold.settled_after(stored, BATCH)?;
+        batch.retain(|settled| settled.number < until);
+        let found = batch.first().map_or(until, |settled| settled.number);
+        let lost = found.saturating_sub(stored + 1);
+        if lost > 0 {
+            tracing::warn!(lost, "Records are in the log no more");
+            self.database.status_mut().lost += lost;
+        }
+        if batch.is_empty() {
+            // The rest is in memory.
+            self.database.set_stored(until.saturating_sub(1));
+        }
+        Ok(batch)
+    }
+
+    /// Opens all chunks, the last for writing.
+    fn open(&self, view: &SharedView) -> Result<Open, KeepError> {
+        fs::create_dir_all(self.database.directory())?;
+        let mut firsts = Vec::new();
+        for file in fs::read_dir(self.database.directory())? {
+            let path = file?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            if path.extension().is_some_and(|extension| extension == "db")
+                && let Some(first) = stem.and_then(|stem| stem.parse().ok())
+            {
+                firsts.push(first);
+            }
+        }
+        firsts.sort_unstable();
+        self.database.chunks().clear();
+        let Some(last) = firsts.pop() else {
+            self.database.set_stored(self.refold.base());
+            return self.begin(self.database.stored() + 1);
+        };
+        for first in firsts {
+            match Chunk::open(&self.database.path(first)) {
+                Ok(chunk) => drop(self.database.chunks().insert(first, Arc::new(chunk))),
+                Err(error) => self.discard(first, &error),
+            }
+        }
+        let path = self.database.path(last);
+        match Writer::open(&path) {
+            Ok((writer, highest)) => {
+                let chunk = Chunk::open(&path)?;
+                self.database.chunks().insert(last, Arc::new(chunk));
+                let highest = highest.unwrap_or_else(|| last.saturating_sub(1));
+                // Records that an earlier run numbered, and whose facts a loss of power took.
+                self.database.set_stored(highest.min(view.settled_number()));
+                Ok(Open {
+                    writer,
+                    first: last,
+                })
+            }
+            Err(error) if trouble(&error) == "corrupt" => {
+                self.discard(last, &error);
+                self.open(view)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Begins a chunk.
+    fn begin(&self, first: u64) -> Result<Open, KeepError> {
+        let path = self.database.path(first);
+        let (writer, _) = Writer::open(&path)?;
+        let chunk = Chunk::open(&path)?;
+        self.database.chunks().insert(first, Arc::new(chunk));
+        Ok(Open { writer, first })
+    }
+
+    /// Says once why nothing is stored, and gives up what cannot be mended.
+    fn complain(&self, error: &KeepError, open: &mut Option<Open>) {
+        let code = match error {
+            KeepError::Sqlite(error) => trouble(error),
+            KeepError::Io(error) => crate::log::health::trouble(error),
+            KeepError::Gone => "corrupt",
+        };
+        if self.database.status_mut().trouble.replace(code).is_none() {
+            tracing::error!(%error, code, "Database took no records; they stay in memory");
+        }
+        if let Some(closed) = open.take()
+            && code == "corrupt"
+        {
+            drop(closed.writer);
+            self.give_up(closed.first, error);
+        }
+    }
+
+    fn keep_house(&self, open: &mut Option<Open>) {
+        for first in self.database.take_damaged() {
+            if open.as_ref().is_some_and(|open| open.first == first) {
+                *open = None;
+            }
+            if self.database.chunks().contains_key(&first) {
+                self.give_up(first, &KeepError::Gone);
+                *open = None;
+            }
+        }
+        if let Some(current) = open
+            && !self.database.path(current.first).exists()
+        {
+            self.complain(&KeepError::Gone, open);
+        }
+        if let Err(error) = self.cut(open.as_ref()) {
+            tracing::debug!(%error, "Left old chunks");
+        }
+    }
+
+    /// Gives up a damaged chunk, and those after it if the log has all of them.
+    fn give_up(&self, first: u64, error: &dyn std::fmt::Display) {
+        let mut firsts = vec![first];
+        if self.refold.base() < first {
+            firsts.extend(
+                self.database
+                    .chunks()
+                    .range(first + 1..)
+                    .map(|(first, _)| *first),
+            );
+        }
+        for first in firsts {
+            self.discard(first, error);
+        }
+    }
+
+    fn discard(&self, first: u64, error: &dyn std::fmt::Display) {
+        tracing::warn!(%error, chunk = first, "Gave up a damaged chunk of the database");
+        self.database.chunks().remove(&first);
+        self.database.status_mut().chunks_damaged += 1;
+        if let Err(error) = self.remove(first) {
+            tracing::debug!(%error, "Left a damaged chunk");
+        }
+    }
+
+    /// Removes chunks beyond the bounds, the oldest first, never the one that is written to.
+    fn cut(&self, open: Option<&Open>) -> io::Result<()> {
+        let current = open.map(|open| open.first);
+        let mut files = Vec::new();
+        let chunks: Vec<_> = self.database.chunks().keys().copied().collect();
+        for first in chunks {
+            let metadata = fs::metadata(self.database.path(first))?;
+            files.push((first, metadata.len(), metadata.modified()?));
+        }
+        let mut total: u64 = files.iter().map(|(_, bytes, _)| bytes).sum();
+        for (first, bytes, modified) in files {
+            let age = SystemTime::now()
+                .duration_since(modified)
+                .unwrap_or_default();
+            let beyond = total > self.bounds.bytes || age > self.bounds.age;
+            if Some(first) == current || !beyond {
+                break;
+            }
+            self.database.chunks().remove(&first);
+            self.remove(first)?;
+            total = total.saturating_sub(bytes);
+            self.database.status_mut().chunks_cut += 1;
+        }
+        self.database.status_mut().bytes = total;
+        Ok(())
+    }
+
+    fn remove(&self, first: u64) -> io::Result<()> {
+        let path = self.database.path(first);
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = path.clone().into_os_string();
+            name.push(suffix);
+            match fs::remove_file(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
