@@ -3,13 +3,18 @@
 //! Listening is [`crate::server`]'s business, and so is who may reach which router: facts are taken
 //! where only senders of this host come.
 
+mod access;
+mod buckets;
 mod causes;
 mod connections;
 mod coverage;
 mod error;
 mod facts;
+mod follow;
 mod health;
 mod json;
+mod openapi;
+mod page;
 mod query;
 mod requests;
 mod traces;
@@ -18,17 +23,22 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::header,
-    response::IntoResponse,
+    extract::{DefaultBodyLimit, MatchedPath, Request},
+    http::{HeaderMap, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::sync::Semaphore;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
 
-pub use self::error::ApiError;
+pub use self::{access::Access, error::ApiError};
 use crate::{
     log::Log,
-    metrics::{self, Exposition, Metrics},
+    metrics::{Exposition, Metrics},
+    page as web_page,
     view::SharedView,
 };
 
@@ -46,35 +56,105 @@ pub struct State {
     metrics: Metrics,
     exposition: Arc<Exposition>,
     batches: Arc<Semaphore>,
+    /// False once followers are to end.
+    running: Arc<watch::Sender<bool>>,
+    shown: Arc<Shown>,
 }
+
+/// What an operator sets about answers.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// `service.name` of spans.
+    pub service_name: String,
+    /// Where the page leads to for a trace.
+    pub trace_url: Option<String>,
+}
+
+// === impl Shown ===
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self {
+            service_name: "syntrace".to_owned(),
+            trace_url: None,
+        }
+    }
+}
+
+// === impl State ===
 
 impl State {
     /// Puts together what the endpoints work on.
     #[must_use]
     pub fn new(log: Arc<Log>, view: SharedView, metrics: Metrics) -> Self {
         Self {
-            exposition: Arc::new(metrics.exposition(view.clone())),
+            exposition: Arc::new(metrics.exposition(view.clone(), Arc::clone(&log))),
             batches: Arc::new(Semaphore::new(BATCHES_MAX)),
+            running: Arc::new(watch::Sender::new(true)),
+            shown: Arc::default(),
             log,
             view,
             metrics,
         }
     }
+
+    /// Shows answers as an operator wants them.
+    #[must_use]
+    pub fn showing(self, shown: Shown) -> Self {
+        let shown = Arc::new(shown);
+        Self { shown, ..self }
+    }
+
+    /// Returns what is counted.
+    #[must_use]
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Ends all event streams, and begins no other.
+    pub fn end_followers(&self) {
+        self.running.send_replace(false);
+    }
 }
 
-/// Returns the endpoints that only read.
-pub fn reads(state: State) -> Router {
-    with_errors(read_routes()).with_state(state)
+/// Shows a record as the endpoints do.
+pub(crate) fn shown(output: &syntrace_core::Output) -> serde_json::Result<serde_json::Value> {
+    match output {
+        syntrace_core::Output::Request(record) => serde_json::to_value(json::Request::from(record)),
+        syntrace_core::Output::Connection(record) => {
+            serde_json::to_value(json::Connection::from(record))
+        }
+    }
 }
 
-/// Returns the endpoints that read, and the one that takes facts.
+/// Returns the endpoints that answer questions.
+pub fn reads(state: State, access: Access) -> Router {
+    {
+        let routes = guarded(question_routes(), &access).merge(open_routes(&state));
+        finish(routes, state, access)
+    }
+}
+
+/// Returns the endpoint that takes facts, and those that tell senders whether it does.
+pub fn facts(state: State, access: Access) -> Router {
+    let routes = guarded(facts_route(), &access).merge(health_routes());
+    finish(routes, state, access)
+}
+
+/// Returns all endpoints at one place, for a process that holds the whole bridge in itself.
 pub fn reads_and_facts(state: State) -> Router {
-    let facts = post(facts::append).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let routes = read_routes().route(syntrace_proto::FACTS_PATH, facts);
-    with_errors(routes).with_state(state)
+    let routes = question_routes()
+        .merge(facts_route())
+        .merge(open_routes(&state));
+    finish(routes, state, Access::open())
 }
 
-fn read_routes() -> Router<State> {
+fn facts_route() -> Router<State> {
+    let append = post(facts::append).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    Router::new().route(syntrace_proto::FACTS_PATH, append)
+}
+
+fn question_routes() -> Router<State> {
     Router::new()
         .route("/v1/causes", get(causes::list))
         .route("/v1/connections", get(connections::list))
@@ -83,20 +163,76 @@ fn read_routes() -> Router<State> {
         .route("/v1/requests", get(requests::list))
         .route("/v1/requests/{id}", get(requests::one))
         .route("/v1/traces/{id}", get(traces::one))
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
         .route("/metrics", get(show_metrics))
 }
 
-fn with_errors(routes: Router<State>) -> Router<State> {
+/// What holds nothing that was observed.
+fn open_routes(state: &State) -> Router<State> {
+    let settings = web_page::Settings {
+        trace_url: state.shown.trace_url.clone(),
+    };
+    health_routes()
+        .route("/openapi.json", get(openapi::show))
+        .route("/docs", get(openapi::page))
+        .merge(web_page::routes(settings))
+}
+
+fn health_routes() -> Router<State> {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+}
+
+fn guarded(routes: Router<State>, access: &Access) -> Router<State> {
+    routes.route_layer(from_fn_with_state(access.clone(), access::know))
+}
+
+fn finish(routes: Router<State>, state: State, access: Access) -> Router {
     routes
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(from_fn_with_state(access, access::limit))
+        .layer(from_fn_with_state(state.clone(), count))
+        .with_state(state)
 }
 
+/// Counts the answers by route.
+async fn count(
+    axum::extract::State(state): axum::extract::State<State>,
+    route: Option<MatchedPath>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answer = next.run(request).await;
+    let endpoint = route.as_ref().map_or("none", MatchedPath::as_str);
+    state
+        .metrics
+        .http
+        .answered(endpoint, answer.status().as_u16());
+    answer
+}
+
+/// Looks something up where that may touch the disk, or take long.
+async fn blocking<T: Send + 'static>(
+    look: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    spawn_blocking(look).await.map_err(ApiError::Answer)
+}
+
+/// Shows all metrics, for Prometheus.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, content(
+    (String = "text/plain"),
+    (String = "application/openmetrics-text"),
+))))]
 async fn show_metrics(
     axum::extract::State(state): axum::extract::State<State>,
-) -> Result<impl IntoResponse, ApiError> {
-    let page = state.exposition.encode().map_err(ApiError::Metrics)?;
-    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], page))
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let page = blocking(move || {
+        let accept = headers.get(header::ACCEPT);
+        let accept = accept.and_then(|value| value.to_str().ok());
+        state.exposition.encode(accept)
+    });
+    let page = page.await?.map_err(ApiError::Metrics)?;
+    Ok(([(header::CONTENT_TYPE, page.content_type)], page.text).into_response())
 }

@@ -1,71 +1,82 @@
-//! The command line, and its environment variables, turned into checked settings.
+//! The settings of the process: flags before environment variables before a file before defaults.
 //!
-//! A flag goes before its variable. What is wrong is said in one line.
+//! Each setting is one field of [`Config`]; its flag, its variable, its key in the file, its place in the
+//! schema and its line in `docs/configuration.md` all come from there. What is wrong is said in one line.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    str,
-};
+mod address;
+mod file;
+mod reference;
+mod usage;
+mod variables;
 
-use clap::{Parser, error::ErrorKind};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use syntrace_core::Limits;
 
-use crate::pipeline;
-
-/// A command line that does not run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Usage {
-    /// It asked for this text.
-    Asked(String),
-    /// One line: the key, what was found, what was expected.
-    Wrong(String),
-}
-
-/// Where facts are taken. Text: `unix:/run/syntrace/bridge.sock`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FactsAddress(PathBuf);
-
-/// Where questions are answered: an address that only this host reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadsAddress(SocketAddr);
-
-/// Base URL of a collector; empty for none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CollectorUrl(String);
-
-/// Text that is not what the key takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// Not a [`FactsAddress`].
-    #[error("expected the path of a Unix socket, such as unix:/run/syntrace/bridge.sock")]
-    Facts,
-    /// Not an address and a port.
-    #[error("expected an address and a port, such as 127.0.0.1:4390")]
-    Address,
-    /// An address that other hosts may reach.
-    #[error("expected a loopback address, such as 127.0.0.1:4390: nothing protects any other")]
-    NotLoopback,
-    /// Not a [`CollectorUrl`].
-    #[error(
-        "expected an http:// URL, such as http://127.0.0.1:4318; TLS is the local collector's part"
-    )]
-    Collector,
-}
+pub use self::{
+    address::{
+        CollectorUrl, FactsAddress, ParseError, ReadsAddress, Secret, SocketMode, TcpAddress,
+    },
+    reference::{markdown, schema},
+    usage::Usage,
+};
+use crate::{
+    api::Shown,
+    log, otlp, pipeline,
+    server::{self, AccessSettings, TlsSettings},
+    store,
+};
 
 /// Joins what the filter and the probe saw of each connection, answers questions and exports spans.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "syntrace-bridge", version)]
 pub struct Config {
-    /// Socket on which facts are taken; owner and group may connect.
+    /// TOML file with settings, the names of the flags as keys.
+    #[arg(long, value_name = "FILE", env = "SYNTRACE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Prints the settings in force, as such a file, and ends.
+    #[arg(long)]
+    print_config: bool,
+    /// Prints the JSON Schema of such a file, and ends.
+    #[arg(long)]
+    print_schema: bool,
+
+    /// Where facts are taken: `unix:PATH`, `tcp:ADDRESS` or `tls:ADDRESS`; several, if need be.
     #[arg(
         long,
         value_name = "ADDRESS",
         env = "SYNTRACE_FACTS",
+        value_delimiter = ',',
         default_value = "unix:/run/syntrace/bridge.sock"
     )]
-    facts: FactsAddress,
-    /// Loopback address on which questions are answered; port 0 chooses a free one.
+    facts: Vec<FactsAddress>,
+    /// Mode of the Unix sockets, octal: who may connect.
+    #[arg(
+        long,
+        value_name = "MODE",
+        env = "SYNTRACE_FACTS_MODE",
+        default_value = "660"
+    )]
+    facts_mode: SocketMode,
+    /// User ids whose processes may connect to the Unix sockets; without any, all that the mode lets.
+    #[arg(
+        long,
+        value_name = "UID",
+        env = "SYNTRACE_FACTS_UIDS",
+        value_delimiter = ','
+    )]
+    facts_uids: Vec<u32>,
+    /// File of the tokens with which facts are taken over TCP, one a line.
+    #[arg(long, value_name = "FILE", env = "SYNTRACE_FACTS_TOKEN_FILE")]
+    facts_token_file: Option<PathBuf>,
+    /// Most batches taken in a second, on all sockets together.
+    #[arg(long, value_name = "COUNT", env = "SYNTRACE_FACTS_RATE", default_value = "10000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    facts_rate: u32,
+
+    /// Where questions are answered: an address and a port, with `tls:` before it for TLS; port 0
+    /// chooses a free one.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -73,15 +84,70 @@ pub struct Config {
         default_value = "127.0.0.1:4390"
     )]
     listen: ReadsAddress,
+    /// File of the tokens with which questions are answered, one a line.
+    #[arg(long, value_name = "FILE", env = "SYNTRACE_LISTEN_TOKEN_FILE")]
+    listen_token_file: Option<PathBuf>,
+    /// Most questions answered in a second.
+    #[arg(long, value_name = "COUNT", env = "SYNTRACE_LISTEN_RATE", default_value = "1000",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    listen_rate: u32,
+
+    /// Certificate chain for `tls:` addresses, PEM.
+    #[arg(long, value_name = "FILE", env = "SYNTRACE_TLS_CERTIFICATE")]
+    tls_certificate: Option<PathBuf>,
+    /// Key of the certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "SYNTRACE_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Certificates of those who sign clients' certificates, PEM; with it, `tls:` addresses demand one.
+    #[arg(long, value_name = "FILE", env = "SYNTRACE_TLS_CLIENT_CA")]
+    tls_client_ca: Option<PathBuf>,
+
     /// How long after its event a fact may arrive, milliseconds.
     #[arg(long, value_name = "MS", env = "SYNTRACE_GRACE_MS", default_value = "2000",
           value_parser = clap::value_parser!(u64).range(1..=600_000))]
     grace_ms: u64,
-    /// Settled records that are kept, of connections and of requests each.
+    /// Settled records that are kept in memory; with a data directory, those that are not stored yet.
     #[arg(long, value_name = "COUNT", env = "SYNTRACE_SETTLED_RECORDS", default_value = "100000",
           value_parser = clap::value_parser!(u32).range(1..))]
     settled_records: u32,
-    /// Collector that takes spans by OTLP over HTTP; no export without one.
+    /// Directory in which everything is kept, also over restarts; memory only without one.
+    #[arg(long, value_name = "DIRECTORY", env = "SYNTRACE_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Size beyond which the oldest of the log goes, exported or not, MiB.
+    #[arg(long, value_name = "MIB", env = "SYNTRACE_LOG_MIB", default_value = "1024",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    log_mib: u32,
+    /// Size up to which the log is kept although all of it is settled, stored and exported, MiB.
+    #[arg(
+        long,
+        value_name = "MIB",
+        env = "SYNTRACE_LOG_SPARE_MIB",
+        default_value = "256"
+    )]
+    log_spare_mib: u32,
+    /// Age beyond which the oldest of the log goes, exported or not, hours.
+    #[arg(long, value_name = "HOURS", env = "SYNTRACE_LOG_HOURS", default_value = "24",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    log_hours: u32,
+    /// How often the log is brought to the disk, milliseconds: what a loss of power may cost. 0 for each
+    /// time, before the sender is answered.
+    #[arg(
+        long,
+        value_name = "MS",
+        env = "SYNTRACE_LOG_SYNC_MS",
+        default_value = "1000"
+    )]
+    log_sync_ms: u32,
+    /// Size beyond which the oldest settled records go, MiB.
+    #[arg(long, value_name = "MIB", env = "SYNTRACE_VIEW_MIB", default_value = "2048",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    view_mib: u32,
+    /// Age beyond which settled records go, hours.
+    #[arg(long, value_name = "HOURS", env = "SYNTRACE_VIEW_HOURS", default_value = "168",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    view_hours: u32,
+
+    /// Base URL of the collector that takes spans by OTLP; no export without one.
     #[arg(
         long,
         value_name = "URL",
@@ -89,7 +155,57 @@ pub struct Config {
         default_value = ""
     )]
     otlp_endpoint: CollectorUrl,
-    /// Service name of the exported spans.
+    /// The URL for spans itself; goes before `otlp-endpoint`.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        default_value = ""
+    )]
+    otlp_traces_endpoint: CollectorUrl,
+    /// How the collector is spoken to.
+    #[arg(
+        long,
+        value_name = "PROTOCOL",
+        env = "OTEL_EXPORTER_OTLP_PROTOCOL",
+        default_value = "http/protobuf"
+    )]
+    otlp_protocol: otlp::Protocol,
+    /// Headers for the collector: `name=value`, separated by commas, percent-encoded; never shown.
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        hide_env_values = true,
+        default_value = ""
+    )]
+    otlp_headers: Secret,
+    /// Compression of what is exported.
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "OTEL_EXPORTER_OTLP_COMPRESSION",
+        default_value = "none"
+    )]
+    otlp_compression: Compression,
+    /// How long the collector may take for one batch, milliseconds.
+    #[arg(long, value_name = "MS", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    otlp_timeout: u64,
+    /// Certificates of those who sign the collector's, PEM; the system's without one.
+    #[arg(long, value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    otlp_certificate: Option<PathBuf>,
+    /// Certificate that is shown to the collector, PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"
+    )]
+    otlp_client_certificate: Option<PathBuf>,
+    /// Key of that certificate, PEM.
+    #[arg(long, value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CLIENT_KEY")]
+    otlp_client_key: Option<PathBuf>,
+    /// Service name of the exported spans. `OTEL_RESOURCE_ATTRIBUTES` adds to it.
     #[arg(
         long,
         value_name = "NAME",
@@ -97,150 +213,188 @@ pub struct Config {
         default_value = "syntrace"
     )]
     service_name: String,
+
+    /// Where the page leads to for a trace, with `{trace_id}` in the place of its id.
+    #[arg(long, value_name = "URL", env = "SYNTRACE_TRACE_URL")]
+    trace_url: Option<String>,
+}
+
+/// How exported batches are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Compression {
+    None,
+    Gzip,
 }
 
 // === impl Config ===
 
 impl Config {
-    /// Reads the command line and the environment.
+    /// Reads the command line, the environment and the file.
     ///
     /// # Errors
     ///
     /// [`Usage`]: what to say instead of running.
-    pub fn parse_line(
-        arguments: impl IntoIterator<Item = std::ffi::OsString>,
-    ) -> Result<Self, Usage> {
-        Self::try_parse_from(arguments).map_err(usage)
+    pub fn parse_line(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
+        let line: Vec<_> = arguments.into_iter().collect();
+        // Afresh each time: a command that has read a line takes no new defaults.
+        let afresh = || variables::settle(Self::command());
+        let mut command = afresh();
+        let mut matches = command.try_get_matches_from_mut(&line)?;
+        let named = Self::from_arg_matches(&matches)?.config;
+        if let Some(path) = named {
+            command = file::apply(afresh(), &path)?;
+            // What the line and the environment say was right by itself.
+            let of_file = |error| Usage::from(error).in_file(&path);
+            matches = command.try_get_matches_from_mut(&line).map_err(of_file)?;
+        }
+        let config = Self::from_arg_matches(&matches)?;
+        if config.print_schema {
+            return Err(Usage::Asked(schema()));
+        }
+        config.check()?;
+        if config.print_config {
+            return Err(Usage::Asked(reference::in_force(&command, &matches)));
+        }
+        Ok(config)
     }
 
-    /// Returns the path of the socket on which facts are taken.
+    /// Returns where to listen, and whom to let in.
     #[must_use]
-    pub fn facts(&self) -> &Path {
-        &self.facts.0
-    }
-
-    /// Returns the address on which questions are answered.
-    #[must_use]
-    pub const fn listen(&self) -> SocketAddr {
-        self.listen.0
+    pub fn server(&self) -> server::Settings {
+        server::Settings {
+            facts: self.facts.clone(),
+            facts_mode: self.facts_mode.0,
+            facts_uids: self.facts_uids.clone(),
+            facts_access: AccessSettings {
+                token_file: self.facts_token_file.clone(),
+                rate: self.facts_rate,
+            },
+            reads: self.listen,
+            reads_access: AccessSettings {
+                token_file: self.listen_token_file.clone(),
+                rate: self.listen_rate,
+            },
+            tls: self.tls(),
+            shown: Shown {
+                service_name: self.service_name.clone(),
+                trace_url: self.trace_url.clone(),
+            },
+        }
     }
 
     /// Returns what the pipeline is to keep and where it is to export to.
     #[must_use]
     pub fn pipeline(&self) -> pipeline::Settings {
-        let endpoint = &self.otlp_endpoint.0;
         pipeline::Settings {
             limits: Limits {
                 grace_ns: self.grace_ms.saturating_mul(1_000_000),
                 ..Limits::default()
             },
             settled_records: usize::try_from(self.settled_records).unwrap_or(usize::MAX),
-            otlp_endpoint: (!endpoint.is_empty()).then(|| endpoint.clone()),
-            service_name: self.service_name.clone(),
+            data_dir: self.data_dir.clone(),
+            log: log::Settings {
+                bounds: log::Bounds {
+                    spare_bytes: mib(self.log_spare_mib),
+                    bytes: mib(self.log_mib),
+                    age: hours(self.log_hours),
+                    ..log::Bounds::default()
+                },
+                sync_interval: Duration::from_millis(self.log_sync_ms.into()),
+                ..log::Settings::default()
+            },
+            view: store::Bounds {
+                bytes: mib(self.view_mib),
+                age: hours(self.view_hours),
+                ..store::Bounds::default()
+            },
+            otlp: self.otlp(),
             ..pipeline::Settings::default()
         }
     }
-}
 
-/// Keeps what clap says up to its first empty line, as one line.
-fn usage(error: clap::Error) -> Usage {
-    let text = error.to_string();
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    ) {
-        return Usage::Asked(text);
+    /// Returns where to export to, if there is a collector.
+    #[must_use]
+    pub fn otlp(&self) -> Option<otlp::Settings> {
+        let protocol = self.otlp_protocol;
+        let base = self.otlp_endpoint.given();
+        let base = base.map(|base| otlp::Settings::of_base(base, protocol).endpoint);
+        let endpoint = self
+            .otlp_traces_endpoint
+            .given()
+            .map(str::to_owned)
+            .or(base)?;
+        let client = self.otlp_client_certificate.clone();
+        Some(otlp::Settings {
+            endpoint,
+            protocol,
+            gzip: self.otlp_compression == Compression::Gzip,
+            headers: self.otlp_headers.0.parse().unwrap_or_default(),
+            timeout: Duration::from_millis(self.otlp_timeout),
+            service_name: self.service_name.clone(),
+            certificate: self.otlp_certificate.clone(),
+            client: client.zip(self.otlp_client_key.clone()),
+        })
     }
-    let lines = text.lines().take_while(|line| !line.is_empty());
-    Usage::Wrong(lines.map(str::trim).collect::<Vec<_>>().join(" "))
-}
 
-// === impl FromStr ===
-
-impl str::FromStr for FactsAddress {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let path = text.strip_prefix("unix:").map(Path::new);
-        match path {
-            Some(path) if path.is_absolute() => Ok(Self(path.to_owned())),
-            Some(_) | None => Err(ParseError::Facts),
+    /// Demands a protection of each address that others may reach.
+    fn check(&self) -> Result<(), Usage> {
+        let by_certificate = |encrypted: bool| encrypted && self.tls_client_ca.is_some();
+        if self.tls_certificate.is_some() != self.tls_key.is_some() {
+            return Err(Usage::of("--tls-certificate and --tls-key need each other"));
         }
+        if self.otlp_client_certificate.is_some() != self.otlp_client_key.is_some() {
+            let both = "--otlp-client-certificate and --otlp-client-key need each other";
+            return Err(Usage::of(both));
+        }
+        if let Err(error) = self.otlp_headers.0.parse::<otlp::Headers>() {
+            return Err(Usage::of(format!(
+                "invalid value for --otlp-headers: {error}"
+            )));
+        }
+        for address in self.facts.iter().filter_map(FactsAddress::tcp) {
+            if self.facts_token_file.is_none() && !by_certificate(address.encrypted) {
+                return Err(Usage::of(format!(
+                    "--facts {address} needs --facts-token-file, or tls: and --tls-client-ca: \
+                     anyone could make facts up"
+                )));
+            }
+        }
+        let reads = self.listen.0;
+        if !reads.address.ip().is_loopback()
+            && self.listen_token_file.is_none()
+            && !by_certificate(reads.encrypted)
+        {
+            return Err(Usage::of(format!(
+                "--listen {reads} needs --listen-token-file, or tls: and --tls-client-ca: \
+                 other hosts may reach it"
+            )));
+        }
+        let mut tcp = self.facts.iter().filter_map(FactsAddress::tcp);
+        let encrypted = reads.encrypted || tcp.any(|address| address.encrypted);
+        if encrypted && self.tls_certificate.is_none() {
+            return Err(Usage::of(
+                "a tls: address needs --tls-certificate and --tls-key",
+            ));
+        }
+        Ok(())
+    }
+
+    fn tls(&self) -> Option<TlsSettings> {
+        Some(TlsSettings {
+            certificate: self.tls_certificate.clone()?,
+            key: self.tls_key.clone()?,
+            client_ca: self.tls_client_ca.clone(),
+        })
     }
 }
 
-impl str::FromStr for ReadsAddress {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => Ok(Self(address)),
-            Ok(_) => Err(ParseError::NotLoopback),
-            Err(_) => Err(ParseError::Address),
-        }
-    }
+fn mib(count: u32) -> u64 {
+    u64::from(count) << 20
 }
 
-impl str::FromStr for CollectorUrl {
-    type Err = ParseError;
-
-    fn from_str(text: &str) -> Result<Self, ParseError> {
-        let host = text.strip_prefix("http://");
-        if text.is_empty() || host.is_some_and(|host| !host.is_empty()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ParseError::Collector)
-        }
-    }
+fn hours(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count) * 60 * 60)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_that_other_hosts_reach_is_one_line_with_key_found_and_expected() {
-        assert_eq!(
-            refused(&["--listen", "0.0.0.0:4390"]),
-            "error: invalid value '0.0.0.0:4390' for '--listen <ADDRESS>': \
-             expected a loopback address, such as 127.0.0.1:4390: nothing protects any other"
-        );
-    }
-
-    #[test]
-    fn each_wrong_value_is_one_line_with_its_key() {
-        let wrong = [
-            ["--facts", "/run/bridge.sock"],
-            ["--facts", "unix:bridge.sock"],
-            ["--listen", "localhost"],
-            ["--grace-ms", "0"],
-            ["--settled-records", "many"],
-            ["--otlp-endpoint", "https://collector:4318"],
-        ];
-        for [key, value] in wrong {
-            let line = refused(&[key, value]);
-            assert!(
-                line.contains(key) && line.contains(value) && !line.contains('\n'),
-                "{line}"
-            );
-        }
-    }
-
-    #[test]
-    fn help_is_no_error() {
-        let asked = parse(&["--help"]);
-        assert!(matches!(asked, Err(Usage::Asked(text)) if text.contains("SYNTRACE_LISTEN")));
-    }
-
-    fn refused(arguments: &[&str]) -> String {
-        match parse(arguments) {
-            Err(Usage::Wrong(line)) => line,
-            Err(Usage::Asked(_)) | Ok(_) => panic!("the command line was taken"),
-        }
-    }
-
-    fn parse(arguments: &[&str]) -> Result<Config, Usage> {
-        let line = std::iter::once(&"syntrace-bridge").chain(arguments);
-        Config::parse_line(line.map(Into::into))
-    }
-}
+mod tests;

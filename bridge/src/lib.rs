@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod export;
@@ -14,7 +15,10 @@ pub mod fold;
 pub mod ingest;
 pub mod log;
 pub mod metrics;
+pub mod otlp;
+pub mod page;
 pub mod pipeline;
+pub mod replay;
 pub mod server;
 pub mod spans;
 pub mod store;

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use syntrace_bridge::{
     config::{Config, Usage},
     pipeline::Pipeline,
-    server::Server,
+    server::{Protection, Server},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -35,7 +35,15 @@ fn main() -> anyhow::Result<ExitCode> {
         .with_ansi(io::stderr().is_terminal())
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
         .init();
-    match run(&config) {
+    let protection = match Protection::load(&config.server()) {
+        Ok(protection) => protection,
+        Err(error) => {
+            writeln!(io::stderr(), "error: {:#}", anyhow::Error::new(error))
+                .context("writing to standard error")?;
+            return Ok(ExitCode::from(WRONG_CONFIGURATION));
+        }
+    };
+    match run(&config, protection) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             writeln!(io::stderr(), "error: {error:#}").context("writing to standard error")?;
@@ -45,13 +53,13 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 #[tokio::main]
-async fn run(config: &Config) -> anyhow::Result<()> {
+async fn run(config: &Config, protection: Protection) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
-    let server = Server::bind(config.facts(), config.listen()).await?;
-    let address = server.address().context("reading the bound address")?;
+    let server = Server::bind(&config.server(), protection).await?;
+    let address = server.address();
     let pipeline = Pipeline::start(&config.pipeline()).context("making the exporter")?;
-    tracing::info!(%address, facts = %config.facts().display(), "Listening");
+    tracing::info!(%address, "Listening");
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -1,22 +1,34 @@
-//! What Prometheus is told: counters of what came, what settled, what was lost.
+//! What Prometheus is told: counters of what came, what settled, what was lost, and how the bridge fares.
 //!
-//! Labels are words of this project, never words of a sender's choice, so their number is bounded.
+//! Labels are words of this project; where they are words of others, their number is bounded.
 
+mod bounded;
 mod coverage;
+mod http;
+mod process;
+mod records;
+mod storage;
+mod text;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, info::Info},
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
-use syntrace_core::{Output, record::Join};
+use syntrace_core::Output;
 
-use crate::view::SharedView;
+pub(crate) use self::coverage::views;
+pub use self::http::{Http, Present, Refusal};
+use self::records::Records;
+use crate::{log::Log, view::SharedView};
 
-/// `content-type` of what [`Exposition::encode`] writes.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// `content-type` of OpenMetrics.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// `content-type` of the older format.
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The counters; clones count together.
 #[derive(Clone, Debug, Default)]
@@ -24,12 +36,11 @@ pub struct Metrics {
     facts_received: Counter,
     batches_received: Counter,
     batches_refused: Family<Refused, Counter>,
-    requests: Family<Cause, Counter>,
-    failed_connections: Family<Cause, Counter>,
-    connections: Family<Outcome, Counter>,
-    joins: Family<Joined, Counter>,
+    records: Records,
     /// What the exporter did.
     pub spans: Spans,
+    /// What the listeners and endpoints did.
+    pub http: Http,
 }
 
 /// What became of spans; each is counted once.
@@ -37,37 +48,30 @@ pub struct Metrics {
 pub struct Spans {
     /// Accepted by the collector.
     pub exported: Counter,
-    /// Found the queue full.
+    /// Lost before they could be exported: the records were no longer kept.
     pub queue_full: Counter,
     /// Not accepted by the collector, after all retries.
     pub refused: Counter,
+    /// 1 while the collector takes nothing.
+    pub failing: Gauge,
 }
 
 /// The registry of all metrics; it reads the view when it is asked.
 #[derive(Debug)]
 pub struct Exposition(Registry);
 
+/// A page of metrics.
+#[derive(Debug)]
+pub struct Page {
+    /// Its `content-type`.
+    pub content_type: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
     code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Cause {
-    party: &'static str,
-    code: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Joined {
-    link: &'static str,
-    method: &'static str,
-    confidence: &'static str,
 }
 
 // === impl Metrics ===
@@ -93,28 +97,15 @@ impl Metrics {
 
     /// Counts a settled record.
     pub fn settled(&self, output: &Output) {
-        match output {
-            Output::Request(request) => {
-                self.requests.get_or_create(&cause(&request.answer)).inc();
-                self.joined("received_on", Some(&request.received_on));
-                self.joined("served_by", request.served_by.as_ref());
-                self.joined("opened", request.opened.as_ref());
-            }
-            Output::Connection(connection) => {
-                let outcome = connection.socket.as_ref();
-                let outcome = outcome.map_or("not_observed", |socket| socket.outcome.name());
-                self.connections.get_or_create(&Outcome { outcome }).inc();
-                if let Some(answer) = &connection.answer {
-                    self.failed_connections.get_or_create(&cause(answer)).inc();
-                }
-            }
-        }
+        self.records.settled(output);
     }
 
-    /// Registers everything under its name, and what the view counts itself.
+    /// Registers everything under its name, and what the view and the log count themselves.
     #[must_use]
-    pub fn exposition(&self, view: SharedView) -> Exposition {
-        let mut registry = Registry::with_prefix("syntrace");
+    pub fn exposition(&self, view: SharedView, log: Arc<Log>) -> Exposition {
+        let mut all = Registry::default();
+        all.register_collector(Box::new(process::Process));
+        let registry = all.sub_registry_with_prefix("syntrace");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What runs", build);
         registry.register(
@@ -132,26 +123,7 @@ impl Metrics {
             "Batches that were refused, by error",
             self.batches_refused.clone(),
         );
-        registry.register(
-            "requests",
-            "Settled requests, by who made them fail or take their time",
-            self.requests.clone(),
-        );
-        registry.register(
-            "connections",
-            "Settled connections, by outcome",
-            self.connections.clone(),
-        );
-        registry.register(
-            "connections_failed",
-            "Settled connections that were never established, by cause",
-            self.failed_connections.clone(),
-        );
-        registry.register(
-            "joins",
-            "Settled requests, by how they were assigned to connections",
-            self.joins.clone(),
-        );
+        self.records.register(registry);
         registry.register(
             "spans_exported",
             "Spans that the collector accepted",
@@ -159,7 +131,7 @@ impl Metrics {
         );
         registry.register(
             "spans_queue_full",
-            "Spans that were lost because the queue was full",
+            "Spans that were lost because their records were no longer kept",
             self.spans.queue_full.clone(),
         );
         registry.register(
@@ -167,45 +139,37 @@ impl Metrics {
             "Spans that were lost because the collector did not accept them",
             self.spans.refused.clone(),
         );
-        registry.register_collector(Box::new(coverage::Ledger(view)));
-        Exposition(registry)
-    }
-
-    fn joined(&self, link: &'static str, join: Option<&Join>) {
-        let (method, confidence) = match join {
-            Some(Join::To {
-                method, confidence, ..
-            }) => (method.name(), confidence.name()),
-            Some(Join::Missing(missing)) => ("none", missing.name()),
-            None => return,
-        };
-        let labels = Joined {
-            link,
-            method,
-            confidence,
-        };
-        self.joins.get_or_create(&labels).inc();
-    }
-}
-
-fn cause(answer: &syntrace_core::answer::Answer) -> Cause {
-    Cause {
-        party: answer.cause.party.name(),
-        code: answer.cause.code.name(),
+        registry.register(
+            "export_failing",
+            "Whether the collector takes nothing at present",
+            self.spans.failing.clone(),
+        );
+        self.http.register(registry);
+        registry.register_collector(Box::new(coverage::Ledger::new(view.clone())));
+        registry.register_collector(Box::new(storage::Storage { view, log }));
+        Exposition(all)
     }
 }
 
 // === impl Exposition ===
 
 impl Exposition {
-    /// Writes all metrics in the OpenMetrics text format.
+    /// Writes all metrics: in OpenMetrics, with exemplars, for those whose `Accept` names it; in the older
+    /// text format for all others.
     ///
     /// # Errors
     ///
     /// Only if formatting fails, which writing to memory does not.
-    pub fn encode(&self) -> Result<String, fmt::Error> {
-        let mut page = String::new();
-        text::encode(&mut page, &self.0)?;
-        Ok(page)
+    pub fn encode(&self, accept: Option<&str>) -> Result<Page, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.0)?;
+        if accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
+            let content_type = OPEN_METRICS;
+            return Ok(Page { content_type, text });
+        }
+        Ok(Page {
+            content_type: CLASSIC,
+            text: text::classic(&text),
+        })
     }
 }

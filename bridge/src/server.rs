@@ -1,42 +1,70 @@
-//! Listens: on a Unix socket for facts and questions, on loopback TCP for questions only.
+//! Listens: facts on Unix sockets and protected TCP addresses, questions on a TCP address of their own.
 //!
-//! Connections are bounded in number, and so is the time that a request's head may take. What is
-//! answered is [`crate::api`]'s business.
+//! What is answered is [`crate::api`]'s business; how long a connection may keep whom waiting is
+//! `connections`'.
 
+mod connections;
 mod facts_socket;
+mod protection;
+mod rate;
+mod stall;
+mod tls;
+mod tokens;
 
-use std::{future::Future, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf};
 
-use axum::{Router, serve::Listener};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
 use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch},
-    time::timeout,
+    net::{TcpListener, UnixListener},
+    sync::watch,
 };
 
-use self::facts_socket::FactsSocket;
-pub use self::facts_socket::FactsSocketError;
-use crate::api;
+use self::{
+    connections::{Listener, serve},
+    facts_socket::{FactsSocket, Held},
+};
+pub use self::{
+    facts_socket::FactsSocketError,
+    protection::{AccessSettings, Protection, ProtectionError, TlsSettings},
+    rate::Rate,
+    tls::TlsError,
+    tokens::{Tokens, TokensError},
+};
+use crate::{
+    api,
+    config::{FactsAddress, ReadsAddress, TcpAddress},
+};
 
-/// Connections that each listener holds at the same time; others wait to be accepted.
-const CONNECTIONS_MAX: usize = 1_024;
+/// Where to listen, and whom to let in.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where facts are taken.
+    pub facts: Vec<FactsAddress>,
+    /// Permission bits of the Unix sockets.
+    pub facts_mode: u32,
+    /// User ids that may connect to the Unix sockets; all that the mode lets, if there are none.
+    pub facts_uids: Vec<u32>,
+    /// Who may send facts over TCP, and how fast.
+    pub facts_access: AccessSettings,
+    /// Where questions are answered.
+    pub reads: ReadsAddress,
+    /// Who may ask, and how fast.
+    pub reads_access: AccessSettings,
+    /// What `tls:` addresses need.
+    pub tls: Option<TlsSettings>,
+    /// How answers are shown.
+    pub shown: api::Shown,
+}
 
-/// How long a request's head may take, and a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// How long requests in flight may take after the order to stop.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Both listeners, bound and not accepting yet.
+/// All listeners, bound and not accepting yet.
 #[derive(Debug)]
 pub struct Server {
-    facts: FactsSocket,
-    reads: TcpListener,
+    unix: Vec<Listener>,
+    tcp: Vec<Listener>,
+    reads: Listener,
+    address: SocketAddr,
+    protection: Protection,
+    shown: api::Shown,
+    _held: Vec<Held>,
 }
 
 /// Why the server cannot listen.
@@ -45,9 +73,9 @@ pub enum BindError {
     /// The socket for facts.
     #[error(transparent)]
     Facts(#[from] FactsSocketError),
-    /// The address for questions.
+    /// A TCP address.
     #[error("listening on {address}")]
-    Reads {
+    Tcp {
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -58,78 +86,85 @@ pub enum BindError {
 // === impl Server ===
 
 impl Server {
-    /// Binds both listeners.
+    /// Binds all listeners.
     ///
     /// # Errors
     ///
-    /// [`BindError`], if another bridge holds the socket, or the system refuses either.
-    pub async fn bind(facts: &Path, reads: SocketAddr) -> Result<Self, BindError> {
-        let facts = FactsSocket::bind(facts)?;
-        let bound = TcpListener::bind(reads).await;
-        let reads = bound.map_err(|source| BindError::Reads {
-            address: reads,
-            source,
-        })?;
-        Ok(Self { facts, reads })
+    /// [`BindError`], if another bridge holds a socket, or the system refuses one.
+    pub async fn bind(settings: &Settings, protection: Protection) -> Result<Self, BindError> {
+        let (mut unix, mut tcp, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for address in &settings.facts {
+            match address {
+                FactsAddress::Unix(path) => {
+                    let (listener, holds) = bind_unix(path.clone(), settings.facts_mode)?;
+                    unix.push(Listener::unix(listener, &settings.facts_uids));
+                    held.push(holds);
+                }
+                FactsAddress::Tcp(address) => tcp.push(bind_tcp(*address, &protection).await?.0),
+            }
+        }
+        let (reads, address) = bind_tcp(settings.reads.0, &protection).await?;
+        Ok(Self {
+            unix,
+            tcp,
+            reads,
+            address,
+            protection,
+            shown: settings.shown.clone(),
+            _held: held,
+        })
     }
 
     /// Returns the address on which questions are answered.
-    ///
-    /// # Errors
-    ///
-    /// If `getsockname` fails.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.reads.local_addr()
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Serves until `stop` is ready, then ends the requests in flight.
     pub async fn run(self, state: &api::State, stop: impl Future<Output = ()>) {
+        let Protection { facts, reads, .. } = self.protection;
         let (running, stopped) = watch::channel(());
-        let (listener, _held) = self.facts.into_parts();
-        let facts = serve(
-            listener,
-            api::reads_and_facts(state.clone()),
-            stopped.clone(),
-        );
-        let reads = serve(self.reads, api::reads(state.clone()), stopped);
-        let stop = async move {
-            stop.await;
-            drop(running);
-        };
-        tokio::join!(facts, reads, stop);
+        // The mode and the user ids of a Unix socket are its protection.
+        let of_host = api::facts(state.clone(), facts.clone().without_tokens());
+        let of_network = api::facts(state.clone(), facts);
+        let questions = api::reads(state.clone().showing(self.shown), reads);
+        let unix = self.unix.into_iter().map(|listener| (listener, &of_host));
+        let tcp = self.tcp.into_iter().map(|listener| (listener, &of_network));
+        let all = unix.chain(tcp).chain([(self.reads, &questions)]);
+        let http = &state.metrics().http;
+        let serving: Vec<_> = all
+            .map(|(listener, app)| {
+                let serving = serve(listener, app.clone(), http.clone(), stopped.clone());
+                tokio::spawn(serving)
+            })
+            .collect();
+        drop(stopped);
+        stop.await;
+        state.end_followers();
+        drop(running);
+        for served in serving {
+            if let Err(error) = served.await {
+                tracing::error!(%error, "Listener failed");
+            }
+        }
     }
 }
 
-/// Accepts connections until the other end of `stopped` is gone.
-async fn serve<L: Listener>(mut listener: L, app: Router, mut stopped: watch::Receiver<()>) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let graceful = GracefulShutdown::new();
-    loop {
-        let accepted = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, (stream, _)) = tokio::select! {
-            _ = stopped.changed() => break,
-            accepted = accepted => accepted,
-        };
-        let service = TowerToHyperService::new(app.clone());
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection.into_owned());
-        tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(error = &*error, "Connection ended early");
-            }
-        });
-    }
-    drop(listener);
-    if timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
-        tracing::warn!("Gave up requests that were in flight");
-    }
+fn bind_unix(path: PathBuf, mode: u32) -> Result<(UnixListener, Held), FactsSocketError> {
+    Ok(FactsSocket::bind(&path, mode)?.into_parts())
+}
+
+async fn bind_tcp(
+    at: TcpAddress,
+    protection: &Protection,
+) -> Result<(Listener, SocketAddr), BindError> {
+    let failed = |source| BindError::Tcp {
+        address: at.address,
+        source,
+    };
+    let listener = TcpListener::bind(at.address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let tls = protection.tls.clone().filter(|_| at.encrypted);
+    Ok((Listener::tcp(listener, tls), address))
 }

@@ -1,9 +1,13 @@
 //! Records as OpenTelemetry spans. Pure: equal records give equal spans, ids included, so that what is
 //! exported twice is the same span twice.
 //!
-//! A connection is a tree of its own under its trace id; a request is one span under its own, linked to
-//! the connections that it used. Sending them is [`crate::export`]'s business.
+//! A connection is a tree of its own under its trace id: its life, and the waits within it. A request is
+//! one under its own: itself, its last upstream attempt, and what that waited for; linked to the
+//! connections that it used. Every attribute of this project's own is in `docs/attributes.md`. Sending
+//! spans is [`crate::otlp`]'s business.
 
+mod attempt;
+mod attribute;
 mod connection;
 mod request;
 
@@ -15,7 +19,7 @@ use std::{
 
 use opentelemetry::{
     InstrumentationScope, KeyValue, StringValue, Value,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
+    trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
 };
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use opentelemetry_semantic_conventions::attribute as semconv;
@@ -23,34 +27,10 @@ use siphasher::sip::SipHasher24;
 use syntrace_core::{
     Output,
     answer::{Answer, Party},
+    fact::Report,
+    record::{Join, LinkKind},
 };
 use syntrace_model::{ConnKey, ConnectionId, UnixNanos};
-
-/// Attributes of this project's own namespace.
-pub mod attribute {
-    /// The connection's id, as the API takes it.
-    pub const CONNECTION_ID: &str = "syntrace.connection.id";
-    /// Other ids of the connection, as text.
-    pub const ALIAS: &str = "syntrace.alias";
-    /// How a request relates to the linked connection: `received_on`, `opened` or `served_by`.
-    pub const LINK_KIND: &str = "syntrace.link.kind";
-    /// By which evidence it was linked.
-    pub const LINK_METHOD: &str = "syntrace.link.method";
-    /// How sure the link is.
-    pub const LINK_CONFIDENCE: &str = "syntrace.link.confidence";
-    /// Who made it fail or take its time.
-    pub const CAUSE_PARTY: &str = "syntrace.cause.party";
-    /// What happened.
-    pub const CAUSE_CODE: &str = "syntrace.cause.code";
-    /// The same in one sentence.
-    pub const CAUSE_SENTENCE: &str = "syntrace.cause.sentence";
-    /// How sure that is.
-    pub const CAUSE_CONFIDENCE: &str = "syntrace.cause.confidence";
-    /// How the connection ended.
-    pub const OUTCOME: &str = "syntrace.outcome";
-    /// What the gateway used the connection for.
-    pub const ROLE: &str = "syntrace.role";
-}
 
 static SCOPE: LazyLock<InstrumentationScope> = LazyLock::new(|| {
     InstrumentationScope::builder("syntrace")
@@ -62,9 +42,15 @@ static SCOPE: LazyLock<InstrumentationScope> = LazyLock::new(|| {
 #[must_use]
 pub fn of(output: &Output) -> Vec<SpanData> {
     match output {
-        Output::Request(record) => vec![request::span(record)],
+        Output::Request(record) => request::spans(record),
         Output::Connection(record) => connection::spans(record),
     }
+}
+
+/// Returns whether a request is an error of the server, by the conventions.
+#[must_use]
+pub(crate) fn is_error(report: &Report) -> bool {
+    request::error_type(report).is_some()
 }
 
 /// What one span is made of; the rest is the same for all.
@@ -76,12 +62,17 @@ struct Draft {
     started_at: UnixNanos,
     ended_at: UnixNanos,
     attributes: Vec<KeyValue>,
-    links: SpanLinks,
+    events: Vec<Event>,
+    links: Vec<Link>,
     status: Status,
 }
 
 impl Draft {
     fn finish(self) -> SpanData {
+        let mut events = SpanEvents::default();
+        events.events = self.events;
+        let mut links = SpanLinks::default();
+        links.links = self.links;
         SpanData {
             span_context: self.context,
             parent_span_id: self.parent,
@@ -92,8 +83,8 @@ impl Draft {
             end_time: system_time(self.ended_at.max(self.started_at)),
             attributes: self.attributes,
             dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: self.links,
+            events,
+            links,
             status: self.status,
             instrumentation_scope: SCOPE.clone(),
         }
@@ -111,12 +102,45 @@ fn connection_context(id: ConnectionId, trace_id: syntrace_model::TraceId) -> Sp
     )
 }
 
+/// Returns the link to a connection that a request was joined to.
+fn link(kind: LinkKind, join: &Join) -> Option<Link> {
+    match join {
+        Join::To {
+            connection,
+            trace_id,
+            method,
+            confidence,
+            ..
+        } => {
+            let attributes = vec![
+                KeyValue::new(attribute::LINK_KIND, kind.name()),
+                KeyValue::new(attribute::LINK_METHOD, method.name()),
+                KeyValue::new(attribute::LINK_CONFIDENCE, confidence.name()),
+            ];
+            let context = connection_context(*connection, *trace_id);
+            Some(Link::new(context, attributes, 0))
+        }
+        Join::Missing(_) => None,
+    }
+}
+
+/// Returns a span's context under the trace of another.
+fn sibling(of: &SpanContext, id: SpanId) -> SpanContext {
+    SpanContext::new(
+        of.trace_id(),
+        id,
+        of.trace_flags(),
+        false,
+        of.trace_state().clone(),
+    )
+}
+
 /// Derives a span id from what it is the span of; never all zero.
 ///
 /// Not a secret: the keys are fixed, so that every bridge derives the same.
-fn derived_id(connection: ConnectionId, part: &str) -> SpanId {
+fn derived_id(of: impl ToString, part: &str) -> SpanId {
     let mut hasher = SipHasher24::new();
-    hasher.write(connection.to_string().as_bytes());
+    hasher.write(of.to_string().as_bytes());
     hasher.write(b"/");
     hasher.write(part.as_bytes());
     SpanId::from_bytes(hasher.finish().max(1).to_be_bytes())
@@ -156,11 +180,15 @@ fn describe_answer(attributes: &mut Vec<KeyValue>, answer: &Answer) {
         KeyValue::new(attribute::CAUSE_SENTENCE, cause.sentence.to_string()),
         KeyValue::new(attribute::CAUSE_CONFIDENCE, cause.confidence.name()),
     ]);
+    if !cause.evidence.is_empty() {
+        let evidence = texts(cause.evidence.iter().map(ToString::to_string));
+        attributes.push(KeyValue::new(attribute::CAUSE_EVIDENCE, evidence));
+    }
     let parties = Party::ALL
         .into_iter()
         .filter(|&party| answer.time.of(party) != 0);
     attributes.extend(parties.map(|party| {
-        let key = format!("syntrace.time.{}_ns", party.name());
+        let key = format!("{}{}_ns", attribute::TIME, party.name());
         KeyValue::new(key, integer(answer.time.of(party)))
     }));
 }

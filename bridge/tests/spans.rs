@@ -18,7 +18,9 @@ use prost::Message as _;
 use support::facts;
 use syntrace_bridge::{ingest, spans};
 use syntrace_core::{Limits, Output, Reconciler};
-use syntrace_proto::Batch;
+use syntrace_proto::{
+    Batch, Incident, IncidentKind, Link as ProtoLink, LinkKind, Mark, fact::Body as Fact,
+};
 
 #[test]
 fn a_connection_is_one_tree_under_its_trace_id() {
@@ -44,7 +46,11 @@ fn a_connection_is_one_tree_under_its_trace_id() {
             ("accept_wait", at_us(400), at_us(900)),
         ]
     );
-    assert!(spans.iter().filter(|span| trace(span) == trace_id).count() == 4);
+    // And what lies below the request.
+    assert_eq!(
+        spans.iter().filter(|span| trace(span) == trace_id).count(),
+        4 + 3
+    );
 }
 
 #[test]
@@ -95,8 +101,9 @@ fn a_failed_connect_is_an_error_with_its_cause() {
 #[test]
 fn a_request_that_brought_a_context_keeps_its_parent_and_is_linked() {
     let spans = spans_of(&facts::story());
-    let request = one(&spans, |span| trace(span) == "c1".repeat(16));
-    assert_eq!(request.span_kind, SpanKind::Server);
+    let request = one(&spans, |span| {
+        trace(span) == "c1".repeat(16) && span.span_kind == SpanKind::Server
+    });
     assert_eq!(request.name, "shop.Cart/Add");
     assert_eq!(
         request.span_context.span_id(),
@@ -141,7 +148,7 @@ fn a_request_is_linked_to_every_connection_that_it_used() {
     let spans = spans_of(&facts::story());
     let request = one(&spans, |span| span.name == "GET");
     let upstream = one(&spans, |span| {
-        attribute(span, "network.peer.port") == Some(9000.into())
+        span.name == "tcp connection" && attribute(span, "network.peer.port") == Some(9000.into())
     });
     assert_eq!(
         link(request, "served_by").span_context.span_id(),
@@ -154,6 +161,99 @@ fn a_request_is_linked_to_every_connection_that_it_used() {
     let received_on = link(request, "received_on");
     assert_eq!(received_on.span_context.span_id(), request.parent_span_id);
     assert_eq!(request.status, Status::Unset);
+}
+
+#[test]
+fn below_a_request_is_its_upstream_attempt_with_the_connect_that_it_waited_for() {
+    let spans = spans_of(&facts::story());
+    let request = one(&spans, |span| span.name == "GET");
+    let attempt = child(&spans, request, "upstream attempt");
+    assert_eq!(attempt.span_kind, SpanKind::Client);
+    assert_eq!(attempt.end_time, request.end_time);
+    let expected = [
+        ("server.address", Value::from("192.0.2.3")),
+        ("server.port", 9000.into()),
+        ("network.local.port", 50_000.into()),
+        ("syntrace.upstream.cluster", "service".into()),
+    ];
+    for (key, value) in expected {
+        assert_eq!(attribute(attempt, key), Some(value), "{key}");
+    }
+    link(attempt, "served_by");
+    let connect = child(&spans, attempt, "connect");
+    let took = connect.end_time.duration_since(connect.start_time);
+    assert_eq!(took.unwrap(), Duration::from_micros(300));
+    link(connect, "opened");
+    let failed = one(&spans, |span| span.name == "shop.Cart/Add");
+    let attempt = child(&spans, failed, "upstream attempt");
+    assert!(
+        matches!(&attempt.status, Status::Error { description } if description.contains("111"))
+    );
+}
+
+#[test]
+fn labels_marks_and_links_of_a_request_become_attributes_and_links() {
+    let mut batch = facts::story();
+    for fact in &mut batch.facts {
+        if let Some(Fact::Request(request)) = &mut fact.body {
+            request.dye = "gray=v2".to_owned();
+            request.baggage = "gray=v2;ttl=1, user=a%20b,broken,=x".to_owned();
+            request.route = "cart".to_owned();
+            request.mark = Some(Mark {
+                reason: "CIRCUIT_OPEN".to_owned(),
+                at_unix_ns: 7,
+            });
+            request.links = vec![ProtoLink {
+                trace_id: vec![0xd1; 16],
+                span_id: vec![0xd2; 8],
+                kind: LinkKind::Restarted.into(),
+            }];
+        }
+    }
+    let spans = spans_of(&batch);
+    let request = one(&spans, |span| span.name == "GET");
+    let expected = [
+        ("syntrace.dye", Value::from("gray=v2")),
+        ("baggage.gray", "v2".into()),
+        ("baggage.user", "a%20b".into()),
+        ("syntrace.route", "cart".into()),
+        ("dye.marked", true.into()),
+        ("dye.reason", "CIRCUIT_OPEN".into()),
+        ("dye.timestamp", 7.into()),
+    ];
+    for (key, value) in expected {
+        assert_eq!(attribute(request, key), Some(value), "{key}");
+    }
+    let restarted = link(request, "restarted").span_context.span_id();
+    assert_eq!(restarted, SpanId::from_bytes([0xd2; 8]));
+}
+
+#[test]
+fn incidents_are_events_of_their_connection() {
+    let mut batch = facts::story();
+    let incident = Incident {
+        at_ns: facts::BOOT_NS + 10_000_000,
+        boot_id: facts::BOOT_ID.to_vec(),
+        socket_cookie: 2,
+        netns_cookie: 4711,
+        local: Some(facts::end(facts::GATEWAY, 50_000)),
+        peer: Some(facts::end(facts::SERVICE, 9000)),
+        kind: IncidentKind::Retransmit.into(),
+        count: 3,
+        ..Incident::default()
+    };
+    let body = Some(Fact::Incident(incident));
+    batch.facts.push(syntrace_proto::Fact { body });
+    let spans = spans_of(&batch);
+    let upstream = one(&spans, |span| {
+        span.name == "tcp connection" && attribute(span, "network.peer.port") == Some(9000.into())
+    });
+    let events: Vec<_> = upstream.events.iter().collect();
+    assert_eq!(events.len(), 1);
+    assert_eq!(
+        (&*events[0].name, events[0].timestamp),
+        ("retransmit", at_us(10_000))
+    );
 }
 
 #[test]
@@ -185,6 +285,11 @@ fn one(spans: &[SpanData], is: impl Fn(&SpanData) -> bool) -> &SpanData {
     let found: Vec<_> = spans.iter().filter(|span| is(span)).collect();
     assert_eq!(found.len(), 1, "{found:#?}");
     found[0]
+}
+
+fn child<'a>(spans: &'a [SpanData], parent: &SpanData, name: &str) -> &'a SpanData {
+    let id = parent.span_context.span_id();
+    one(spans, |span| span.parent_span_id == id && span.name == name)
 }
 
 fn trace(span: &SpanData) -> String {

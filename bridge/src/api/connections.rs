@@ -1,129 +1,175 @@
 //! `GET /v1/connections` and `GET /v1/connections/{id}`.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa names the types of parameters by their whole path"
+)]
+
+mod filter;
 
 use axum::{
-    Json,
-    extract::{Path, Query, State as Extract, rejection::QueryRejection},
+    extract::{
+        Path, Query, State as Extract,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
-use syntrace_core::record::{ConnectionRecord, Role};
-use syntrace_model::{Endpoint, Outcome, UnixNanos};
+use utoipa::{IntoParams, ToSchema};
 
+use self::filter::Filter;
 use super::{
-    ApiError, State, json,
+    ApiError, State, follow,
+    json::{self, Json},
+    page,
     query::{self, Paging},
 };
-use crate::store::{Name, Record};
-
-const OUTCOMES: [Outcome; 10] = [
-    Outcome::Connecting,
-    Outcome::Established,
-    Outcome::Refused,
-    Outcome::Unanswered,
-    Outcome::Unreachable,
-    Outcome::Aborted,
-    Outcome::Closed,
-    Outcome::ResetByPeer,
-    Outcome::ResetLocally,
-    Outcome::TimedOut,
-];
+use crate::{
+    store::{Kept, Name},
+    view::Ask,
+};
 
 /// The query as it comes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// This host's end: an address, with or without a port, or a network.
     local: Option<String>,
+    /// The far end, in the same form.
     peer: Option<String>,
+    /// Either end, in the same form.
+    network: Option<String>,
+    /// A moment at which it was there, RFC 3339.
+    #[param(format = DateTime)]
     at: Option<String>,
+    /// It began then or later, RFC 3339.
+    #[param(format = DateTime)]
+    since: Option<String>,
+    /// It began before, RFC 3339.
+    #[param(format = DateTime)]
+    until: Option<String>,
+    /// `downstream` or `upstream`.
     role: Option<String>,
+    /// How far it came, or how it ended, such as `refused`.
     outcome: Option<String>,
+    /// Who made it fail.
+    party: Option<String>,
+    /// Code of why it failed, such as `connect_refused`.
+    cause: Option<String>,
+    /// Label of a request that it carried or failed.
+    dye: Option<String>,
+    /// Envoy's cluster of a request that it carried or failed.
+    cluster: Option<String>,
+    /// Least milliseconds of its handshake and accept wait together.
+    #[param(value_type = Option<u64>)]
+    min_wait_ms: Option<String>,
+    /// Least number of segments that were sent again, SYNs included.
+    #[param(value_type = Option<u64>)]
+    min_retransmits: Option<String>,
+    /// `true` for those of which nothing more is expected, `false` for the others.
+    #[param(value_type = Option<bool>)]
+    settled: Option<String>,
+    /// Records on a page: 1 to 1000, 100 unless asked otherwise.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<String>,
 }
 
-/// What a connection must be to be listed; what is absent does not matter.
-#[derive(Debug)]
-struct Filter {
-    local: Option<Endpoint>,
-    peer: Option<Endpoint>,
-    at: Option<UnixNanos>,
-    role: Option<Role>,
-    outcome: Option<Outcome>,
-}
-
-#[derive(Debug, Serialize)]
+/// A page of connections.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Connections)]
 pub(super) struct List {
     connections: Vec<json::Connection>,
+    /// The cursor of the next page, if there may be one.
     next: Option<String>,
 }
 
-/// Lists connections, the newest first.
+/// What may be asked of one connection.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Options {
+    /// Present, with any value: show the rules that the record breaks, too.
+    audit: Option<String>,
+}
+
+/// Lists connections, the newest first; as an event stream, tells of each that settles.
+#[utoipa::path(
+    get,
+    path = "/v1/connections",
+    params(Parameters, follow::LastEventId),
+    responses((status = 200, content(
+        (List = "application/json"),
+        (String = "text/event-stream"),
+    )))
+)]
 pub(super) async fn list(
     Extract(state): Extract<State>,
+    headers: HeaderMap,
     parameters: Result<Query<Parameters>, QueryRejection>,
-) -> Result<Json<List>, ApiError> {
-    let Query(parameters) = parameters?;
-    let paging = Paging::parse(parameters.limit, parameters.cursor)?;
-    let filter = Filter {
-        local: query::endpoint("local", parameters.local)?,
-        peer: query::endpoint("peer", parameters.peer)?,
-        at: query::time("at", parameters.at)?,
-        role: query::parse("role", parameters.role, "downstream or upstream", |text| {
-            let mut roles = [Role::Downstream, Role::Upstream].into_iter();
-            roles.find(|role| role.name() == text)
-        })?,
-        outcome: query::parse("outcome", parameters.outcome, "a named outcome", |text| {
-            OUTCOMES.into_iter().find(|outcome| outcome.name() == text)
-        })?,
-    };
-    let name = filter.local.or(filter.peer).map(Name::End);
-    let page = state
-        .view
-        .read()
-        .connections(name.as_ref(), paging.below, paging.limit, |record| {
-            filter.fits(record)
+) -> Result<Response, ApiError> {
+    let Query(mut parameters) = parameters?;
+    let paging = Paging::parse(parameters.limit.take(), parameters.cursor.take())?;
+    let filter = Filter::parse(parameters)?;
+    if follow::is_asked(&headers) {
+        let view = state.view.clone();
+        return follow::stream(&state, &headers, move |record| match record {
+            Kept::Connection(record) => filter
+                .keeps(&view, record)
+                .then(|| json::Connection::from(&**record)),
+            Kept::Request(_) => None,
         });
-    Ok(Json(List {
-        connections: page
-            .records
-            .iter()
-            .map(|record| (&**record).into())
-            .collect(),
-        next: page.next.map(query::cursor),
-    }))
+    }
+    let view = state.view.clone();
+    let list = super::blocking(move || {
+        let name = filter.name().map(Name::End);
+        let ask = Ask {
+            name,
+            since: filter.since(),
+            below: paging.below,
+            limit: paging.limit,
+        };
+        let turn = |ask: &Ask<_>| view.connections(ask, |record| filter.fits(record));
+        let page = page::fill(
+            ask,
+            turn,
+            |record| filter.joins(&view, record),
+            |record| record.requests.len(),
+        );
+        List {
+            connections: page
+                .records
+                .iter()
+                .map(|record| (&**record).into())
+                .collect(),
+            next: page.next.map(query::cursor),
+        }
+    });
+    Ok(Json(list.await?).into_response())
 }
 
 /// Shows one connection.
+#[utoipa::path(
+    get,
+    path = "/v1/connections/{id}",
+    params(("id" = String, Path, description = "Id of the connection"), Options),
+    responses((status = 200, body = json::Connection), (status = 404, body = super::error::Body))
+)]
 pub(super) async fn one(
     Extract(state): Extract<State>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
+    options: Result<Query<Options>, QueryRejection>,
 ) -> Result<Json<json::Connection>, ApiError> {
-    let found = id
-        .parse()
-        .ok()
-        .and_then(|id| state.view.read().connection(id));
+    let (Path(id), Query(options)) = (id?, options?);
+    let view = state.view.clone();
+    let parsed = id.parse().ok();
+    let found = super::blocking(move || view.connection(parsed?)).await?;
     let record = found.ok_or(ApiError::UnknownConnection(id))?;
-    Ok(Json((&*record).into()))
-}
-
-impl Filter {
-    fn fits(&self, record: &ConnectionRecord) -> bool {
-        let socket = record.socket.as_ref();
-        let key = socket.map(|socket| socket.key);
-        self.local
-            .is_none_or(|local| key.is_some_and(|key| key.local == local))
-            && self
-                .peer
-                .is_none_or(|peer| key.is_some_and(|key| key.peer == peer))
-            && self.at.is_none_or(|at| lived_at(record, at))
-            && self.role.is_none_or(|role| record.role == Some(role))
-            && self
-                .outcome
-                .is_none_or(|outcome| socket.is_some_and(|socket| socket.outcome == outcome))
-    }
-}
-
-fn lived_at(record: &ConnectionRecord, at: UnixNanos) -> bool {
-    let closed_at = record.socket.as_ref().and_then(|socket| socket.closed_at);
-    let closed_at = closed_at.and_then(|closed_at| record.to_unix(closed_at));
-    record.began_at() <= at && closed_at.is_none_or(|closed_at| at <= closed_at)
+    Ok(Json(if options.audit.is_some() {
+        json::Connection::audited(&record)
+    } else {
+        (&*record).into()
+    }))
 }

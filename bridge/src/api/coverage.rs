@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State as Extract};
+use axum::extract::State as Extract;
 use serde::Serialize;
 use syntrace_core::{SenderCoverage, fact};
+use utoipa::ToSchema;
 
-use super::State;
+use super::{State, json::Json};
 
 /// Codes of batches that could not be read.
-const UNDECODABLE: [&str; 4] = ["undecodable", "invalid_fact", "newer_schema", "too_large"];
+const UNDECODABLE: [&str; 4] = ["undecodable", "invalid_batch", "newer_schema", "too_large"];
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Ledger)]
 pub(super) struct Coverage {
     rung: Option<Rung>,
     connections: Connections,
@@ -20,26 +22,44 @@ pub(super) struct Coverage {
     late: u64,
     duplicates: u64,
     contradictions: BTreeMap<&'static str, u64>,
+    /// Facts that could not be read, by the field that has no meaning; the others of their batch are taken.
+    refused: BTreeMap<&'static str, u64>,
     /// Batches that could not be read.
     undecodable: u64,
+    export: Export,
     /// All gaps, and all that senders say they lost.
     lost: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// What became of spans.
+#[derive(Debug, Serialize, ToSchema)]
+struct Export {
+    /// Accepted by the collector.
+    exported: u64,
+    /// Not accepted.
+    refused: u64,
+    /// Lost before they could be exported.
+    queue_full: u64,
+    /// The collector takes nothing at present.
+    failing: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 struct Rung {
     name: String,
     missing: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ConnectionCounts)]
 struct Connections {
     live: usize,
     settled: u64,
     evicted: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RequestCounts)]
 struct Requests {
     live: usize,
     settled: u64,
@@ -48,20 +68,20 @@ struct Requests {
     unjoined: Vec<Unjoined>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Joined {
     method: &'static str,
     confidence: &'static str,
     count: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Unjoined {
     missing: &'static str,
     count: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Sender {
     name: String,
     epoch: String,
@@ -71,9 +91,10 @@ struct Sender {
     goodbye: bool,
 }
 
-/// Shows the coverage.
+/// Shows what was seen, what was joined, and what was lost.
+#[utoipa::path(get, path = "/v1/coverage", responses((status = 200, body = Coverage)))]
 pub(super) async fn show(Extract(state): Extract<State>) -> Json<Coverage> {
-    let coverage = state.view.read().reconciler.coverage();
+    let coverage = state.view.coverage();
     let joined = coverage.requests_joined.iter();
     let unjoined = coverage.requests_unjoined.iter();
     Json(Coverage {
@@ -106,7 +127,14 @@ pub(super) async fn show(Extract(state): Extract<State>) -> Json<Coverage> {
         late: coverage.late,
         duplicates: coverage.duplicates,
         contradictions: coverage.contradictions,
+        refused: coverage.refused,
         undecodable: state.metrics.refused_with(&UNDECODABLE),
+        export: Export {
+            exported: state.metrics.spans.exported.get(),
+            refused: state.metrics.spans.refused.get(),
+            queue_full: state.metrics.spans.queue_full.get(),
+            failing: state.metrics.spans.failing.get() != 0,
+        },
     })
 }
 

@@ -3,14 +3,15 @@
 use std::fmt;
 
 use axum::{
-    Json,
-    extract::rejection::QueryRejection,
+    extract::rejection::{PathRejection, QueryRejection},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use tokio::task::JoinError;
+use utoipa::ToSchema;
 
-use super::BODY_BYTES_MAX;
+use super::{BODY_BYTES_MAX, json::Json};
 use crate::{ingest::IngestError, log::AppendError};
 
 /// Seconds after which a sender may try again.
@@ -28,6 +29,15 @@ pub enum ApiError {
     /// Nothing is known under this id.
     #[error("no connection and no request has the trace id, alias or x-request-id {0:?}")]
     UnknownTrace(String),
+    /// No token of those that open the endpoint came with the request.
+    #[error("expected the header authorization: Bearer TOKEN, with a token that is known here")]
+    Unauthorised,
+    /// More requests a second than are answered.
+    #[error("too many requests in a second")]
+    TooFast,
+    /// As many answers are under way as there may be.
+    #[error("too many answers are under way")]
+    TooManyAnswers,
     /// The path leads nowhere.
     #[error("no such path")]
     UnknownPath,
@@ -37,6 +47,18 @@ pub enum ApiError {
     /// The query string has a parameter that is not known here, or the same one twice.
     #[error(transparent)]
     Query(#[from] QueryRejection),
+    /// The path has a part that is no text.
+    #[error(transparent)]
+    Path(#[from] PathRejection),
+    /// As many event streams are open as there may be.
+    #[error("too many event streams are open")]
+    TooManyFollowers,
+    /// The answer could not be written.
+    #[error("the answer could not be written")]
+    Encode(#[source] serde_json::Error),
+    /// The answer could not be made.
+    #[error("the answer could not be made")]
+    Answer(#[source] JoinError),
     /// A parameter of the query has no meaning.
     #[error("{name} is {found:?}, expected {expected}")]
     Parameter {
@@ -70,14 +92,20 @@ pub enum ApiError {
     Metrics(#[source] fmt::Error),
 }
 
-#[derive(Debug, Serialize)]
-struct Body {
+/// An answer that is no success.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct Body {
     error: Inner,
 }
 
-#[derive(Debug, Serialize)]
+/// What is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ErrorInner)]
 struct Inner {
+    /// Stable.
     code: &'static str,
+    /// For people.
     message: String,
 }
 
@@ -89,8 +117,14 @@ impl ApiError {
             Self::UnknownConnection(_) => (StatusCode::NOT_FOUND, "unknown_connection"),
             Self::UnknownRequest(_) => (StatusCode::NOT_FOUND, "unknown_request"),
             Self::UnknownTrace(_) => (StatusCode::NOT_FOUND, "unknown_trace"),
+            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
+            Self::TooFast => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
+            Self::TooManyAnswers => (StatusCode::TOO_MANY_REQUESTS, "too_many_answers"),
             Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown_path"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Path(_) => (StatusCode::BAD_REQUEST, "invalid_path"),
+            Self::TooManyFollowers => (StatusCode::TOO_MANY_REQUESTS, "too_many_followers"),
+            Self::Encode(_) | Self::Answer(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
             Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             Self::Ingest(error @ IngestError::TooManyFacts { .. }) => {
@@ -102,6 +136,7 @@ impl ApiError {
             Self::Incomplete => (StatusCode::REQUEST_TIMEOUT, "incomplete"),
             Self::TooManyBatches => (StatusCode::TOO_MANY_REQUESTS, "too_many_batches"),
             Self::Append(AppendError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            Self::Append(AppendError::Failed) => (StatusCode::SERVICE_UNAVAILABLE, "log_failed"),
             Self::Append(AppendError::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Metrics(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -111,6 +146,9 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.code();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = &self as &dyn std::error::Error, "Answer failed");
+        }
         let error = Inner {
             code,
             message: self.to_string(),
@@ -119,6 +157,9 @@ impl IntoResponse for ApiError {
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 ([(header::RETRY_AFTER, RETRY_AFTER)], body).into_response()
+            }
+            StatusCode::UNAUTHORIZED => {
+                ([(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
             }
             _ => body.into_response(),
         }

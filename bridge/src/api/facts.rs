@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::{ApiError, State};
 use crate::ingest;
@@ -15,7 +16,29 @@ use crate::ingest;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Answers 204 once the batch is appended.
+/// One `syntrace.v1.Batch`, in Protocol Buffers.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes the body, which is read as bytes")]
+struct Batch(Vec<u8>);
+
+/// Takes a batch, as a whole or not at all; 204 says that it was appended.
+#[utoipa::path(
+    post,
+    path = "/v1/facts",
+    request_body(
+        content_type = "application/x-protobuf",
+        content = Batch,
+        description = "One `syntrace.v1.Batch`",
+    ),
+    responses(
+        (status = 204, description = "It was appended"),
+        (status = 408, body = super::error::Body),
+        (status = 413, body = super::error::Body),
+        (status = 415, body = super::error::Body),
+        (status = 503, body = super::error::Body),
+    )
+)]
 pub(super) async fn append(
     Extract(state): Extract<State>,
     request: Request,

@@ -1,8 +1,10 @@
 //! Reads query parameters; each error names the parameter, what it holds and what it may hold.
 
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
+use ipnet::IpNet;
 use jiff::Timestamp;
+use syntrace_core::answer::Party;
 use syntrace_model::{Endpoint, UnixNanos};
 
 use super::ApiError;
@@ -48,20 +50,93 @@ pub(super) fn time(
     name: &'static str,
     text: Option<String>,
 ) -> Result<Option<UnixNanos>, ApiError> {
-    let expected = "an RFC 3339 time after 1970, such as 2025-01-31T12:00:00Z";
+    let expected = "an RFC 3339 time, such as 2025-01-31T12:00:00Z";
     parse(name, text, expected, |text| {
         let timestamp: Timestamp = text.parse().ok()?;
-        u64::try_from(timestamp.as_nanosecond()).ok().map(UnixNanos)
+        // Nothing was observed before 1970, nor in times that have no number here.
+        let nanos = timestamp.as_nanosecond().clamp(0, i128::from(u64::MAX));
+        u64::try_from(nanos).ok().map(UnixNanos)
     })
 }
 
-/// Reads one end of a connection.
-pub(super) fn endpoint(
+/// Which ends of connections are meant.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ends {
+    /// This one.
+    One(Endpoint),
+    /// All of a network.
+    Of(IpNet),
+}
+
+impl Ends {
+    pub(super) fn parse(
+        name: &'static str,
+        text: Option<String>,
+    ) -> Result<Option<Self>, ApiError> {
+        let expected = "an address, with or without a port, or a network, such as 192.0.2.1:80 or \
+                        2001:db8::/32";
+        parse(name, text, expected, |text| {
+            let one = text.parse().map(Self::One).ok();
+            one.or_else(|| network(text).map(Self::Of))
+        })
+    }
+
+    pub(super) fn contain(&self, end: Endpoint) -> bool {
+        match self {
+            Self::One(one) => *one == end,
+            Self::Of(network) => network.contains(&end.address()),
+        }
+    }
+
+    /// Returns the end by which records can be looked up.
+    pub(super) const fn one(&self) -> Option<Endpoint> {
+        match self {
+            Self::One(end) => Some(*end),
+            Self::Of(_) => None,
+        }
+    }
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    let address = |text: &str| {
+        text.parse()
+            .ok()
+            .map(|address: IpAddr| IpNet::from(address.to_canonical()))
+    };
+    text.parse().ok().or_else(|| address(text))
+}
+
+/// Reads a party.
+pub(super) fn party(text: Option<String>) -> Result<Option<Party>, ApiError> {
+    let expected = "client, network, kernel, proxy, service or unknown";
+    parse("party", text, expected, |text| {
+        Party::ALL.into_iter().find(|party| party.name() == text)
+    })
+}
+
+/// Reads a number that JSON readers of all kinds hold.
+pub(super) fn number<T: TryFrom<u64>>(
     name: &'static str,
     text: Option<String>,
-) -> Result<Option<Endpoint>, ApiError> {
-    let expected = "an IP address and a port, such as 192.0.2.1:80 or [2001:db8::1]:80";
-    parse(name, text, expected, |text| text.parse().ok())
+) -> Result<Option<T>, ApiError> {
+    parse(name, text, "a whole number", |text| {
+        let number = text
+            .parse()
+            .ok()
+            .filter(|&number| number <= i64::MAX as u64)?;
+        T::try_from(number).ok()
+    })
+}
+
+/// Reads a length of time, and returns it in nanoseconds.
+pub(super) fn milliseconds(
+    name: &'static str,
+    text: Option<String>,
+) -> Result<Option<u64>, ApiError> {
+    let expected = "a whole number of milliseconds";
+    parse(name, text, expected, |text| {
+        text.parse::<u64>().ok()?.checked_mul(1_000_000)
+    })
 }
 
 /// Reads a parameter with `read`, which returns `None` for text without meaning.

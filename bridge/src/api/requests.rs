@@ -1,70 +1,154 @@
 //! `GET /v1/requests` and `GET /v1/requests/{id}`.
+#![expect(
+    unused_qualifications,
+    reason = "utoipa names the types of parameters by their whole path"
+)]
+
+mod filter;
 
 use axum::{
-    Json,
-    extract::{Path, Query, State as Extract, rejection::QueryRejection},
+    extract::{
+        Path, Query, State as Extract,
+        rejection::{PathRejection, QueryRejection},
+    },
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use self::filter::Filter;
+pub(super) use self::filter::cluster_of;
 use super::{
-    ApiError, State, json,
+    ApiError, State, follow,
+    json::{self, Json},
+    page,
     query::{self, Paging},
 };
+use crate::{store::Kept, view::Ask};
 
 /// The query as it comes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
+    /// Status code, a class such as `5xx`, or `0` for none.
     status: Option<String>,
+    /// gRPC status, by number.
+    #[param(value_type = Option<u64>)]
+    grpc_status: Option<String>,
+    /// Code of what happened, such as `connect_refused`.
     cause: Option<String>,
+    /// Who made it fail or take its time.
+    party: Option<String>,
+    /// The client's end as the proxy names it: an address, with or without a port, or a network.
+    peer: Option<String>,
+    /// Either end of the downstream connection or the service's end, in the same form.
+    network: Option<String>,
+    /// A moment at which it was under way, RFC 3339.
+    #[param(format = DateTime)]
+    at: Option<String>,
+    /// It began then or later, RFC 3339.
+    #[param(format = DateTime)]
     since: Option<String>,
+    /// It began before, RFC 3339.
+    #[param(format = DateTime)]
+    until: Option<String>,
+    /// Label on the traffic.
+    dye: Option<String>,
+    /// Envoy's cluster.
+    cluster: Option<String>,
+    /// Id of a connection that it was received on, opened or was served by.
+    connection: Option<String>,
+    /// Least milliseconds that it took.
+    #[param(value_type = Option<u64>)]
+    min_duration_ms: Option<String>,
+    /// Least milliseconds that it waited for connections.
+    #[param(value_type = Option<u64>)]
+    min_wait_ms: Option<String>,
+    /// Least number of segments that were sent again while it ran.
+    #[param(value_type = Option<u64>)]
+    min_retransmits: Option<String>,
+    /// `true` for those of which nothing more is expected, `false` for the others.
+    #[param(value_type = Option<bool>)]
+    settled: Option<String>,
+    /// Records on a page: 1 to 1000, 100 unless asked otherwise.
+    #[param(value_type = Option<u16>, minimum = 1, maximum = 1000)]
     limit: Option<String>,
+    /// The `next` of the page before.
     cursor: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A page of requests.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Requests)]
 pub(super) struct List {
     requests: Vec<json::Request>,
+    /// The cursor of the next page, if there may be one.
     next: Option<String>,
 }
 
-/// Lists requests, the newest first.
+/// Lists requests, the newest first; as an event stream, tells of each that settles.
+#[utoipa::path(
+    get,
+    path = "/v1/requests",
+    params(Parameters, follow::LastEventId),
+    responses((status = 200, content(
+        (List = "application/json"),
+        (String = "text/event-stream"),
+    )))
+)]
 pub(super) async fn list(
     Extract(state): Extract<State>,
+    headers: HeaderMap,
     parameters: Result<Query<Parameters>, QueryRejection>,
-) -> Result<Json<List>, ApiError> {
-    let Query(parameters) = parameters?;
-    let paging = Paging::parse(parameters.limit, parameters.cursor)?;
-    let since = query::time("since", parameters.since)?;
-    let expected = "a status code, or 0 for none";
-    let status = query::parse("status", parameters.status, expected, |text| {
-        text.parse::<u16>().ok()
-    })?;
-    let cause = parameters.cause.as_deref();
-    let page = state
-        .view
-        .read()
-        .requests(paging.below, paging.limit, |record| {
-            since.is_none_or(|since| record.report.started_at >= since)
-                && status.is_none_or(|status| record.report.http.status == status)
-                && cause.is_none_or(|cause| record.answer.cause.code.name() == cause)
+) -> Result<Response, ApiError> {
+    let Query(mut parameters) = parameters?;
+    let paging = Paging::parse(parameters.limit.take(), parameters.cursor.take())?;
+    let filter = Filter::parse(parameters)?;
+    let view = state.view.clone();
+    if follow::is_asked(&headers) {
+        return follow::stream(&state, &headers, move |record| match record {
+            Kept::Request(record) => filter.keeps(record).then(|| json::Request::from(&**record)),
+            Kept::Connection(_) => None,
         });
-    Ok(Json(List {
-        requests: page
-            .records
-            .iter()
-            .map(|record| (&**record).into())
-            .collect(),
-        next: page.next.map(query::cursor),
-    }))
+    }
+    let list = super::blocking(move || {
+        let ask = Ask {
+            name: None,
+            since: filter.since(),
+            below: paging.below,
+            limit: paging.limit,
+        };
+        let turn = |ask: &Ask<_>| view.requests(ask, |record| filter.keeps(record));
+        let page = page::fill(ask, turn, |_| true, |record| record.incidents.len());
+        List {
+            requests: page
+                .records
+                .iter()
+                .map(|record| (&**record).into())
+                .collect(),
+            next: page.next.map(query::cursor),
+        }
+    });
+    Ok(Json(list.await?).into_response())
 }
 
 /// Shows one request.
+#[utoipa::path(
+    get,
+    path = "/v1/requests/{id}",
+    params(("id" = String, Path, description = "Id of the request")),
+    responses((status = 200, body = json::Request), (status = 404, body = super::error::Body))
+)]
 pub(super) async fn one(
     Extract(state): Extract<State>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<json::Request>, ApiError> {
-    let found = id.parse().ok().and_then(|id| state.view.read().request(id));
+    let Path(id) = id?;
+    let parsed = id.parse().ok();
+    let view = state.view.clone();
+    let found = super::blocking(move || view.request(parsed?)).await?;
     let record = found.ok_or(ApiError::UnknownRequest(id))?;
     Ok(Json((&*record).into()))
 }

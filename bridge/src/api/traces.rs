@@ -1,16 +1,32 @@
 //! `GET /v1/traces/{id}`: everything under a trace id, an alias, or an x-request-id.
 
 use axum::{
-    Json,
-    extract::{Path, State as Extract},
+    extract::{Path, State as Extract, rejection::PathRejection},
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use opentelemetry_proto::{
+    tonic::trace::v1::TracesData, transform::trace::tonic::group_spans_by_resource_and_scope,
 };
 use serde::Serialize;
+use syntrace_core::Output;
 use syntrace_model::TraceId;
+use utoipa::ToSchema;
 
-use super::{ApiError, State, json, query::LIMIT_MAX};
-use crate::store::Name;
+use super::{
+    ApiError, State,
+    json::{self, Json},
+};
+use crate::{otlp, spans, store::Name, view};
 
-#[derive(Debug, Serialize)]
+/// Records of each kind under one name.
+const RECORDS_MAX: usize = 1_000;
+
+/// What asks for spans in OpenTelemetry's JSON.
+const OTLP_JSON: &str = "application/vnd.opentelemetry.otlp+json";
+
+/// Everything under one name.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Trace {
     /// The trace id that the name leads to.
     id: String,
@@ -19,23 +35,36 @@ pub(super) struct Trace {
 }
 
 /// Shows everything under one name.
+#[utoipa::path(
+    get,
+    path = "/v1/traces/{id}",
+    params(("id" = String, Path, description = "A trace id, an alias, or an x-request-id")),
+    responses(
+        (status = 200, content(
+            (Trace = "application/json"),
+            (Object = "application/vnd.opentelemetry.otlp+json"),
+        )),
+        (status = 404, body = super::error::Body),
+    )
+)]
 pub(super) async fn one(
     Extract(state): Extract<State>,
-    Path(id): Path<String>,
-) -> Result<Json<Trace>, ApiError> {
+    headers: HeaderMap,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    let Path(id) = id?;
     let asked = id.parse::<TraceId>().ok();
     let name = asked.map_or_else(|| Name::RequestId(id.as_str().into()), Name::Trace);
-    let found = state.view.read().trace(&name, LIMIT_MAX);
-    let of_connection = asked.and_then(|asked| {
-        let mut connections = found.connections.values();
-        let known = connections.find(|connection| connection.is_known_as(asked))?;
-        Some(known.trace_id)
-    });
-    let first_request = found.requests.values().next();
-    let of_request = first_request.map(|request| asked.unwrap_or(request.report.trace_id));
-    let Some(trace_id) = of_connection.or(of_request) else {
+    let view = state.view.clone();
+    let found = super::blocking(move || view.trace(&name, RECORDS_MAX)).await?;
+    let Some(trace_id) = trace_id(asked, &found) else {
         return Err(ApiError::UnknownTrace(id));
     };
+    if is_otlp_asked(&headers) {
+        let spans = super::blocking(move || otlp_json(&found, &state.shown.service_name));
+        let text = json::text(&spans.await?).map_err(ApiError::Encode)?;
+        return Ok(([(header::CONTENT_TYPE, OTLP_JSON)], text).into_response());
+    }
     Ok(Json(Trace {
         id: trace_id.to_string(),
         connections: found
@@ -48,5 +77,37 @@ pub(super) async fn one(
             .values()
             .map(|record| (&**record).into())
             .collect(),
-    }))
+    })
+    .into_response())
+}
+
+/// Returns the id to which the name leads; `None` if nothing is known under it.
+fn trace_id(asked: Option<TraceId>, found: &view::Trace) -> Option<TraceId> {
+    let of_connection = asked.and_then(|asked| {
+        let mut connections = found.connections.values();
+        let known = connections.find(|connection| connection.is_known_as(asked))?;
+        Some(known.trace_id)
+    });
+    let first_request = found.requests.values().next();
+    of_connection.or_else(|| first_request.map(|request| asked.unwrap_or(request.report.trace_id)))
+}
+
+fn is_otlp_asked(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains(OTLP_JSON))
+}
+
+/// The same spans that are exported.
+fn otlp_json(found: &view::Trace, service_name: &str) -> TracesData {
+    let connections = found.connections.values();
+    let requests = found.requests.values();
+    let outputs = connections
+        .map(|record| Output::Connection((**record).clone()))
+        .chain(requests.map(|record| Output::Request((**record).clone())));
+    let spans = outputs.flat_map(|output| spans::of(&output)).collect();
+    let resource = otlp::resource(service_name);
+    TracesData {
+        resource_spans: group_spans_by_resource_and_scope(spans, &resource),
+    }
 }

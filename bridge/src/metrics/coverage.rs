@@ -1,6 +1,7 @@
 //! The loss ledger as metrics, read from the view at each scrape.
 //!
-//! Sums over all senders: which sender it was, `/v1/coverage` tells.
+//! Sums over all senders: which sender it was, `/v1/coverage` tells. What senders saw is what arrived,
+//! what they say they lost, and what is missing.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -9,34 +10,90 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
+use syntrace_core::Coverage;
 
+use super::{bounded::Words, storage::write};
 use crate::view::SharedView;
 
 /// Causes of loss that get a label of their own; senders choose the words.
 const CAUSES_MAX: usize = 32;
 
+/// Names that a rung may have.
+const RUNGS: [&str; 4] = ["full", "observe", "poll", "l7-only"];
+
 /// Reads the view whenever it is asked.
 #[derive(Debug)]
-pub(super) struct Ledger(pub(super) SharedView);
+pub(super) struct Ledger {
+    view: SharedView,
+    causes: Words,
+}
+
+impl Ledger {
+    pub(super) fn new(view: SharedView) -> Self {
+        Self {
+            view,
+            causes: Words::new(CAUSES_MAX),
+        }
+    }
+}
 
 impl Collector for Ledger {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let view = self.0.read();
-        let coverage = view.reconciler.coverage();
-        let live = [
+        let coverage = self.view.coverage();
+        self.encode_counts(&mut encoder, &coverage)?;
+        let lost = coverage.senders.iter().flat_map(|sender| &sender.lost);
+        let mut by_cause = BTreeMap::<_, u64>::new();
+        for (cause, count) in lost {
+            *by_cause.entry(self.causes.label(cause)).or_default() += count;
+        }
+        let help = "Facts that senders say they lost, by cause";
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut family = encoder.encode_descriptor("facts_lost", help, None, kind)?;
+        for (cause, count) in by_cause {
+            let labels = [("cause", cause)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Facts without meaning, by the field that has none";
+        let mut family = encoder.encode_descriptor("facts_refused", help, None, kind)?;
+        for (&field, &count) in &coverage.refused {
+            let labels = [("field", field)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        encode_views(&mut encoder, &coverage)
+    }
+}
+
+impl Ledger {
+    fn encode_counts(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        coverage: &Coverage,
+    ) -> Result<(), fmt::Error> {
+        let received: u64 = coverage.senders.iter().map(|sender| sender.received).sum();
+        let missing = coverage.senders.iter().map(|sender| sender.missing).sum();
+        let gauges = [
             (
                 "connections_live",
                 "Connections that are not settled",
-                coverage.connections_live,
+                coverage.connections_live as u64,
             ),
             (
                 "requests_live",
                 "Requests that are not settled",
-                coverage.requests_live,
+                coverage.requests_live as u64,
+            ),
+            (
+                "senders",
+                "Runs of senders that are remembered",
+                coverage.senders.len() as u64,
             ),
         ];
-        let missing = coverage.senders.iter().map(|sender| sender.missing).sum();
         let counters = [
+            (
+                "facts_emitted",
+                "Facts that senders saw: those that arrived, and those that were lost anywhere",
+                received + coverage.lost(),
+            ),
             (
                 "facts_missing",
                 "Facts that senders numbered and that did not arrive",
@@ -63,45 +120,49 @@ impl Collector for Ledger {
                 coverage.connections_evicted,
             ),
             (
+                "connections_unseen",
+                "Connections whose end nobody saw",
+                coverage.connections_unseen,
+            ),
+            (
                 "requests_evicted",
                 "Requests settled early because there were too many",
                 coverage.requests_evicted,
             ),
             (
-                "settled_connections_evicted",
-                "Settled connections forgotten because there were too many",
-                view.store.connections.evicted(),
-            ),
-            (
-                "settled_requests_evicted",
-                "Settled requests forgotten because there were too many",
-                view.store.requests.evicted(),
+                "settled_evicted",
+                "Settled records given up because memory could not hold them",
+                self.view.evicted(),
             ),
         ];
-        let mut lost = BTreeMap::<String, u64>::new();
-        for (cause, count) in coverage.senders.iter().flat_map(|sender| &sender.lost) {
-            let known = lost.len() < CAUSES_MAX || lost.contains_key(&**cause);
-            let cause = if known { &**cause } else { "other" };
-            *lost.entry(cause.to_owned()).or_default() += count;
-        }
-        drop(view);
-        for (name, help, count) in live {
-            let gauge = ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
-            gauge.encode(metric)?;
-        }
-        for (name, help, count) in counters {
-            let counter = ConstCounter::new(count);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
-        }
-        let help = "Facts that senders say they lost, by cause";
-        let kind = ConstCounter::new(0_u64).metric_type();
-        let mut metric = encoder.encode_descriptor("facts_lost", help, None, kind)?;
-        for (cause, count) in lost {
-            let labels = [("cause", cause)];
-            ConstCounter::new(count).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
+        write(encoder, &gauges, &counters)
     }
+}
+
+/// Returns whether the kernel and the proxy are being watched.
+pub(crate) fn views(coverage: &Coverage) -> [(&'static str, bool); 2] {
+    let rung = coverage.rung.as_ref();
+    let kernel = rung.is_some_and(|rung| &*rung.name != "l7-only");
+    let mut names = coverage.senders.iter().map(|sender| &*sender.sender.name);
+    let proxy = names.any(|name| name == "filter" || name.starts_with("filter/"));
+    [("kernel", kernel), ("proxy", proxy)]
+}
+
+fn encode_views(encoder: &mut DescriptorEncoder<'_>, coverage: &Coverage) -> fmt::Result {
+    let gauge = |present: bool| ConstGauge::new(i64::from(present));
+    let kind = gauge(false).metric_type();
+    let help = "Whether one of the two sides is not being watched";
+    let mut family = encoder.encode_descriptor("view_missing", help, None, kind)?;
+    for (view, present) in views(coverage) {
+        let labels = [("view", view)];
+        gauge(!present).encode(family.encode_family(&labels)?)?;
+    }
+    let help = "The rung of the ladder that the probe stands on";
+    let mut family = encoder.encode_descriptor("probe_rung", help, None, kind)?;
+    let present = coverage.rung.as_ref().map(|rung| &*rung.name);
+    for rung in RUNGS {
+        let labels = [("rung", rung)];
+        gauge(present == Some(rung)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }

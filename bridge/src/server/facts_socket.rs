@@ -13,9 +13,6 @@ use std::{
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::UnixListener;
 
-/// Owner and group may connect.
-const MODE: u32 = 0o660;
-
 /// The bound socket.
 #[derive(Debug)]
 pub(super) struct FactsSocket {
@@ -62,12 +59,13 @@ pub enum FactsSocketError {
 // === impl FactsSocket ===
 
 impl FactsSocket {
-    /// Takes the path and binds the socket; makes its directory if there is none.
+    /// Takes the path and binds the socket with these permission bits; makes its directory if there is
+    /// none.
     ///
     /// # Errors
     ///
     /// [`FactsSocketError`], above all if another bridge holds the path.
-    pub(super) fn bind(path: &Path) -> Result<Self, FactsSocketError> {
+    pub(super) fn bind(path: &Path, mode: u32) -> Result<Self, FactsSocketError> {
         let lock = take_lock(path)?;
         let failed = |step| failed(step, path);
         match fs::symlink_metadata(path) {
@@ -87,7 +85,7 @@ impl FactsSocket {
             path: path.to_owned(),
             _lock: lock,
         };
-        let permissions = Permissions::from_mode(MODE);
+        let permissions = Permissions::from_mode(mode);
         fs::set_permissions(path, permissions).map_err(failed("setting the mode of"))?;
         Ok(Self { listener, held })
     }

@@ -2,19 +2,19 @@
 
 use opentelemetry::{
     KeyValue,
-    trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceState},
+    trace::{Event, SpanContext, SpanId, SpanKind, Status},
 };
-use opentelemetry_sdk::trace::{SpanData, SpanLinks};
+use opentelemetry_sdk::trace::SpanData;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use syntrace_core::{
     fact::{Counters, Snapshot},
-    record::ConnectionRecord,
+    record::{ConnectionCoverage, ConnectionIncident, ConnectionRecord, Phase, PhaseKind},
 };
-use syntrace_model::{BootNanos, Opening, UnixNanos};
+use syntrace_model::{Opening, UnixNanos};
 
 use super::{
     Draft, attribute, connection_context, derived_id, describe_answer, describe_ends, integer,
-    texts,
+    sibling, system_time, texts,
 };
 
 /// Returns the connection's span and its children; none if the kernel's times cannot be placed.
@@ -25,16 +25,11 @@ pub(super) fn spans(record: &ConnectionRecord) -> Vec<SpanData> {
     let context = connection_context(record.id, record.trace_id);
     let mut spans = Vec::with_capacity(3);
     spans.push(root(record, context.clone(), started_at, ended_at).finish());
-    if let Some(socket) = &record.socket {
-        let end = socket.established_at.or(socket.closed_at);
-        let waits = [
-            ("handshake", socket.syn_at, end),
-            ("accept_wait", socket.established_at, socket.accepted_at),
-        ];
-        for (name, from, until) in waits {
-            spans.extend(wait(record, &context, name, from, until));
-        }
-    }
+    let waits = record
+        .phases
+        .iter()
+        .filter(|phase| phase.kind != PhaseKind::Open);
+    spans.extend(waits.map(|phase| wait(record, &context, started_at, phase)));
     spans
 }
 
@@ -60,7 +55,7 @@ fn root(
 ) -> Draft {
     let mut attributes = vec![
         KeyValue::new(attribute::CONNECTION_ID, record.id.to_string()),
-        KeyValue::new("syntrace.trace_id.source", record.trace_id_source.name()),
+        KeyValue::new(attribute::TRACE_ID_SOURCE, record.trace_id_source.name()),
     ];
     if !record.aliases.is_empty() {
         let aliases = record.aliases.iter().map(ToString::to_string);
@@ -71,6 +66,10 @@ fn root(
     }
     if let Some(socket) = &record.socket {
         describe_socket(&mut attributes, socket);
+    }
+    let gaps: Vec<_> = gaps(&record.coverage).map(str::to_owned).collect();
+    if !gaps.is_empty() {
+        attributes.push(KeyValue::new(attribute::COVERAGE, texts(gaps.into_iter())));
     }
     let mut status = Status::Unset;
     if let Some(answer) = &record.answer {
@@ -86,7 +85,12 @@ fn root(
         started_at,
         ended_at,
         attributes,
-        links: SpanLinks::default(),
+        events: record
+            .incidents
+            .iter()
+            .filter_map(|incident| event(record, incident))
+            .collect(),
+        links: Vec::new(),
         status,
     }
 }
@@ -97,10 +101,14 @@ fn describe_socket(attributes: &mut Vec<KeyValue>, socket: &Snapshot) {
         Opening::Active => "active",
         Opening::Passive => "passive",
     };
-    attributes.push(KeyValue::new("syntrace.opening", opening));
+    attributes.push(KeyValue::new(attribute::OPENING, opening));
     attributes.push(KeyValue::new(attribute::OUTCOME, socket.outcome.name()));
     if socket.errno != 0 {
-        attributes.push(KeyValue::new("syntrace.errno", i64::from(socket.errno)));
+        attributes.push(KeyValue::new(attribute::ERRNO, i64::from(socket.errno)));
+    }
+    if !socket.watch.reset_reason.is_empty() {
+        let reason = socket.watch.reset_reason.to_string();
+        attributes.push(KeyValue::new(attribute::RESET_REASON, reason));
     }
     if socket.owner_pid != 0 {
         attributes.push(KeyValue::new(
@@ -126,46 +134,66 @@ fn describe_socket(attributes: &mut Vec<KeyValue>, socket: &Snapshot) {
         segments_in,
     } = socket.counters;
     attributes.extend([
-        KeyValue::new("syntrace.tcp.syn_retransmits", i64::from(syn_retransmits)),
+        KeyValue::new(attribute::TCP_SYN_RETRANSMITS, i64::from(syn_retransmits)),
         KeyValue::new(
-            "syntrace.tcp.syn_ack_retransmits",
+            attribute::TCP_SYN_ACK_RETRANSMITS,
             i64::from(syn_ack_retransmits),
         ),
-        KeyValue::new("syntrace.tcp.retransmits", i64::from(retransmits)),
-        KeyValue::new("syntrace.tcp.srtt_us", i64::from(srtt_us)),
-        KeyValue::new("syntrace.tcp.min_rtt_us", i64::from(min_rtt_us)),
-        KeyValue::new("syntrace.tcp.bytes_acked", integer(bytes_acked)),
-        KeyValue::new("syntrace.tcp.bytes_received", integer(bytes_received)),
-        KeyValue::new("syntrace.tcp.segments_out", i64::from(segments_out)),
-        KeyValue::new("syntrace.tcp.segments_in", i64::from(segments_in)),
+        KeyValue::new(attribute::TCP_RETRANSMITS, i64::from(retransmits)),
+        KeyValue::new(attribute::TCP_SRTT, i64::from(srtt_us)),
+        KeyValue::new(attribute::TCP_MIN_RTT, i64::from(min_rtt_us)),
+        KeyValue::new(attribute::TCP_BYTES_ACKED, integer(bytes_acked)),
+        KeyValue::new(attribute::TCP_BYTES_RECEIVED, integer(bytes_received)),
+        KeyValue::new(attribute::TCP_SEGMENTS_OUT, i64::from(segments_out)),
+        KeyValue::new(attribute::TCP_SEGMENTS_IN, i64::from(segments_in)),
     ]);
 }
 
-/// A child span, if both of its ends were observed.
+/// One wait of the connection's life, as a child of it.
 fn wait(
     record: &ConnectionRecord,
     connection: &SpanContext,
-    name: &'static str,
-    from: Option<BootNanos>,
-    until: Option<BootNanos>,
-) -> Option<SpanData> {
-    let context = SpanContext::new(
-        connection.trace_id(),
-        derived_id(record.id, name),
-        TraceFlags::SAMPLED,
-        false,
-        TraceState::NONE,
-    );
+    began_at: UnixNanos,
+    phase: &Phase,
+) -> SpanData {
+    let name = phase.kind.name();
+    let started_at = began_at.plus_ns(phase.after_ns);
     let draft = Draft {
         name: name.to_owned(),
         kind: SpanKind::Internal,
-        context,
+        context: sibling(connection, derived_id(record.id, name)),
         parent: connection.span_id(),
-        started_at: record.to_unix(from?)?,
-        ended_at: record.to_unix(until?)?,
-        attributes: Vec::new(),
-        links: SpanLinks::default(),
+        started_at,
+        ended_at: started_at.plus_ns(phase.duration_ns),
+        attributes: vec![KeyValue::new(attribute::CAUSE_PARTY, phase.party.name())],
+        events: Vec::new(),
+        links: Vec::new(),
         status: Status::Unset,
     };
-    Some(draft.finish())
+    draft.finish()
+}
+
+/// An incident, at its moment within the connection's life.
+fn event(record: &ConnectionRecord, incident: &ConnectionIncident) -> Option<Event> {
+    let at = system_time(record.to_unix(incident.at)?);
+    let attributes = vec![
+        KeyValue::new(attribute::INCIDENT_COUNT, i64::from(incident.count)),
+        KeyValue::new(attribute::INCIDENT_LISTENER, incident.listener),
+        KeyValue::new(attribute::INCIDENT_SHARING, incident.sharing.name()),
+    ];
+    Some(Event::new(incident.kind.name(), at, attributes, 0))
+}
+
+/// What is missing in the record, by name.
+fn gaps(coverage: &ConnectionCoverage) -> impl Iterator<Item = &'static str> {
+    let gaps = [
+        ("kernel_missing", coverage.kernel.is_none()),
+        ("facts_lost", coverage.facts_lost),
+        ("close_missing", coverage.close_missing),
+        ("no_goodbye", coverage.no_goodbye),
+        ("evicted", coverage.evicted),
+        ("sampled", coverage.one_in > 1),
+    ];
+    let gaps = gaps.into_iter().filter(|(_, found)| *found);
+    gaps.map(|(name, _)| name)
 }

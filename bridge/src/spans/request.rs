@@ -1,23 +1,30 @@
-//! The span of one request, by OpenTelemetry's conventions for HTTP and RPC servers.
+//! The span of one request, by OpenTelemetry's conventions for HTTP and RPC servers; below it, what its
+//! upstream attempt adds.
 
 use opentelemetry::{
     KeyValue,
     trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState},
 };
-use opentelemetry_sdk::trace::{SpanData, SpanLinks};
+use opentelemetry_sdk::trace::SpanData;
 use opentelemetry_semantic_conventions::attribute as semconv;
 use syntrace_core::{
-    fact::{Http, Report, Upstream},
+    fact::{Http, Report, TraceLink, Upstream},
     record::{Join, LinkKind, RequestRecord},
 };
 
-use super::{Draft, attribute, connection_context, describe_answer, describe_ends, integer, texts};
+use super::{
+    Draft, attempt, attribute, connection_context, describe_answer, describe_ends, integer, link,
+    texts,
+};
 use crate::flags;
 
 /// The methods that the conventions know; any other is `_OTHER`.
 const METHODS: [&str; 9] = [
     "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
 ];
+
+/// Members that a baggage header may have, by the W3C recommendation's limits.
+const BAGGAGE_MEMBERS_MAX: usize = 64;
 
 /// Names of gRPC's status codes, by number.
 const GRPC_STATUS: [&str; 17] = [
@@ -43,11 +50,23 @@ const GRPC_STATUS: [&str; 17] = [
 /// The gRPC status codes that are a server's error, by the conventions.
 const GRPC_SERVER_ERRORS: [u32; 6] = [2, 4, 12, 13, 14, 15];
 
-/// Returns the request's span: a child of what its context named, or of the connection whose id it has.
-pub(super) fn span(record: &RequestRecord) -> SpanData {
+/// Returns the request's span, and those below it.
+pub(super) fn spans(record: &RequestRecord) -> Vec<SpanData> {
+    let draft = draft(record);
+    let below = attempt::spans(record, &draft.context);
+    let mut span = draft.finish();
+    span.parent_span_is_remote = record.report.parent_span_id.is_some();
+    std::iter::once(span).chain(below).collect()
+}
+
+/// A child of what the request's context named, or of the connection whose id it has.
+fn draft(record: &RequestRecord) -> Draft {
     let report = &*record.report;
     let mut attributes = Vec::new();
-    describe_http(&mut attributes, &report.http);
+    if !report.http.tcp_session {
+        describe_http(&mut attributes, &report.http);
+    }
+    describe_labels(&mut attributes, &report.http);
     if let Some(key) = report.downstream {
         describe_ends(&mut attributes, key);
         attributes.push(KeyValue::new(
@@ -59,12 +78,18 @@ pub(super) fn span(record: &RequestRecord) -> SpanData {
         describe_upstream(&mut attributes, upstream);
     }
     describe_answer(&mut attributes, &record.answer);
+    let before = record.phases.iter();
+    let before = before.filter(|phase| phase.kind.is_before_request());
+    attributes.extend(before.map(|phase| {
+        let key = format!("{}{}_ns", attribute::BEFORE, phase.kind.name());
+        KeyValue::new(key, integer(phase.duration_ns))
+    }));
     let mut status = Status::Unset;
     if let Some(error) = error_type(report) {
         attributes.push(KeyValue::new(semconv::ERROR_TYPE, error));
         status = Status::error(record.answer.cause.sentence.to_string());
     }
-    let mut span = Draft {
+    Draft {
         name: name(&report.http),
         kind: SpanKind::Server,
         context: SpanContext::new(
@@ -78,12 +103,10 @@ pub(super) fn span(record: &RequestRecord) -> SpanData {
         started_at: report.started_at,
         ended_at: report.ended_at(),
         attributes,
+        events: Vec::new(),
         links: links(record),
         status,
     }
-    .finish();
-    span.parent_span_is_remote = report.parent_span_id.is_some();
-    span
 }
 
 fn parent(record: &RequestRecord) -> SpanId {
@@ -102,40 +125,37 @@ fn parent(record: &RequestRecord) -> SpanId {
     }
 }
 
-fn links(record: &RequestRecord) -> SpanLinks {
+/// Links to the connections, and to the contexts that the request follows.
+fn links(record: &RequestRecord) -> Vec<Link> {
     let joins = [
         (LinkKind::ReceivedOn, Some(&record.received_on)),
         (LinkKind::Opened, record.opened.as_ref()),
         (LinkKind::ServedBy, record.served_by.as_ref()),
     ];
-    let links = joins.into_iter().filter_map(|(kind, join)| match join? {
-        Join::To {
-            connection,
-            trace_id,
-            method,
-            confidence,
-        } => {
-            let attributes = vec![
-                KeyValue::new(attribute::LINK_KIND, kind.name()),
-                KeyValue::new(attribute::LINK_METHOD, method.name()),
-                KeyValue::new(attribute::LINK_CONFIDENCE, confidence.name()),
-            ];
-            Some(Link::new(
-                connection_context(*connection, *trace_id),
-                attributes,
-                0,
-            ))
-        }
-        Join::Missing(_) => None,
-    });
-    let mut spans = SpanLinks::default();
-    spans.links = links.collect();
-    spans
+    let joins = joins
+        .into_iter()
+        .filter_map(|(kind, join)| link(kind, join?));
+    joins
+        .chain(record.report.links.iter().map(follows))
+        .collect()
+}
+
+fn follows(link: &TraceLink) -> Link {
+    let context = SpanContext::new(
+        TraceId::from_bytes(link.trace_id.to_bytes()),
+        SpanId::from_bytes(link.span_id.to_bytes()),
+        TraceFlags::default(),
+        true,
+        TraceState::NONE,
+    );
+    let kind = KeyValue::new(attribute::LINK_KIND, link.kind.name());
+    Link::new(context, vec![kind], 0)
 }
 
 /// Of low cardinality: the method, because a path is not.
 fn name(http: &Http) -> String {
     match rpc_method(http) {
+        _ if http.tcp_session => "tcp session".to_owned(),
         Some(method) => method.to_owned(),
         None if METHODS.contains(&&*http.method) => http.method.to_string(),
         None => "HTTP".to_owned(),
@@ -165,9 +185,6 @@ fn describe_http(attributes: &mut Vec<KeyValue>, http: &Http) {
     let texts_of = [
         (semconv::URL_PATH, &http.path),
         (semconv::SERVER_ADDRESS, &host(&http.authority).into()),
-        ("syntrace.request_id", &http.request_id),
-        ("syntrace.response_details", &http.response_details),
-        ("syntrace.dye", &http.dye),
     ];
     let given = texts_of.into_iter().filter(|(_, text)| !text.is_empty());
     attributes.extend(given.map(|(key, text)| KeyValue::new(key, text.to_string())));
@@ -208,24 +225,69 @@ fn describe_http(attributes: &mut Vec<KeyValue>, http: &Http) {
         semconv::HTTP_RESPONSE_BODY_SIZE,
         integer(http.response_bytes),
     ));
+    for header in &http.headers {
+        let side = if header.response {
+            "response"
+        } else {
+            "request"
+        };
+        let key = format!("http.{side}.header.{}", header.name);
+        let values = std::iter::once(header.value.to_string());
+        attributes.push(KeyValue::new(key, texts(values)));
+    }
+}
+
+/// What Envoy and those who sent the request call it.
+fn describe_labels(attributes: &mut Vec<KeyValue>, http: &Http) {
+    let texts_of = [
+        (attribute::REQUEST_ID, &http.request_id),
+        (attribute::RESPONSE_DETAILS, &http.response_details),
+        (attribute::DYE, &http.dye),
+        (attribute::ROUTE, &http.route),
+        (attribute::SERVER_NAME, &http.server_name),
+    ];
+    let given = texts_of.into_iter().filter(|(_, text)| !text.is_empty());
+    attributes.extend(given.map(|(key, text)| KeyValue::new(key, text.to_string())));
     if http.response_flags != 0 {
         let names = flags::names(http.response_flags).map(|name| name.to_string());
-        attributes.push(KeyValue::new("syntrace.response_flags", texts(names)));
+        attributes.push(KeyValue::new(attribute::RESPONSE_FLAGS, texts(names)));
     }
+    if let Some(mark) = &http.mark {
+        attributes.extend([
+            KeyValue::new(attribute::DYE_MARKED, true),
+            KeyValue::new(attribute::DYE_REASON, mark.reason.to_string()),
+            KeyValue::new(attribute::DYE_TIMESTAMP, integer(mark.at.0)),
+        ]);
+    }
+    attributes.extend(baggage(&http.baggage).map(|(key, value)| {
+        let key = format!("{}{key}", attribute::BAGGAGE);
+        KeyValue::new(key, value.to_owned())
+    }));
+}
+
+/// Reads the members of a W3C baggage header, as they were sent: percent-encoded, without properties.
+fn baggage(header: &str) -> impl Iterator<Item = (&str, &str)> {
+    let members = header.split(',').take(BAGGAGE_MEMBERS_MAX);
+    members.filter_map(|member| {
+        let member = member.split(';').next().unwrap_or_default();
+        let (key, value) = member.split_once('=')?;
+        let key = key.trim();
+        (!key.is_empty()).then(|| (key, value.trim()))
+    })
 }
 
 fn describe_upstream(attributes: &mut Vec<KeyValue>, upstream: &Upstream) {
     let texts_of = [
-        ("syntrace.upstream.peer", &upstream.peer.to_string().into()),
-        ("syntrace.upstream.cluster", &upstream.cluster),
-        ("syntrace.upstream.failure", &upstream.failure),
+        (attribute::UPSTREAM_PEER, &upstream.peer.to_string().into()),
+        (attribute::UPSTREAM_CLUSTER, &upstream.cluster),
+        (attribute::UPSTREAM_FAILURE, &upstream.failure),
     ];
     let given = texts_of.into_iter().filter(|(_, text)| !text.is_empty());
     attributes.extend(given.map(|(key, text)| KeyValue::new(key, text.to_string())));
     let numbers = [
-        ("syntrace.upstream.attempts", Some(upstream.attempts.into())),
-        ("syntrace.upstream.pool_wait_ns", upstream.pool_wait_ns),
-        ("syntrace.upstream.first_byte_ns", upstream.first_byte_ns),
+        (attribute::UPSTREAM_ATTEMPTS, Some(upstream.attempts.into())),
+        (attribute::UPSTREAM_POOL_WAIT, upstream.pool_wait_ns),
+        (attribute::UPSTREAM_FIRST_BYTE, upstream.first_byte_ns),
     ];
     let given = numbers
         .into_iter()
@@ -234,7 +296,7 @@ fn describe_upstream(attributes: &mut Vec<KeyValue>, upstream: &Upstream) {
 }
 
 /// What makes it an error of the server, by the conventions: a client's error is none.
-fn error_type(report: &Report) -> Option<String> {
+pub(super) fn error_type(report: &Report) -> Option<String> {
     match (report.http.grpc_status, report.http.status) {
         (Some(status), _) if GRPC_SERVER_ERRORS.contains(&status) => Some(grpc_status(status)),
         (_, status @ 500..) => Some(status.to_string()),

@@ -1,0 +1,158 @@
+//! `Accept: text/event-stream`: tells of each record as it settles, and goes on where `Last-Event-ID`
+//! says (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+//!
+//! Nothing is queued for a follower: it is given what is there when it has taken what it was given. One
+//! that is too slow is told how many it missed.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    http::{HeaderMap, header},
+    response::{
+        IntoResponse as _, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+use tokio::sync::watch;
+use utoipa::IntoParams;
+
+use super::{ApiError, State, blocking, json};
+use crate::{metrics::Present, store::Kept, view::SharedView};
+
+/// Event streams that are open at the same time.
+const FOLLOWERS_MAX: i64 = 64;
+
+/// Records that are looked at at once.
+const TURN: usize = 100;
+
+/// How often a stream that is silent shows that it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Where to go on.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header that is read by `start`")]
+pub(super) struct LastEventId {
+    /// Of an event stream: the id of the last event that was seen.
+    #[param(rename = "Last-Event-ID")]
+    last_event_id: Option<String>,
+}
+
+struct Follower {
+    view: SharedView,
+    look: Look,
+    settled: watch::Receiver<u64>,
+    running: watch::Receiver<bool>,
+    after: u64,
+    _present: Present,
+}
+
+/// Shows a settled record as JSON, if it is one of those that were asked for.
+type Look = Arc<dyn Fn(&Kept) -> Option<Event> + Send + Sync>;
+
+/// Records that the follower was too slow for.
+#[derive(Debug, Serialize)]
+struct Missed {
+    count: u64,
+}
+
+/// Returns whether an event stream is asked for.
+pub(super) fn is_asked(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("text/event-stream"))
+}
+
+/// Streams what `look` shows of the records that settle.
+pub(super) fn stream<R: Serialize>(
+    state: &State,
+    headers: &HeaderMap,
+    look: impl Fn(&Kept) -> Option<R> + Send + Sync + 'static,
+) -> Result<Response, ApiError> {
+    let running = state.running.subscribe();
+    let present = state.metrics.http.try_follow(FOLLOWERS_MAX);
+    let present = present.filter(|_| *running.borrow());
+    let settled = state.view.settled();
+    let after = start(headers, *settled.borrow())?;
+    let follower = Follower {
+        view: state.view.clone(),
+        look: Arc::new(move |record| Some(Event::default().data(json::text(&look(record)?).ok()?))),
+        settled,
+        running,
+        after,
+        _present: present.ok_or(ApiError::TooManyFollowers)?,
+    };
+    let events = stream::unfold(follower, |mut follower| async move {
+        let events = follower.next().await?;
+        Some((
+            stream::iter(events.into_iter().map(Ok::<_, Infallible>)),
+            follower,
+        ))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(events.flatten())
+        .keep_alive(keep_alive)
+        .into_response())
+}
+
+/// Without `Last-Event-ID`, what settles from now on is told.
+fn start(headers: &HeaderMap, last: u64) -> Result<u64, ApiError> {
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(last);
+    };
+    let found = value.to_str().unwrap_or_default();
+    let number: u64 = found.parse().map_err(|_wrong| ApiError::Parameter {
+        name: "Last-Event-ID",
+        found: found.to_owned(),
+        expected: "the id of an event of this stream",
+    })?;
+    // A bridge that kept nothing over a restart counts anew: what is ahead of it is its predecessor's.
+    Ok(if number > last { 0 } else { number })
+}
+
+impl Follower {
+    /// Waits for the next events; `None` ends the stream.
+    async fn next(&mut self) -> Option<Vec<Event>> {
+        loop {
+            let last = *self.settled.borrow_and_update();
+            while self.after < last {
+                let events = self.turn(last).await?;
+                if !events.is_empty() {
+                    return Some(events);
+                }
+            }
+            tokio::select! {
+                // Either says that the bridge ends.
+                _ = self.running.wait_for(|running| !running) => return None,
+                changed = self.settled.changed() => changed.ok()?,
+            }
+        }
+    }
+
+    /// Looks at the next records, up to the `last` that is known to have settled.
+    async fn turn(&mut self, last: u64) -> Option<Vec<Event>> {
+        let (view, look, after) = (self.view.clone(), Arc::clone(&self.look), self.after);
+        let turn = blocking(move || {
+            let settled = view.settled_after(after, TURN);
+            let first = settled.first().map_or(last + 1, |first| first.number);
+            let missed = missed(after, first);
+            let shown = settled
+                .iter()
+                .filter_map(|settled| Some(look(&settled.record)?.id(settled.number.to_string())));
+            let events: Vec<_> = missed.into_iter().chain(shown).collect();
+            (settled.last().map_or(last, |last| last.number), events)
+        });
+        let (after, events) = turn.await.ok()?;
+        self.after = after;
+        Some(events)
+    }
+}
+
+/// Tells how many records between two numbers are no longer kept.
+fn missed(after: u64, first: u64) -> Option<Event> {
+    let count = first.saturating_sub(after.saturating_add(1));
+    let event = Event::default().event("missed").json_data(Missed { count });
+    event.ok().filter(|_| count > 0)
+}

@@ -1,0 +1,207 @@
+//! Accepts connections and speaks HTTP/1.1 on them, with a bound to everything that a peer can let wait.
+//!
+//! `axum::serve` sets none of these bounds. One protocol only: there is no time in which it is guessed.
+
+use std::{io, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{Semaphore, watch},
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::stall::Impatient;
+use crate::metrics::{Http, Refusal};
+
+/// Connections that each listener holds at the same time; others wait to be accepted.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// How long a TLS handshake or a request's head may take, the silence before it included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// How long a peer may take nothing of an answer.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head, and of what is read at once.
+const BUFFER_BYTES: usize = 32 << 10;
+
+/// How long requests in flight may take after the order to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait when the system has no room for another connection.
+const NO_ROOM_WAIT: Duration = Duration::from_millis(100);
+
+/// A bound listener.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: Socket,
+    name: &'static str,
+}
+
+enum Socket {
+    Unix {
+        listener: UnixListener,
+        /// Those who may connect; all, if there are none.
+        uids: Box<[u32]>,
+    },
+    Tcp {
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+    },
+}
+
+enum Accepted {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+/// A byte stream of either kind.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Lets in the processes of these users; all, if there are none.
+    pub(super) fn unix(listener: UnixListener, uids: &[u32]) -> Self {
+        let uids = uids.into();
+        Self {
+            socket: Socket::Unix { listener, uids },
+            name: "unix",
+        }
+    }
+
+    /// Speaks TLS if it is given what that needs.
+    pub(super) const fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+        let name = if tls.is_some() { "tls" } else { "tcp" };
+        Self {
+            socket: Socket::Tcp { listener, tls },
+            name,
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match &self.socket {
+            Socket::Unix { listener, .. } => Ok(Accepted::Unix(listener.accept().await?.0)),
+            Socket::Tcp { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Accepted::Tcp(stream))
+            }
+        }
+    }
+
+    fn tls(&self) -> Option<TlsAcceptor> {
+        match &self.socket {
+            Socket::Unix { .. } => None,
+            Socket::Tcp { tls, .. } => tls.clone(),
+        }
+    }
+
+    /// Returns whether the kernel says that the peer's process is one of those who may connect.
+    fn admits(&self, accepted: &Accepted) -> bool {
+        match (&self.socket, accepted) {
+            (Socket::Unix { uids, .. }, Accepted::Unix(stream)) if !uids.is_empty() => stream
+                .peer_cred()
+                .is_ok_and(|peer| uids.contains(&peer.uid())),
+            _ => true,
+        }
+    }
+}
+
+impl std::fmt::Debug for Socket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix { listener, .. } => listener.fmt(f),
+            Self::Tcp { listener, .. } => listener.fmt(f),
+        }
+    }
+}
+
+/// Serves until the other end of `stopped` is gone, then lets the requests in flight end.
+pub(super) async fn serve(
+    listener: Listener,
+    app: Router,
+    http: Http,
+    mut stopped: watch::Receiver<()>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let name = listener.name;
+    loop {
+        let accepted = async {
+            let place = Arc::clone(&room).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            _ = stopped.changed() => break,
+            accepted = accepted => accepted,
+        };
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // The peer is gone already, or there are too many files: the next try tells.
+                tracing::debug!(%error, "Did not accept a connection");
+                http.refused(name, Refusal::Accept);
+                sleep(NO_ROOM_WAIT).await;
+                continue;
+            }
+        };
+        if !listener.admits(&accepted) {
+            http.refused(name, Refusal::User);
+            continue;
+        }
+        let held = http.connected(name);
+        let (tls, app, http) = (listener.tls(), app.clone(), http.clone());
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let _held = (place, held);
+            match secure(accepted, tls).await {
+                Ok(stream) => speak(stream, app, watcher).await,
+                Err(error) => {
+                    http.refused(name, Refusal::Handshake);
+                    tracing::debug!(%error, "TLS handshake failed");
+                }
+            }
+        });
+    }
+    drop(listener);
+    if timeout(STOP_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("Gave up requests that were in flight");
+    }
+}
+
+async fn secure(accepted: Accepted, tls: Option<TlsAcceptor>) -> io::Result<Box<dyn Stream>> {
+    match (accepted, tls) {
+        (Accepted::Unix(stream), _) => Ok(Box::new(stream)),
+        (Accepted::Tcp(stream), None) => Ok(Box::new(stream)),
+        (Accepted::Tcp(stream), Some(tls)) => {
+            let handshake = timeout(HEAD_TIMEOUT, tls.accept(stream));
+            Ok(Box::new(handshake.await.map_err(io::Error::from)??))
+        }
+    }
+}
+
+async fn speak(stream: Box<dyn Stream>, app: Router, watcher: Watcher) {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES);
+    let stream = TokioIo::new(Impatient::new(stream, WRITE_PATIENCE));
+    let service = TowerToHyperService::new(app);
+    let connection = builder.serve_connection(stream, service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "Connection ended early");
+    }
+}

@@ -1,0 +1,125 @@
+//! A thousand clients that never finish what they began to say: others are served, and they are gone soon.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+const SLOW: usize = 1_000;
+
+/// What a thousand of them may take of memory.
+const MEMORY_BYTES_MAX: u64 = 16 << 20;
+
+/// How long they may stay.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A bridge as a process, which has a memory of its own.
+struct Bridge {
+    child: Child,
+    address: String,
+    _directory: TempDir,
+}
+
+#[test]
+fn a_thousand_slow_clients_keep_nobody_waiting_take_little_and_are_gone_within_ten_seconds() {
+    let bridge = Bridge::start();
+    // What the first answers take, they take once.
+    for _ in 0..100 {
+        assert!(bridge.answers());
+    }
+    let before = bridge.resident_bytes();
+    let mut slow: Vec<_> = (0..SLOW)
+        .map(|n| (Instant::now(), bridge.begin(n)))
+        .collect();
+    for _ in 0..200 {
+        assert!(bridge.answers());
+    }
+    let growth = bridge.resident_bytes().saturating_sub(before);
+    assert!(
+        growth <= MEMORY_BYTES_MAX,
+        "{growth} bytes for {SLOW} sockets"
+    );
+    for (began_at, stream) in &mut slow {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut rest = Vec::new();
+        // Closed, in order or not.
+        drop(stream.read_to_end(&mut rest));
+        assert!(!rest.starts_with(b"HTTP/1.1 2"));
+        let took = began_at.elapsed();
+        assert!(took <= PATIENCE, "{took:?}");
+    }
+    assert!(bridge.answers());
+}
+
+impl Bridge {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("facts.sock");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"))
+            .args(["--facts", &format!("unix:{}", socket.display())])
+            .args(["--listen", "127.0.0.1:0"])
+            .env("NO_COLOR", "1")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = lines
+            .by_ref()
+            .find_map(|line| Some(line.unwrap().split_once("address=")?.1.to_owned()))
+            .unwrap();
+        Self {
+            child,
+            address,
+            _directory: directory,
+        }
+    }
+
+    /// Says a part of a request: nothing, a part of the head, or a part of the body.
+    fn begin(&self, n: usize) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let said: &[u8] = match n % 3 {
+            0 => b"",
+            1 => b"GET /v1/causes HTTP/1.1\r\nhost: br",
+            _ => b"POST /v1/causes HTTP/1.1\r\nhost: bridge\r\ncontent-length: 10\r\n\r\nhalf",
+        };
+        stream.write_all(said).unwrap();
+        stream
+    }
+
+    fn answers(&self) -> bool {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = b"GET /v1/causes HTTP/1.1\r\nhost: bridge\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.starts_with("HTTP/1.1 200")
+    }
+
+    fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes: u64 = line
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap();
+        kilobytes * 1_024
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        // It is killed anyway; there is nothing to do about an error.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
