@@ -18,7 +18,7 @@ use crate::{
     api::Client,
     envoy::PORT,
     interrupt::{self, Interrupted},
-    requirements,
+    paths, requirements,
     sandbox::{GATEWAY, Sandbox},
     stack::Stack,
 };
@@ -72,6 +72,7 @@ fn story(sandbox: &Sandbox) -> anyhow::Result<Summary> {
 /// Draws every connection, in the order in which they were opened.
 fn draw(out: &mut impl io::Write, answers: &Answers) -> io::Result<()> {
     let (wires, _) = wire::group(&answers.connections);
+    writeln!(out, "{}", timeline::legend())?;
     for (number, (tuple, wire)) in (1..).zip(wire::in_order(&wires)) {
         writeln!(
             out,
@@ -90,8 +91,10 @@ fn stay(out: &mut impl io::Write, sandbox: &Sandbox, bridge: &Client) -> anyhow:
         out,
         "    ip netns exec {client} curl http://{GATEWAY}:{PORT}/dead"
     )?;
-    for path in ["causes", "requests", "connections", "coverage"] {
-        writeln!(out, "    curl {base}/v1/{path}")?;
+    writeln!(out, "    in a browser: {base}/")?;
+    let syntrace = paths::program("syntrace")?;
+    for command in ["why", "tail", "coverage"] {
+        writeln!(out, "    {} --bridge {base} {command}", syntrace.display())?;
     }
     interrupt::wait()?;
     Ok(())

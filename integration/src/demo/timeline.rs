@@ -79,14 +79,27 @@ pub(super) fn draw(number: usize, (from, to): Tuple, wire: &Wire, requests: &[&R
 /// The answer in one sentence: why it failed, or else where its slowest request spent its time.
 fn answer(wire: &Wire, requests: &[&Request]) -> String {
     let of_connection = wire.ends().find_map(|end| end.cause.as_ref());
-    let failed = requests
-        .iter()
-        .find(|request| request.status.is_some_and(|status| status >= 500));
+    let mut failed = requests.iter().filter(|request| is_bad(request));
+    let first_failed = failed.next();
     let slowest = requests.iter().max_by_key(|request| request.duration_ns);
-    let of_request = failed.or(slowest).map(|request| &request.cause);
-    of_connection.or(of_request).map_or_else(
-        || "It carried no request".to_owned(),
-        |cause| cause.sentence.clone(),
+    let of_request = first_failed.or(slowest).map(|request| &request.cause);
+    let Some(cause) = of_connection.or(of_request) else {
+        return "It carried no request".to_owned();
+    };
+    match failed.count() {
+        0 => cause.sentence.clone(),
+        1 => format!("{}; one more request failed", cause.sentence),
+        more => format!("{}; {more} more requests failed", cause.sentence),
+    }
+}
+
+/// What the colours and words mean, once for all timelines.
+pub(super) fn legend() -> String {
+    format!(
+        "Each connection with its answer, its trace ids, and what happened when, counted from its SYN:\n\
+         {LAYER_4}what the kernel saw at either end{LAYER_4:#}, \
+         {LAYER_7}what the proxy saw of a request{LAYER_7:#} and how it was joined,\n\
+         {BAD}what failed{BAD:#}\n"
     )
 }
 
@@ -193,14 +206,17 @@ fn request_event(request: &Request, wire: &Wire) -> Event {
         .grpc_status
         .map_or_else(String::new, |status| format!(", gRPC {status}"));
     let ms = f64::from(u32::try_from(request.duration_ns / 1000).unwrap_or(u32::MAX)) / 1e3;
-    let is_bad = request.status.is_none_or(|status| status >= 500)
-        || request.grpc_status.is_some_and(|status| status > 0);
     Event {
         at: request.started_at,
-        style: if is_bad { BAD } else { LAYER_7 },
+        style: if is_bad(request) { BAD } else { LAYER_7 },
         what: format!("{} {}", request.method, request.path),
         note: format!("{status}{grpc}, {ms:.3} ms; {}", how.join("; ")),
     }
+}
+
+fn is_bad(request: &Request) -> bool {
+    request.status.is_none_or(|status| status >= 500)
+        || request.grpc_status.is_some_and(|status| status > 0)
 }
 
 fn source(name: &str) -> &str {

@@ -151,7 +151,9 @@ fn answers(connection: Value, request: Value) -> Answers {
         "path": "/hello", "protocol": "HTTP/1.1", "status": 200, "response_flags": [],
         "upstream": {"local": "198.51.100.1:5", "peer": "198.51.100.2:8080"},
         "received_on": join("gateway", "exact", "certain"), "served_by": join("gateway-up", "exact", "certain"),
-        "cause": {"party": "service", "code": "completed", "sentence": "", "confidence": "certain"}, "settled": true,
+        "cause": {"party": "service", "code": "completed", "sentence": "", "confidence": "certain"},
+        "time": {"client_ns": 0, "network_ns": 0, "kernel_ns": 0, "proxy_ns": 0, "service_ns": 1, "unknown_ns": 0},
+        "settled": true,
     });
     let request: Request = serde_json::from_value(changed(truth, request)).unwrap();
     let coverage = json!({"rung": {"name": "full", "missing": []}, "lost": 0, "late": 0, "undecodable": 0, "senders": []});

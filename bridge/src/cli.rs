@@ -1,0 +1,127 @@
+//! The command line `syntrace`: asks the bridge, and says the answer in words.
+//!
+//! Reads only. Every answer is also there as the bridge gave it (`--json`). What comes from outside is
+//! written with its control characters visible: a terminal obeys them otherwise.
+
+mod answers;
+mod bridge;
+mod coverage;
+mod doctor;
+mod find;
+mod line;
+mod list;
+mod replay;
+mod show;
+mod tail;
+mod text;
+mod why;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser as _};
+
+pub use self::line::Line;
+use self::{
+    bridge::{AskError, Bridge, TokenError},
+    line::Command,
+};
+
+/// How a command ended; the codes are documented in `syntrace help`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Done.
+    Done = 0,
+    /// `doctor`: a link of the chain is broken.
+    Broken = 2,
+    /// Nothing is known under what was asked for.
+    NotFound = 3,
+}
+
+/// Exit code of what could not be done.
+const FAILED: u8 = 1;
+
+/// Exit code of a wrong command line (`EX_USAGE` of sysexits.h).
+const WRONG_USAGE: u8 = 64;
+
+/// Why a command could not be done.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error("writing the answer")]
+    Write(#[from] io::Error),
+    #[error("reading or writing a record as JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("replaying the log in {}", .path.display())]
+    Replay { path: PathBuf, source: io::Error },
+    #[error("starting")]
+    Runtime(#[source] io::Error),
+}
+
+/// Runs the command that `arguments` names, and returns the process's exit code.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line = match Line::try_parse_from(arguments) {
+        Ok(line) => line,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Where nobody reads, nobody is told.
+            error.print().unwrap_or_default();
+            return if wrong {
+                ExitCode::from(WRONG_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match run(line) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        // `syntrace tail | head` is no failure.
+        Err(CliError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            text::complain(&error);
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(line: Line) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Runtime)?;
+    runtime.block_on(answer(line))
+}
+
+async fn answer(line: Line) -> Result<Exit, CliError> {
+    let mut out = anstream::stdout();
+    let Line { to, json, command } = line;
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Line::command(), "syntrace", &mut script);
+            out.write_all(&script)?;
+            Ok(Exit::Done)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Line::command()).render(&mut out)?;
+            Ok(Exit::Done)
+        }
+        Command::Replay { directory } => replay::run(&directory, json, &mut out),
+        Command::Doctor(options) => doctor::run(&to, &options, json, &mut out).await,
+        Command::Why(options) => why::run(&Bridge::new(&to)?, &options, json, &mut out).await,
+        Command::Tail(options) => tail::run(&Bridge::new(&to)?, &options, json, &mut out).await,
+        Command::Show { id } => show::run(&Bridge::new(&to)?, &id, json, &mut out).await,
+        Command::Find { what } => find::run(&Bridge::new(&to)?, &what, json, &mut out).await,
+        Command::Coverage => coverage::run(&Bridge::new(&to)?, json, &mut out).await,
+    }
+}

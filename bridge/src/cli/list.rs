@@ -1,0 +1,171 @@
+//! Records as lines, and the pages they come in.
+
+use std::io::{self, Write};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::{
+    CliError,
+    answers::{Connection, Request},
+    bridge::{AskError, Bridge},
+    text::{self, BAD, BOLD, FAINT},
+};
+
+/// What is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Requests.
+    Requests,
+    /// Connections.
+    Connections,
+}
+
+/// One record with what it was read from.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) id: String,
+    /// As the bridge gave it.
+    pub(super) value: Value,
+    record: Record,
+}
+
+#[derive(Debug)]
+enum Record {
+    Request(Box<Request>),
+    Connection(Box<Connection>),
+}
+
+impl Kind {
+    /// Returns the name that the API has for it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Connections => "connections",
+        }
+    }
+}
+
+/// Returns a page of records, the newest first, and where the next one begins.
+pub(super) async fn page(
+    bridge: &Bridge,
+    kind: Kind,
+    query: &[(&str, &str)],
+) -> Result<(Vec<Row>, Option<String>), AskError> {
+    let mut answer = bridge.json(&format!("/v1/{}", kind.name()), query).await?;
+    let records = answer.get_mut(kind.name()).map(Value::take);
+    let records: Vec<Value> = bridge.shape(&records.unwrap_or_default())?;
+    let next = answer
+        .get("next")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    let rows = records.into_iter().map(|value| row(kind, value));
+    let rows = rows.collect::<Result<_, _>>();
+    Ok((rows.map_err(|source| bridge.strange(source))?, next))
+}
+
+/// Reads one record from what the bridge gives for it.
+pub(super) fn row(kind: Kind, value: Value) -> Result<Row, serde_json::Error> {
+    let (id, record) = match kind {
+        Kind::Requests => {
+            let request = Request::deserialize(&value)?;
+            (request.id.clone(), Record::Request(Box::new(request)))
+        }
+        Kind::Connections => {
+            let connection = Connection::deserialize(&value)?;
+            let id = connection.id.clone();
+            (id, Record::Connection(Box::new(connection)))
+        }
+    };
+    Ok(Row { id, value, record })
+}
+
+/// Writes one record: as one line of words, or as one line of JSON.
+pub(super) fn write(out: &mut impl Write, row: &Row, json: bool) -> Result<(), CliError> {
+    if json {
+        serde_json::to_writer(&mut *out, &row.value)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    match &row.record {
+        Record::Request(request) => request_line(out, request)?,
+        Record::Connection(connection) => connection_line(out, connection)?,
+    }
+    Ok(())
+}
+
+pub(super) fn request_line(out: &mut impl Write, request: &Request) -> io::Result<()> {
+    let style = if request.is_failure() { BAD } else { BOLD };
+    let party = text::party(&request.cause.party);
+    writeln!(
+        out,
+        "{FAINT}{}{FAINT:#}  {style}{:<7}{style:#}  {:>10}  {FAINT}{}{FAINT:#}  {} {}  {party}{}{party:#}: {}",
+        text::clock(request.started_at),
+        status(request),
+        text::duration(request.duration_ns),
+        text::visible(&request.id),
+        text::visible(&request.method),
+        text::visible(&request.path),
+        text::visible(&request.cause.party),
+        text::visible(&request.cause.sentence),
+    )
+}
+
+pub(super) fn connection_line(out: &mut impl Write, connection: &Connection) -> io::Result<()> {
+    let outcome = connection.outcome.as_deref().unwrap_or("proxy only");
+    let style = if connection.cause.is_some() {
+        BAD
+    } else {
+        BOLD
+    };
+    let at = connection.began_at().map(text::clock);
+    write!(
+        out,
+        "{FAINT}{}{FAINT:#}  {style}{:<13}{style:#}  {}  {FAINT}{}{FAINT:#}  {}",
+        at.as_deref().unwrap_or("not seen    "),
+        text::plain(outcome),
+        text::visible(&connection.ends()),
+        text::visible(&connection.id),
+        text::counted(
+            connection.requests.len() as u64 + connection.requests_evicted,
+            "request"
+        ),
+    )?;
+    if let Some(cause) = &connection.cause {
+        let party = text::party(&cause.party);
+        let (who, sentence) = (text::visible(&cause.party), text::visible(&cause.sentence));
+        write!(out, "  {party}{who}{party:#}: {sentence}")?;
+    }
+    writeln!(out)
+}
+
+/// Writes the status, on gRPC with gRPC's own.
+pub(super) fn status(request: &Request) -> String {
+    let status = request.status.map(|status| status.to_string());
+    let status = status.unwrap_or_else(|| "none".to_owned());
+    match request.grpc_status {
+        Some(grpc) => format!("{status}/{grpc}"),
+        None => status,
+    }
+}
+
+/// Turns `15m` into a time so long ago; anything else stays what it is.
+pub(super) fn moment(since: &str) -> String {
+    let ago = since.parse::<SignedDuration>().ok();
+    let at = ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    at.map_or_else(|| since.to_owned(), |at| at.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_of_time_means_ago_and_a_time_stays() {
+        assert_eq!(moment("2025-01-31T12:00:00Z"), "2025-01-31T12:00:00Z");
+        let ago: Timestamp = moment("15m").parse().unwrap();
+        let seconds = Timestamp::now().duration_since(ago).as_secs();
+        assert!((895..=905).contains(&seconds), "{seconds}");
+    }
+}

@@ -1,0 +1,51 @@
+//! `syntrace replay`: what a copied log comes to, without a bridge.
+
+use std::{io::Write, path::Path};
+
+use syntrace_core::{Limits, Output};
+
+use super::{
+    CliError, Exit,
+    list::{self, Kind},
+    text::{self, BOLD, FAINT},
+};
+use crate::{api, replay};
+
+/// Writes every record that settles, then what was read.
+pub(super) fn run(directory: &Path, json: bool, out: &mut impl Write) -> Result<Exit, CliError> {
+    let mut failed = None;
+    let replayed = replay::records(directory, Limits::default(), |output| {
+        if failed.is_none() {
+            failed = write(out, &output, json).err();
+        }
+    });
+    let replayed = replayed.map_err(|source| CliError::Replay {
+        path: directory.to_owned(),
+        source,
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if !json {
+        let coverage = &replayed.coverage;
+        let batches = replayed.entries;
+        let (unreadable, torn) = (replayed.unreadable, replayed.extent.torn_bytes);
+        writeln!(
+            out,
+            "\n{BOLD}{batches} batches{BOLD:#}  {FAINT}{} of them unreadable, {} bytes torn off, {} lost{FAINT:#}",
+            unreadable,
+            torn,
+            text::counted(coverage.lost(), "fact"),
+        )?;
+    }
+    Ok(Exit::Done)
+}
+
+fn write(out: &mut impl Write, output: &Output, json: bool) -> Result<(), CliError> {
+    let kind = match output {
+        Output::Request(_) => Kind::Requests,
+        Output::Connection(_) => Kind::Connections,
+    };
+    let row = list::row(kind, api::shown(output)?)?;
+    list::write(out, &row, json)
+}

@@ -1,0 +1,83 @@
+//! `syntrace why`: where the trouble is.
+
+use std::io::Write;
+
+use super::{
+    CliError, Exit, answers,
+    bridge::Bridge,
+    line,
+    list::moment,
+    text::{self, BAD, BOLD, FAINT},
+};
+
+/// Says the causes, the most frequent first, each with its latest example.
+pub(super) async fn run(
+    bridge: &Bridge,
+    options: &line::Why,
+    json: bool,
+    out: &mut impl Write,
+) -> Result<Exit, CliError> {
+    let since = moment(&options.since);
+    let mut query = vec![("since", since.as_str())];
+    query.extend(
+        options
+            .cluster
+            .as_deref()
+            .map(|cluster| ("cluster", cluster)),
+    );
+    let answer = bridge.json("/v1/causes", &query).await?;
+    if json {
+        serde_json::to_writer_pretty(&mut *out, &answer)?;
+        writeln!(out)?;
+        return Ok(Exit::Done);
+    }
+    let window = if since == options.since {
+        format!("since {since}")
+    } else {
+        format!("in the last {}", options.since)
+    };
+    say(out, &bridge.shape(&answer)?, &window)?;
+    Ok(Exit::Done)
+}
+
+fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io::Result<()> {
+    let answers::Causes {
+        requests,
+        failed,
+        causes,
+    } = causes;
+    let asked = text::counted(*requests, "request");
+    let window = text::visible(window);
+    if causes.is_empty() {
+        return writeln!(out, "{BOLD}Nothing failed{BOLD:#}: {asked} {window}");
+    }
+    writeln!(out, "{BOLD}{failed} of {asked} failed{BOLD:#} {window}")?;
+    let whole = causes.iter().map(|cause| cause.count).sum();
+    let width = causes
+        .iter()
+        .map(|cause| cause.count.to_string().len())
+        .max();
+    let width = width.unwrap_or(1);
+    for cause in causes {
+        let style = text::party(&cause.party);
+        writeln!(
+            out,
+            "\n  {:>width$}  {FAINT}{:>5}{FAINT:#}  {style}{:<8}{style:#}  {BOLD}{}{BOLD:#}",
+            cause.count,
+            text::percent(cause.count, whole),
+            text::visible(&cause.party),
+            text::plain(&cause.code),
+        )?;
+        let indent = " ".repeat(width + 11);
+        writeln!(out, "{indent}{}", text::visible(&cause.example.sentence))?;
+        let id = text::visible(&cause.example.id);
+        writeln!(out, "{indent}{FAINT}syntrace show {id}{FAINT:#}")?;
+    }
+    if *failed == 0 {
+        writeln!(
+            out,
+            "\n{BAD}No request failed{BAD:#}, but connects that no request waited for did."
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+"""What the page says when something is missing.
+
+Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end).
+"""
+
+import os
+import re
+import signal
+
+from browser import expect, run
+
+
+def look(looker):
+    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone}[looker.told["case"]](looker)
+
+
+def empty(looker):
+    with looker.page(for_axe=True) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^No requests"))
+        expect(page.get_by_text("syntrace-probe run --cgroup")).to_be_visible()
+        expect(page.locator("#notices")).to_contain_text("Neither the probe nor the filter has reported")
+        looker.without_barriers(page)
+        looker.picture(page, "state-empty")
+        page.get_by_role("link", name="Connections").click()
+        expect(page.get_by_role("heading", name="No connections yet")).to_be_visible()
+        looker.without_barriers(page)
+
+
+def token(looker):
+    with looker.page("/?view=connections", for_axe=True) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text("A token is needed")
+        looker.without_barriers(page)
+        looker.picture(page, "state-token")
+        page.get_by_label("Token").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_text("does not take the token")).to_be_visible()
+        page.get_by_label("Token").fill(looker.told["token"])
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
+        assert looker.told["token"] not in page.url and looker.told["token"] not in page.content()
+
+
+def no_filter(looker):
+    with looker.page("/?view=connections", for_axe=True) as page:
+        expect(page.locator("#notices")).to_contain_text("The proxy's view is missing")
+        expect(page.locator(".row").first).to_be_visible()
+        looker.without_barriers(page)
+        looker.picture(page, "state-no-filter")
+
+
+def no_probe(looker):
+    with looker.page("/?view=requests", for_axe=True) as page:
+        expect(page.locator("#notices")).to_contain_text("The kernel's view is missing")
+        page.locator(".row a").first.click()
+        expect(page.get_by_text("not joined: no probe has reported").first).to_be_visible()
+        looker.without_barriers(page)
+        looker.picture(page, "state-no-probe")
+
+
+def gone(looker):
+    with looker.page("/?view=connections", for_axe=True) as page:
+        expect(page.locator(".row").first).to_be_visible()
+        os.kill(int(looker.told["pid"]), signal.SIGKILL)
+        expect(page.locator("#notices")).to_contain_text("The bridge does not answer")
+        # What was there can still be read.
+        expect(page.locator(".row").first).to_be_visible()
+        page.get_by_role("link", name="Coverage").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("The bridge does not answer")
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
+        looker.without_barriers(page)
+        looker.picture(page, "state-gone")
+
+
+run(look)

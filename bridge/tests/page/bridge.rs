@@ -1,0 +1,128 @@
+//! A bridge as a process of its own, which a browser can reach, and what it is told.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    process::{Child, Command, Stdio},
+    time::Instant,
+};
+
+use prost::Message as _;
+use syntrace_proto::{Batch, CONTENT_TYPE, FACTS_PATH, fact::Body};
+use tempfile::TempDir;
+
+use crate::support::{DEADLINE, facts};
+
+/// A running bridge; killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    address: String,
+    place: TempDir,
+}
+
+impl Running {
+    pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let socket = place.path().join("bridge.sock");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"))
+            .env("SYNTRACE_FACTS", format!("unix:{}", socket.display()))
+            .env("SYNTRACE_LISTEN", "127.0.0.1:0")
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut lines = log.lines().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("Listening")).unwrap();
+        let (_, address) = line.split_once("address=").unwrap();
+        let address = address.split_whitespace().next().unwrap().to_owned();
+        // Somebody must read what else it logs.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self {
+            child,
+            address,
+            place,
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn post(&self, batch: &Batch) {
+        let body = batch.encode_to_vec();
+        let mut stream = UnixStream::connect(self.place.path().join("bridge.sock")).unwrap();
+        let length = body.len();
+        let head = format!(
+            "POST {FACTS_PATH} HTTP/1.1\r\nhost: bridge\r\ncontent-type: {CONTENT_TYPE}\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&body).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    }
+
+    /// Tells of one connection with this many requests; returns its id.
+    pub(crate) fn post_busy(&self, requests: u64) -> String {
+        let cookie = 200;
+        let mut connection = facts::downstream(cookie);
+        connection.peer = Some(facts::end(facts::CLIENT, 999));
+        connection.closed_at_ns = facts::BOOT_NS + (requests + 2) * 1_000_000;
+        connection.seen_at_ns = connection.closed_at_ns;
+        let of_connection = (0..requests).map(|n| {
+            let mut request = facts::served_request();
+            request.peer = connection.peer.clone();
+            request.downstream_connection = cookie;
+            request.span_id = (n + 1).to_be_bytes().to_vec();
+            request.started_at_unix_ns = facts::UNIX_NS + (n + 1) * 1_000_000;
+            request.duration_ns = 700_000;
+            request.request_id = String::new();
+            request.upstream = None;
+            Body::Request(request)
+        });
+        let bodies = std::iter::once(Body::Connection(connection.clone())).chain(of_connection);
+        let mut batch = facts::batch(bodies.collect());
+        batch.sender.as_mut().unwrap().name = "filter/busy/0".to_owned();
+        self.post(&batch);
+        format!("{}.{cookie}", "b0".repeat(16))
+    }
+
+    /// Waits until that many records of a kind are settled.
+    pub(crate) fn wait_until_settled(&self, kind: &str, count: u64) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let coverage = self.ask("/v1/coverage");
+            if coverage[kind]["settled"] == count {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{coverage}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn ask(&self, path: &str) -> serde_json::Value {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nhost: bridge\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}

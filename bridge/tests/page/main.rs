@@ -1,0 +1,143 @@
+//! The page in a real browser, in front of a real bridge that was told what is rare: nothing at all, a
+//! great many records, and strings of an attacker in every field.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bridge;
+mod browser;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
+
+use bridge::Running;
+use support::{facts, traffic};
+use syntrace_proto::{Outcome, fact::Body};
+
+/// Connections in the list.
+const CONNECTIONS: u64 = 10_000;
+
+/// Requests on one connection.
+const REQUESTS: u64 = 10_000;
+
+/// What an attacker would like to run, to show and to hide.
+const HOSTILE: &str = "<img src=x onerror=\"window.hit=1\">'\"><script>window.hit=1</script>\
+    javascript:window.hit=1\u{7}\u{1b}[31m\u{202e}{{7*7}}${window.hit=1}";
+
+#[test]
+fn an_empty_bridge_says_what_to_start() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    browser::run("states.py", &bridge, &["case=empty"]);
+}
+
+#[test]
+fn a_bridge_with_a_token_asks_for_it() {
+    if !browser::is_there() {
+        return;
+    }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "the-right-token-here").unwrap();
+    let only_ours = fs::Permissions::from_mode(0o600);
+    file.as_file().set_permissions(only_ours).unwrap();
+    let path = file.path().to_str().unwrap().to_owned();
+    let bridge = Running::start(&[("SYNTRACE_LISTEN_TOKEN_FILE", &path)]);
+    browser::run(
+        "states.py",
+        &bridge,
+        &["case=token", "token=the-right-token-here"],
+    );
+}
+
+#[test]
+fn connections_without_the_filters_view_are_listed_and_the_page_says_so() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    let mut batch = facts::story();
+    batch.sender.as_mut().unwrap().name = "probe".to_owned();
+    batch
+        .facts
+        .retain(|fact| !matches!(fact.body, Some(Body::Request(_))));
+    bridge.post(&batch);
+    bridge.wait_until_settled("connections", 3);
+    browser::run("states.py", &bridge, &["case=no-filter"]);
+}
+
+#[test]
+fn a_bridge_that_dies_leaves_what_was_shown_and_says_that_it_is_gone() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    bridge.post(&facts::story());
+    bridge.wait_until_settled("connections", 3);
+    let pid = format!("pid={}", bridge.id());
+    browser::run("states.py", &bridge, &["case=gone", &pid]);
+}
+
+#[test]
+fn ten_thousand_connections_and_a_record_with_as_many_requests_are_drawn_in_part() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    bridge.post(&traffic::opening());
+    for n in 0..4 {
+        let quarter = CONNECTIONS / 4;
+        let first = traffic::OPENING + n * 2 * quarter;
+        bridge.post(&traffic::batch(first, quarter));
+    }
+    let busy = bridge.post_busy(REQUESTS);
+    bridge.wait_until_settled("connections", CONNECTIONS + 1);
+    let told = [
+        format!("connections={}", CONNECTIONS + 1),
+        format!("busy={busy}"),
+        format!("requests={REQUESTS}"),
+    ];
+    let told = told.each_ref().map(String::as_str);
+    let figures = browser::run("large.py", &bridge, &told);
+    writeln!(std::io::stderr(), "{figures}").unwrap();
+}
+
+#[test]
+fn strings_of_an_attacker_are_shown_and_do_nothing() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    let mut batch = facts::story();
+    batch.sender.as_mut().unwrap().name = HOSTILE.chars().take(100).collect();
+    let hostile = || HOSTILE.to_owned();
+    for fact in &mut batch.facts {
+        match &mut fact.body {
+            Some(Body::Request(request)) => {
+                let long = HOSTILE.repeat(400);
+                (request.path, request.method) = (format!("/{long}"), hostile());
+                (request.authority, request.protocol) = (hostile(), hostile());
+                (request.request_id, request.response_details) = (hostile(), hostile());
+                (request.dye, request.baggage) = (hostile(), hostile());
+                (request.route, request.server_name) = (hostile(), hostile());
+                request.tracestate = hostile();
+                if let Some(upstream) = &mut request.upstream {
+                    (upstream.cluster, upstream.failure) = (hostile(), hostile());
+                }
+            }
+            Some(Body::Connection(connection)) => {
+                connection.reset_reason = hostile();
+                connection.outcome = Outcome::ResetByPeer.into();
+            }
+            Some(Body::Rung(rung)) => {
+                (rung.name, rung.missing) = (hostile(), vec![hostile()]);
+            }
+            Some(Body::Clock(_) | Body::Incident(_)) | None => {}
+        }
+    }
+    bridge.post(&batch);
+    bridge.wait_until_settled("requests", 2);
+    let request = format!("request={}", "51".repeat(8));
+    let connection = format!("connection={}.1", "b0".repeat(16));
+    browser::run("hostile.py", &bridge, &[&request, &connection]);
+}
