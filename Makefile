@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build wasm fmt lint doc deny break-rules check-wasm verify test demo clean ci
+.PHONY: help setup build wasm fmt lint doc deny break-rules check-wasm verify test demo bench-bridge bench-filter bench-probe bench-reconciler clean ci
 
 # Programs that `make setup` puts below the checkout or where cargo puts them.
 export PATH := $(CURDIR)/.tools/bin:$(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/sbin:/sbin
@@ -53,12 +53,13 @@ check-wasm: ## the pure crates build for wasm32, where there is nothing to do in
 	@scripts/setup wasm
 	scripts/cargo-for wasm32-unknown-unknown check --locked --target-dir target/cross $(addprefix -p ,$(PURE))
 
-verify: ## the eBPF programs pass this kernel's verifier; says what it allows
+verify: ## the eBPF programs pass this kernel's verifier; says what it allows; none has grown unseen
 	@scripts/setup ebpf kernel
 	cargo run --locked -q --bin syntrace-probe -- check
+	cargo run --locked -q --bin syntrace-probe -- manifest --compare kernel-probe/manifest.json
 
 test: ## install what is missing, build, and run all tests
-	@scripts/setup kernel envoy
+	@scripts/setup kernel envoy bridge page
 	@$(MAKE) --no-print-directory build
 	cargo test --locked
 
@@ -66,6 +67,23 @@ demo: ## install what is missing, build, and show one trace per connection (DEMO
 	@scripts/setup kernel envoy
 	@$(MAKE) --no-print-directory build
 	cargo run --locked -q --bin demo
+
+bench-bridge: ## what a report costs from its arrival to its spans, and to keep: target/bench/bridge.json
+	cargo bench --locked -q -p syntrace-bridge --bench bridge
+
+bench-filter: ## what the filter adds to a request, beside Envoy's tracer, access log, Lua and an empty filter
+	@scripts/setup ebpf wasm kernel envoy
+	scripts/build-wasm $(dir $(SYNTRACE_WASM))empty.wasm empty
+	@$(MAKE) --no-print-directory wasm
+	cargo build --locked --release --bins
+	cargo bench --locked -p syntrace-integration --bench filter
+
+bench-probe: ## what the eBPF programs cost beside an empty one, exactly and in time: target/bench/probe.json
+	@scripts/setup ebpf kernel
+	cargo bench --locked -q -p syntrace-probe --bench probe
+
+bench-reconciler: ## what a fact costs beside a bare hash join, and what a connection weighs: target/bench/reconciler.json
+	cargo bench --locked -q -p syntrace-core --bench reconciler
 
 clean: ## remove what was built; .tools/ and the caches stay
 	cargo clean

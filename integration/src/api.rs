@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 /// The bridge answers from memory.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
-/// More than any test makes: one page holds all.
+/// Records on a page, as many as the bridge allows.
 const LIMIT: u32 = 1000;
 
 /// One end of a TCP connection, or a downstream connection that only the proxy saw.
@@ -32,6 +32,7 @@ pub struct Connection {
     pub outcome: Option<String>,
     pub errno: Option<u32>,
     pub tag: Option<Tag>,
+    pub owner: Option<Owner>,
     pub syn_at: Option<Timestamp>,
     pub syn_ack_at: Option<Timestamp>,
     pub established_at: Option<Timestamp>,
@@ -62,6 +63,17 @@ pub enum Opening {
 pub struct Tag {
     pub id: String,
     pub state: String,
+}
+
+/// Who owns a socket: who connected, or who accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "named and described by the API's documentation"
+)]
+pub struct Owner {
+    pub pid: u32,
+    pub tid: u32,
 }
 
 /// Counters of one socket; only those that are shown.
@@ -112,7 +124,23 @@ pub struct Request {
     pub served_by: Option<Join>,
     pub opened: Option<Join>,
     pub cause: Cause,
+    pub time: Time,
     pub settled: bool,
+}
+
+/// Where a request's time went, nanoseconds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "named and described by the API's documentation"
+)]
+pub struct Time {
+    pub client_ns: u64,
+    pub network_ns: u64,
+    pub kernel_ns: u64,
+    pub proxy_ns: u64,
+    pub service_ns: u64,
+    pub unknown_ns: u64,
 }
 
 /// The upstream attempt that the proxy reported.
@@ -141,6 +169,9 @@ pub enum Join {
         method: String,
         confidence: String,
         candidates: u32,
+        /// All that fit, where that is ambiguous.
+        #[serde(default)]
+        candidate_ids: Vec<String>,
     },
     Missing {
         missing: String,
@@ -256,6 +287,21 @@ impl std::fmt::Display for Join {
     }
 }
 
+// === impl Time ===
+
+impl Time {
+    /// Returns the sum over all parties.
+    #[must_use]
+    pub fn total_ns(self) -> u64 {
+        self.client_ns
+            + self.network_ns
+            + self.kernel_ns
+            + self.proxy_ns
+            + self.service_ns
+            + self.unknown_ns
+    }
+}
+
 // === impl Client ===
 
 impl Client {
@@ -287,9 +333,11 @@ impl Client {
         #[derive(Deserialize)]
         struct Page {
             connections: Vec<Connection>,
+            next: Option<String>,
         }
-        self.get::<Page>(&format!("/v1/connections?limit={LIMIT}"))
-            .map(|page| page.connections)
+        self.pages("/v1/connections", |page: Page| {
+            (page.connections, page.next)
+        })
     }
 
     /// Lists all requests, newest first.
@@ -301,9 +349,9 @@ impl Client {
         #[derive(Deserialize)]
         struct Page {
             requests: Vec<Request>,
+            next: Option<String>,
         }
-        self.get::<Page>(&format!("/v1/requests?limit={LIMIT}"))
-            .map(|page| page.requests)
+        self.pages("/v1/requests", |page: Page| (page.requests, page.next))
     }
 
     /// Returns everything under a trace id or an alias.
@@ -322,6 +370,24 @@ impl Client {
     /// Fails if the bridge does not answer as documented.
     pub fn coverage(&self) -> anyhow::Result<Coverage> {
         self.get("/v1/coverage")
+    }
+
+    /// Follows a list to its end; `open` parts a page into its records and the cursor of the next one.
+    fn pages<Page: DeserializeOwned, T>(
+        &self,
+        path: &str,
+        open: impl Fn(Page) -> (Vec<T>, Option<String>),
+    ) -> anyhow::Result<Vec<T>> {
+        let mut all = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let (records, next) = open(self.get(&format!("{path}?limit={LIMIT}{cursor}"))?);
+            all.extend(records);
+            match next {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(all),
+            }
+        }
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {

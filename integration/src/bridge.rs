@@ -27,12 +27,26 @@ impl Bridge {
     ///
     /// Fails if the bridge has not been built or does not say where it listens.
     pub fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
+        Self::start_with(sandbox, &facts_url(sandbox), &[])
+    }
+
+    /// Starts a bridge that takes facts at `facts_url`, with more options, and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_with(
+        sandbox: &Sandbox,
+        facts_url: &str,
+        options: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut process = Program::new(
             "bridge",
             &sandbox.watching,
             paths::program("syntrace-bridge")?,
         )
-        .args(["--facts", &facts_url(sandbox), "--listen", "127.0.0.1:0"])
+        .args(["--facts", facts_url, "--listen", "127.0.0.1:0"])
+        .args(options)
         .env("NO_COLOR", "1")
         .start(sandbox.directory())?;
         let address = process.wait_until("its address", START_DEADLINE, |process| {

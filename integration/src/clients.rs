@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     paths,
@@ -31,6 +31,19 @@ pub struct Exchange {
     /// gRPC's status; `None` for plain HTTP.
     #[serde(default)]
     pub grpc_status: Option<u32>,
+}
+
+/// One request of [`many`] clients, as its client saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Timed {
+    /// The client's end of the connection.
+    pub local: SocketAddr,
+    /// The path, which no other request has.
+    pub path: String,
+    /// HTTP's status.
+    pub status: u16,
+    /// From before the request was sent until the whole answer was there.
+    pub duration_ns: u64,
 }
 
 /// One connect that carried no request, as its client saw it.
@@ -71,11 +84,30 @@ impl Curl {
         headers: &[&str],
         paths: &[&str],
     ) -> anyhow::Result<Self> {
-        let origin = format!("http://{GATEWAY}:{port}");
+        let gateway = SocketAddr::from((GATEWAY, port));
         let version = match version {
             Version::Http1 => "--http1.1",
             Version::Http2 => "--http2-prior-knowledge",
         };
+        let headers = headers.iter().flat_map(|header| ["-H", header]);
+        let options: Vec<_> = [version].into_iter().chain(headers).collect();
+        let curl = Program::new("curl", &sandbox.watched, "curl").inside(&sandbox.client);
+        Self::run(sandbox, curl, gateway, &options, paths)
+    }
+
+    /// Starts fetching `paths` by `curl`, which is to be run as it says, from whoever is at `address`.
+    ///
+    /// # Errors
+    ///
+    /// Fails if curl cannot be started.
+    pub fn run(
+        sandbox: &Sandbox,
+        curl: Program,
+        address: SocketAddr,
+        options: &[&str],
+        paths: &[&str],
+    ) -> anyhow::Result<Self> {
+        let origin = format!("http://{address}");
         let urls = paths.iter().flat_map(|path| {
             [
                 "-o".to_owned(),
@@ -83,20 +115,10 @@ impl Curl {
                 format!("{origin}{path}"),
             ]
         });
-        let process = Program::new("curl", &sandbox.watched, "curl")
-            .inside(&sandbox.client)
-            .args([
-                "-q",
-                "-sS",
-                "--noproxy",
-                "*",
-                "--max-time",
-                "50",
-                version,
-                "-w",
-                CURL_REPORT,
-            ])
-            .args(headers.iter().flat_map(|header| ["-H", header]))
+        let process = curl
+            .args(["-q", "-sS", "--noproxy", "*", "--max-time", "50"])
+            .args(["-w", CURL_REPORT])
+            .args(options)
             .args(urls)
             .start(sandbox.directory())?;
         Ok(Self { process, origin })
@@ -108,7 +130,7 @@ impl Curl {
     ///
     /// Fails if a request gets no answer at all; a status such as 503 is an answer.
     pub fn finish(mut self) -> anyhow::Result<Vec<Exchange>> {
-        let mut exchanges = parse_lines(&self.process.finish(DEADLINE)?)?;
+        let mut exchanges: Vec<Exchange> = parse_lines(&self.process.finish(DEADLINE)?)?;
         for exchange in &mut exchanges {
             exchange.path = exchange
                 .path
@@ -149,6 +171,33 @@ pub fn grpc(sandbox: &Sandbox, port: u16) -> anyhow::Result<Vec<Exchange>> {
     parse_lines(&printed)
 }
 
+/// Lets `clients` send `requests` each over a connection of their own, after pauses of up to `pause` seconds.
+///
+/// # Errors
+///
+/// Fails if a request gets no answer at all; a status such as 503 is an answer.
+pub fn many(
+    sandbox: &Sandbox,
+    port: u16,
+    clients: usize,
+    requests: usize,
+    pause: f64,
+) -> anyhow::Result<Vec<Timed>> {
+    let printed = Program::new("client-many", &sandbox.watched, paths::python()?)
+        .inside(&sandbox.client)
+        .args([paths::own("clients/many.py")])
+        .args([GATEWAY.to_string(), port.to_string()])
+        .args([
+            clients.to_string(),
+            requests.to_string(),
+            pause.to_string(),
+            "1".to_owned(),
+        ])
+        .start(sandbox.directory())?
+        .finish(DEADLINE)?;
+    parse_lines(&printed)
+}
+
 /// Connects to the gateway's `port`, sends nothing and closes.
 ///
 /// # Errors
@@ -165,7 +214,7 @@ pub fn connect(sandbox: &Sandbox, port: u16) -> anyhow::Result<Connect> {
         .with_context(|| format!("reading what the client printed: {printed}"))
 }
 
-fn parse_lines(printed: &str) -> anyhow::Result<Vec<Exchange>> {
+fn parse_lines<T: DeserializeOwned>(printed: &str) -> anyhow::Result<Vec<T>> {
     let parse = |line| {
         serde_json::from_str(line)
             .with_context(|| format!("reading what the client printed: {line}"))

@@ -1,6 +1,8 @@
 //! Envoy as a guard: the shipped configuration with its placeholders filled in, and its own counters.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+pub mod log;
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
@@ -26,6 +28,15 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// Envoy's admin interface answers from memory.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How a gateway is set up, before it is started.
+#[derive(Debug)]
+pub struct Gateway {
+    template: PathBuf,
+    workers: u32,
+    changes: Vec<(&'static str, String)>,
+    log_levels: Option<&'static str>,
+}
+
 /// A running Envoy with the filter in it.
 #[derive(Debug)]
 pub struct Envoy {
@@ -43,32 +54,99 @@ pub struct Counters {
     pub upstream_failures: u64,
 }
 
-impl Envoy {
+// === impl Gateway ===
+
+impl Gateway {
+    /// Returns the gateway as it is shipped, with two workers.
+    #[must_use]
+    pub fn shipped() -> Self {
+        Self::configured_by(paths::root().join("envoy/gateway.yaml"))
+    }
+
+    /// Returns a gateway that `template` configures; its placeholders are those of the shipped one.
+    #[must_use]
+    pub fn configured_by(template: PathBuf) -> Self {
+        Self {
+            template,
+            workers: 2,
+            changes: Vec::new(),
+            log_levels: None,
+        }
+    }
+
+    /// Replaces `text` of the template by `by`.
+    #[must_use]
+    pub fn with(mut self, text: &'static str, by: impl Into<String>) -> Self {
+        self.changes.push((text, by.into()));
+        self
+    }
+
+    /// Sets how many workers serve.
+    #[must_use]
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Lets the components of `levels` (Envoy's `--component-log-level`) say more.
+    #[must_use]
+    pub fn saying(mut self, levels: &'static str) -> Self {
+        self.log_levels = Some(levels);
+        self
+    }
+
     /// Starts Envoy in the gateway's namespace and waits until it listens; connects to it over TCP at no time.
     ///
     /// # Errors
     ///
-    /// Fails if Envoy or the module is missing, or refuses the configuration.
-    pub fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
-        let template = paths::root().join("envoy/gateway.yaml");
-        let template = fs::read_to_string(&template)
-            .with_context(|| format!("reading {}", template.display()))?;
+    /// Fails if Envoy or the module is missing, if a text to replace is not there, or if Envoy refuses
+    /// the configuration.
+    pub fn start(self, sandbox: &Sandbox) -> anyhow::Result<Envoy> {
+        let mut template = fs::read_to_string(&self.template)
+            .with_context(|| format!("reading {}", self.template.display()))?;
+        for (text, by) in &self.changes {
+            if !template.contains(text) {
+                bail!("{} does not contain {text:?}", self.template.display());
+            }
+            template = template.replace(text, by);
+        }
         let configuration = sandbox.directory().join("gateway.yaml");
         fs::write(&configuration, render(&template, &values(sandbox)?)?)?;
-        let mut process = Program::new("envoy", &sandbox.watched, paths::envoy()?)
+        let mut program = Program::new("envoy", &sandbox.watched, paths::envoy()?)
             .inside(&sandbox.gateway)
-            .args([
-                "--disable-hot-restart",
-                "--concurrency",
-                "2",
-                "--log-level",
-                "warning",
-                "-c",
-            ])
-            .args([&configuration])
+            .args(["--disable-hot-restart", "--log-level", "warning"])
+            .args(["--log-format", log::FORMAT])
+            .args(["--concurrency", &self.workers.to_string()]);
+        if let Some(levels) = self.log_levels {
+            program = program.args(["--component-log-level", levels]);
+        }
+        let mut process = program
+            .args(["-c".as_ref(), configuration.as_os_str()])
             .start(sandbox.directory())?;
         process.wait_for_port(PORT, START_DEADLINE)?;
-        Ok(Self { process })
+        Ok(Envoy { process })
+    }
+}
+
+// === impl Envoy ===
+
+impl Envoy {
+    /// Starts the gateway as it is shipped.
+    ///
+    /// # Errors
+    ///
+    /// As [`Gateway::start`].
+    pub fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
+        Gateway::shipped().start(sandbox)
+    }
+
+    /// Returns the connects of the pools and what they failed, by Envoy's own log.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the log cannot be read.
+    pub fn connects(&self) -> anyhow::Result<log::Connects> {
+        Ok(log::read(&self.process.log()?))
     }
 
     /// Returns its process.

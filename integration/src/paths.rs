@@ -65,6 +65,21 @@ pub fn filter() -> anyhow::Result<PathBuf> {
     )
 }
 
+/// Finds what `make` wrote beside the filter's module.
+///
+/// # Errors
+///
+/// Fails if it is not there.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let path = filter()?.with_file_name(name);
+    anyhow::ensure!(
+        path.is_file(),
+        "{} is not there: run `make`",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// Finds the Python that has gRPC.
 ///
 /// # Errors

@@ -3,7 +3,9 @@
 use std::{process::ExitStatus, time::Duration};
 
 use crate::{
-    bridge, paths,
+    bridge,
+    cgroup::Cgroup,
+    paths,
     process::{Process, Program},
     sandbox::{NETWORKS, Sandbox},
 };
@@ -24,14 +26,30 @@ impl Probe {
     ///
     /// Fails if the probe has not been built or cannot attach.
     pub fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
+        Self::start_on(sandbox, &sandbox.watched, &bridge::facts_url(sandbox), &[])
+    }
+
+    /// Starts a probe that watches `cgroup` and sends to the bridge at `facts_url`, and waits until it is
+    /// attached.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub fn start_on(
+        sandbox: &Sandbox,
+        cgroup: &Cgroup,
+        facts_url: &str,
+        options: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut process = Program::new(
             "probe",
             &sandbox.watching,
             paths::program("syntrace-probe")?,
         )
         .args(["run", "--cgroup"])
-        .args([sandbox.watched.path()])
-        .args(["--bridge", &bridge::facts_url(sandbox)])
+        .args([cgroup.path()])
+        .args(["--bridge", facts_url])
+        .args(options)
         .args(
             NETWORKS
                 .iter()

@@ -9,7 +9,9 @@ use std::{
 use crate::cgroup;
 
 /// Programs of the system that the sandbox runs.
-const PROGRAMS: [&str; 6] = ["ip", "setpriv", "nft", "tcpdump", "curl", "sh"];
+const PROGRAMS: [&str; 8] = [
+    "ip", "setpriv", "nft", "tcpdump", "curl", "h2load", "haproxy", "sh",
+];
 
 /// The oldest kernel on which the probe sees connections.
 const KERNEL: (u32, u32) = (6, 10);

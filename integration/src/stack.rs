@@ -1,7 +1,13 @@
 //! Everything at once: the bridge, the probe, the services and the gateway, started in the order in which
 //! nothing is missed and ended in the reverse.
 
-use crate::{bridge::Bridge, envoy::Envoy, probe::Probe, sandbox::Sandbox, services::Services};
+use crate::{
+    bridge::Bridge,
+    envoy::{Envoy, Gateway},
+    probe::Probe,
+    sandbox::Sandbox,
+    services::Services,
+};
 
 /// A gateway that is watched from both sides.
 #[derive(Debug)]
@@ -23,13 +29,22 @@ impl Stack {
     ///
     /// Fails if a part does.
     pub fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
+        Self::start_with(sandbox, Gateway::shipped())
+    }
+
+    /// Starts all parts around `gateway` and waits until each is ready.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a part does.
+    pub fn start_with(sandbox: &Sandbox, gateway: Gateway) -> anyhow::Result<Self> {
         let bridge = Bridge::start(sandbox)?;
         let probe = Some(Probe::start(sandbox)?);
         Ok(Self {
             bridge,
             probe,
             services: Services::start(sandbox)?,
-            envoy: Envoy::start(sandbox)?,
+            envoy: gateway.start(sandbox)?,
         })
     }
 

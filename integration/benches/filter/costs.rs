@@ -1,0 +1,135 @@
+//! Measures each variant, round by round, and keeps what each request cost.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
+
+use syntrace_bench_report::{Estimate, median, ratios};
+use syntrace_integration::{paths, process::Program, sandbox::Sandbox};
+
+use crate::{
+    variants::{self, Flush, Variant},
+    worker::Worker,
+};
+
+/// Requests of one measurement, over so many connections that are kept alive.
+const REQUESTS: u32 = 4_000;
+const CONNECTIONS: u32 = 16;
+/// The worker has one processor to itself; the load, the service and the sinks share the other.
+const WORKER_CPU: &str = "0";
+const OTHER_CPU: &str = "1";
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const LOAD_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a request cost, nanoseconds: for each round, each variant.
+#[derive(Debug)]
+pub(crate) struct Costs(Vec<BTreeMap<Variant, f64>>);
+
+/// Measures `variants` in `rounds`, each in an order of its own, after one round that is thrown away.
+pub(crate) fn measure(
+    sandbox: &Sandbox,
+    flush: Flush,
+    variants: &[Variant],
+    rounds: usize,
+) -> anyhow::Result<Costs> {
+    let configuration = sandbox.directory().join("bench.json");
+    fs::write(
+        &configuration,
+        variants::bootstrap(sandbox, flush)?.to_string(),
+    )?;
+    let mut envoy = Program::new("envoy", &sandbox.watched, "taskset")
+        .inside(&sandbox.gateway)
+        .args([
+            "-c".as_ref(),
+            WORKER_CPU.as_ref(),
+            paths::envoy()?.as_os_str(),
+        ])
+        .args(["--disable-hot-restart", "--log-level", "warning"])
+        .args(["--concurrency", "1", "-c"])
+        .args([&configuration])
+        .start(sandbox.directory())?;
+    for variant in Variant::ALL {
+        envoy.wait_for_port(variant.port(), START_DEADLINE)?;
+    }
+    let worker = Worker::of(envoy.id())?;
+    let mut order = variants.to_vec();
+    let mut costs = Vec::new();
+    for round in 0..=rounds {
+        let shift = round * 3 % order.len();
+        order.rotate_left(shift);
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        let mut costs_of_round = BTreeMap::new();
+        for &variant in &order {
+            let before = worker.rest()?;
+            load(sandbox, variant)?;
+            let cost = (worker.rest()? - before) as f64 / f64::from(REQUESTS);
+            costs_of_round.insert(variant, cost);
+        }
+        costs.push(costs_of_round);
+    }
+    costs.remove(0);
+    Ok(Costs(costs))
+}
+
+/// Sends the requests; every answer has to be a success.
+fn load(sandbox: &Sandbox, variant: Variant) -> anyhow::Result<()> {
+    let printed = Program::new("h2load", &sandbox.watched, "taskset")
+        .inside(&sandbox.gateway)
+        .args(["-c", OTHER_CPU, "h2load", "--h1", "-t", "1"])
+        .args(["-c", &CONNECTIONS.to_string(), "-n", &REQUESTS.to_string()])
+        .args([format!("http://127.0.0.1:{}/hello", variant.port())])
+        .start(sandbox.directory())?
+        .finish(LOAD_DEADLINE)?;
+    let expected = format!("{REQUESTS} succeeded, 0 failed, 0 errored");
+    anyhow::ensure!(printed.contains(&expected), "{printed}");
+    Ok(())
+}
+
+impl Costs {
+    /// Returns what `variant` added to each request, microseconds, round by round.
+    pub(crate) fn added_us(&self, variant: Variant) -> Vec<f64> {
+        let added = self.0.iter().filter_map(|round| {
+            let cost = |variant| round.get(&variant).copied();
+            let none = f64::midpoint(cost(Variant::None)?, cost(Variant::NoneAgain)?);
+            Some((cost(variant)? - none) / 1_000.0)
+        });
+        added.collect()
+    }
+
+    /// Returns what two equal listeners differ by, microseconds, round by round.
+    pub(crate) fn noise(&self) -> Vec<f64> {
+        let noise = self.0.iter().filter_map(|round| {
+            let cost = |variant| round.get(&variant).copied();
+            Some((cost(Variant::NoneAgain)? - cost(Variant::None)?) / 1_000.0)
+        });
+        noise.collect()
+    }
+
+    /// Returns what `variant` adds over what `rival` adds.
+    pub(crate) fn ratio(&self, variant: Variant, rival: Variant) -> Estimate {
+        let pairs: Vec<_> = self
+            .added_us(variant)
+            .into_iter()
+            .zip(self.added_us(rival))
+            .collect();
+        ratios(&pairs)
+    }
+
+    pub(crate) fn to_table(&self, title: &str) -> String {
+        let mut table = format!("\nadded to each request, us ({title})\n");
+        let mut line = |name: &str, samples: &[f64]| {
+            let Estimate { value, interval, n } = median(samples);
+            let (low, high) = interval.unwrap_or((value, value));
+            writeln!(
+                table,
+                "  {name:<22} {value:7.2}  [{low:7.2}, {high:7.2}]  n={n}"
+            )
+            .unwrap_or_default();
+        };
+        for variant in self.0.first().into_iter().flat_map(BTreeMap::keys) {
+            line(variant.name(), &self.added_us(*variant));
+        }
+        line("noise (A/A)", &self.noise());
+        table
+    }
+}

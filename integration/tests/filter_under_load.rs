@@ -1,0 +1,121 @@
+//! A great many requests while the bridge is up, absent, refusing, hanging and killed: no client notices,
+//! and every report is delivered or counted.
+//!
+//! `LOAD_REQUESTS` sets how many of each kind are sent in each state of the bridge.
+
+use std::{env, path::PathBuf, time::Duration};
+
+use syntrace_integration::{
+    bridge::{self, Bridge},
+    deadline::{self, Look},
+    envoy::Gateway,
+    load::{Answered, Load},
+    paths,
+    process::{Process, Program},
+    requirements,
+    sandbox::{SERVICE_HTTP, Sandbox},
+    services::{self, FAST_PORT},
+};
+
+/// Of each kind (HTTP/1.1, HTTP/2, gRPC), in each state of the bridge.
+const REQUESTS: u64 = 4_000;
+const KINDS: u64 = 3;
+const STATES: u64 = 5;
+
+/// What the filter keeps is delivered within its back-off.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_counted() {
+    if !requirements::are_met() {
+        return;
+    }
+    let requests = env::var("LOAD_REQUESTS").map_or(REQUESTS, |text| text.parse().unwrap());
+    let sandbox = Sandbox::new().unwrap();
+    let _service =
+        services::fast(&sandbox, &sandbox.service_http, SERVICE_HTTP, FAST_PORT).unwrap();
+    let mut envoy = gateway().start(&sandbox).unwrap();
+    let load = || Load::start(&sandbox, requests);
+    let finish = |load: Load| {
+        let answered = load.finish().unwrap();
+        let all = Answered {
+            succeeded: KINDS * requests,
+            not: 0,
+        };
+        assert_eq!(answered, all);
+    };
+
+    let bridge = durable(&sandbox).unwrap();
+    finish(load().unwrap());
+    drop(bridge);
+    finish(load().unwrap());
+    for mode in ["refuse", "hang"] {
+        let failing = failing(&sandbox, mode).unwrap();
+        finish(load().unwrap());
+        drop(failing);
+    }
+    let under_way = load().unwrap();
+    let mut kills = 0;
+    while !under_way.is_done().unwrap() {
+        let mut bridge = durable(&sandbox).unwrap();
+        bridge.process().kill().unwrap();
+        kills += 1;
+    }
+    finish(under_way);
+    assert!(kills > 0);
+
+    // Every request of every state is a number that some worker gave: received, or told as lost.
+    let bridge = durable(&sandbox).unwrap();
+    let expected = STATES * KINDS * requests;
+    deadline::wait("every report", SOON, || {
+        let coverage = bridge.client().coverage()?;
+        let filters = coverage
+            .senders
+            .iter()
+            .filter(|s| s.name.starts_with("filter/"));
+        let (received, missing) = filters.fold((0, 0), |(received, missing), sender| {
+            (received + sender.received, missing + sender.missing)
+        });
+        let seen = format!("{received} received, {missing} missing of {expected}");
+        Ok(if received + missing == expected {
+            Look::Done(())
+        } else {
+            Look::NotYet(seen)
+        })
+    })
+    .unwrap();
+    assert!(envoy.process().end().unwrap().success());
+}
+
+/// The shipped gateway, with a service that is as fast as the gateway behind all routes.
+fn gateway() -> Gateway {
+    let service = format!("address: {SERVICE_HTTP}, port_value: {FAST_PORT}");
+    Gateway::shipped()
+        .with(
+            "address: ${HTTP_ADDRESS}, port_value: ${HTTP_PORT}",
+            service.as_str(),
+        )
+        .with(
+            "address: ${GRPC_ADDRESS}, port_value: ${GRPC_PORT}",
+            service.as_str(),
+        )
+}
+
+/// A bridge that keeps its log where its predecessor kept it.
+fn durable(sandbox: &Sandbox) -> anyhow::Result<Bridge> {
+    let directory: PathBuf = sandbox.directory().join("data");
+    Bridge::start_with(
+        sandbox,
+        &bridge::facts_url(sandbox),
+        &["--data-dir", &directory.display().to_string()],
+    )
+}
+
+fn failing(sandbox: &Sandbox, mode: &str) -> anyhow::Result<Process> {
+    let mut process = Program::new("failing-bridge", &sandbox.watching, paths::python()?)
+        .args([paths::own("services/failing_bridge.py")])
+        .args([bridge::facts_socket(sandbox).as_os_str(), mode.as_ref()])
+        .start(sandbox.directory())?;
+    process.wait_for_line("listening", SOON)?;
+    Ok(process)
+}
