@@ -108,12 +108,18 @@ async fn what_senders_saw_is_what_arrived_and_what_was_lost() {
     bridge.accept(&batch).await;
     let settled = |answer: &Answer| answer.json()["connections"]["settled"] == 3;
     bridge.eventually("/v1/coverage", settled).await;
-    let page = bridge.get("/metrics").await.text();
+    // The bridge tells itself the time between two questions: only what did not change can be compared.
+    let (page, coverage) = loop {
+        let before = bridge.get("/v1/coverage").await.json();
+        let page = bridge.get("/metrics").await.text();
+        if bridge.get("/v1/coverage").await.json()["senders"] == before["senders"] {
+            break (page, before);
+        }
+    };
     let value = |name: &str| -> u64 {
         let line = page.lines().find_map(|line| line.strip_prefix(name));
         line.unwrap().trim().parse().unwrap()
     };
-    let coverage = bridge.get("/v1/coverage").await.json();
     let senders = coverage["senders"].as_array().unwrap().iter();
     let received: u64 = senders
         .map(|sender| sender["received"].as_u64().unwrap())

@@ -9,10 +9,14 @@ use std::{
 };
 
 use prost::Message as _;
+use syntrace_bridge::clock;
 use syntrace_proto::{Batch, CONTENT_TYPE, FACTS_PATH, fact::Body};
 use tempfile::TempDir;
 
 use crate::support::{DEADLINE, facts};
+
+/// Between two requests of the busy connection.
+const STEP_NS: u64 = 100_000;
 
 /// A running bridge; killed when dropped.
 pub(crate) struct Running {
@@ -74,17 +78,29 @@ impl Running {
     /// Tells of one connection with this many requests; returns its id.
     pub(crate) fn post_busy(&self, requests: u64) -> String {
         let cookie = 200;
+        // All within the last moment: nothing of it is late.
+        let now = clock::sample();
+        let lasted_ns = (requests + 20) * STEP_NS;
+        let begun_ns = now.boot.0 - lasted_ns;
         let mut connection = facts::downstream(cookie);
         connection.peer = Some(facts::end(facts::CLIENT, 999));
-        connection.closed_at_ns = facts::BOOT_NS + (requests + 2) * 1_000_000;
+        for at in [
+            &mut connection.syn_at_ns,
+            &mut connection.syn_ack_at_ns,
+            &mut connection.established_at_ns,
+            &mut connection.accepted_at_ns,
+        ] {
+            *at = begun_ns;
+        }
+        connection.closed_at_ns = now.boot.0;
         connection.seen_at_ns = connection.closed_at_ns;
         let of_connection = (0..requests).map(|n| {
             let mut request = facts::served_request();
             request.peer = connection.peer.clone();
             request.downstream_connection = cookie;
             request.span_id = (n + 1).to_be_bytes().to_vec();
-            request.started_at_unix_ns = facts::UNIX_NS + (n + 1) * 1_000_000;
-            request.duration_ns = 700_000;
+            request.started_at_unix_ns = now.unix.0 - lasted_ns + (n + 10) * STEP_NS;
+            request.duration_ns = STEP_NS / 2;
             request.request_id = String::new();
             request.upstream = None;
             Body::Request(request)
