@@ -1,4 +1,4 @@
-//! A filter of the same SDK that does nothing: what `make bench-filter` compares the cost of ours with.
+//! A filter of the usual SDK that does nothing: what `make bench-filter` compares the cost of ours with.
 #![forbid(unsafe_code)]
 #![expect(
     missing_docs,

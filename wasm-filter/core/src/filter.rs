@@ -49,8 +49,6 @@ struct Stream {
     connection: Option<u64>,
     context: Context,
     kind: Kind,
-    /// When the filter saw it begin; `None` if it did not.
-    began_at_unix_ns: Option<u64>,
     /// As far as it is known.
     report: Message,
 }
@@ -129,7 +127,6 @@ impl Filter {
         if incoming.is_grpc {
             begun.kind = Kind::Grpc;
         }
-        begun.began_at_unix_ns = host.now_unix_ns();
         self.streams.insert(stream, begun);
     }
 
@@ -146,14 +143,8 @@ impl Filter {
         let mut report = stream.report;
         let is_first = self.describe_connection(host, stream.connection, &mut report);
         let slow_ns = u64::from(rules.detail_above_ms) * 1_000_000;
-        self.readings.describe(
-            host,
-            stream.kind,
-            stream.began_at_unix_ns,
-            is_first,
-            slow_ns,
-            &mut report,
-        );
+        self.readings
+            .describe(host, stream.kind, is_first, slow_ns, &mut report);
         if rules.capture.iter().any(Capture::is_response)
             && let Some(buffer) = host.headers(HeaderMap::Response)
         {
@@ -253,7 +244,6 @@ impl Filter {
             connection: origin.connection,
             context,
             kind: Kind::Http,
-            began_at_unix_ns: None,
             report,
         }
     }

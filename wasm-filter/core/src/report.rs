@@ -1,11 +1,8 @@
 //! What is reported of one request, read from the proxy when the stream has ended.
 //!
-//! Of a request that took less than a millisecond and ended well only a glance is taken: its status, its
-//! flags and both ends of its upstream connection, each by a host call of its own, which is cheaper for so
-//! few; its times are the filter's own. Of others all that a report always carries comes by one call, which
-//! is cheaper for so many; what the service and the wait for a connection took is among it. The rest is
-//! read only where somebody will ask for it: a failure, a retry, a slow request, the first use of an
-//! upstream connection as seen by this worker, and a connection's first request.
+//! What every report carries comes by one host call; what the service and the wait for a connection took
+//! is among it. The rest is read only where somebody will ask for it: a failure, a retry, a slow request,
+//! the first use of an upstream connection as seen by this worker, and a connection's first request.
 
 use std::borrow::Cow;
 
@@ -17,9 +14,6 @@ use crate::{
     upstreams::{self, Upstreams},
     wire::{Message, request, upstream},
 };
-
-/// A request that took less is only glanced at, nanoseconds: nobody asks who took so little time.
-const GLANCE_BELOW_NS: u64 = 1_000_000;
 
 /// Longest text of Envoy's that a report carries, bytes.
 const MAX_TEXT_BYTES: usize = 256;
@@ -107,29 +101,14 @@ impl Readings {
     }
 
     /// Reads how a stream ended, and writes it; in detail if that `is_wanted`, or if it is remarkable.
-    ///
-    /// `began_at_unix_ns` is when the filter saw it begin, if it did.
     pub(crate) fn describe(
         &mut self,
         host: &impl Host,
         kind: Kind,
-        began_at_unix_ns: Option<u64>,
         is_wanted: bool,
         slow_ns: u64,
         report: &mut Message,
     ) {
-        if kind == Kind::Http
-            && !is_wanted
-            && let Some(glance) = Ending::glance(host, began_at_unix_ns)
-            && !glance.is_remarkable(slow_ns)
-            && let Some(known) = self
-                .upstreams
-                .get(&glance.upstream_local, &glance.upstream_peer)
-        {
-            glance.write(report);
-            glance.write_upstream(report, known, &[]);
-            return;
-        }
         let bundle = match kind {
             Kind::Http | Kind::TcpSession => &mut self.ending,
             Kind::Grpc => &mut self.grpc_ending,
@@ -184,26 +163,6 @@ impl Readings {
 // === impl Ending ===
 
 impl<'a> Ending<'a> {
-    /// Reads the little that a short request is reported by; `None` if it was not short.
-    fn glance(host: &impl Host, began_at_unix_ns: Option<u64>) -> Option<Self> {
-        let started_at_unix_ns = began_at_unix_ns?;
-        let duration_ns = host.now_unix_ns()?.checked_sub(started_at_unix_ns)?;
-        if duration_ns >= GLANCE_BELOW_NS {
-            return None;
-        }
-        let bytes = |attribute| host.attribute(attribute).unwrap_or_default();
-        let number = |attribute| integer(&bytes(attribute)).unwrap_or_default();
-        Some(Self {
-            started_at_unix_ns,
-            duration_ns,
-            status: number(Attribute::ResponseCode),
-            flags: number(Attribute::ResponseFlags),
-            upstream_local: bytes(Attribute::UpstreamLocalAddress).into(),
-            upstream_peer: bytes(Attribute::UpstreamAddress).into(),
-            ..Self::default()
-        })
-    }
-
     fn take(values: &mut Values<'a>, host: &impl Host, kind: Kind) -> Self {
         let mut number = || values.next(host).as_deref().and_then(integer);
         let started_at_unix_ns = number();

@@ -21,12 +21,7 @@ fn scenarios() -> Vec<Scenario> {
         host
     };
     vec![
-        (
-            "keep_alive_request",
-            "",
-            with(&|host| host.took_ns.set(900_000)),
-        ),
-        ("took_two_milliseconds", "", FakeHost::routine(1)),
+        ("keep_alive_request", "", FakeHost::routine(1)),
         (
             "brought_context",
             "",
@@ -117,7 +112,6 @@ fn every_scenario_costs_what_is_written_down() {
         other.attributes.clone_from(&host.attributes);
         other.set_integer(Attribute::ConnectionId, 2);
         other.can_evaluate = host.can_evaluate;
-        other.took_ns = host.took_ns.clone();
         let of_connection = serve(&mut filter, &other);
         let counts = serde_json::json!({
             "host_calls": kept,

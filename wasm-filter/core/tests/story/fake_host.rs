@@ -49,8 +49,6 @@ pub(crate) struct FakeHost {
     /// Whether lists can be evaluated.
     pub(crate) can_evaluate: bool,
     pub(crate) now_unix_ns: Cell<u64>,
-    /// How long requests take by the proxy's clock.
-    pub(crate) took_ns: Cell<u64>,
 }
 
 // === impl FakeHost ===
@@ -71,7 +69,6 @@ impl FakeHost {
             can_post: true,
             can_evaluate: true,
             now_unix_ns: Cell::new(1_700_000_000_100_000_000),
-            took_ns: Cell::new(2_000_000),
         }
     }
 
@@ -312,10 +309,7 @@ pub(crate) fn filter_with(configuration: &str) -> Filter {
 pub(crate) fn serve(filter: &mut Filter, host: &FakeHost) -> usize {
     let before = host.calls.get();
     filter.on_request_headers(host, STREAM);
-    let now = host.now_unix_ns.get();
-    host.now_unix_ns.set(now + host.took_ns.get());
     filter.on_log(host, STREAM);
-    host.now_unix_ns.set(now);
     host.calls.get() - before
 }
 

@@ -59,7 +59,6 @@ proptest! {
         headers in vec((0..NAMES.len(), value()), 0..30),
         attributes in vec((0..Attribute::ALL.len(), value()), 0..40),
         configuration in 0..CONFIGURATIONS.len(),
-        took_ns in 0_u64..2_000_000,
     ) {
         let mut host = FakeHost::blank();
         for (name, value) in headers {
@@ -68,7 +67,6 @@ proptest! {
         for (attribute, value) in attributes {
             host.attributes.insert(Attribute::ALL[attribute], value);
         }
-        host.took_ns.set(took_ns);
         let mut filter = filter_with(CONFIGURATIONS[configuration]);
         for _ in 0..2 {
             let request = report(&mut filter, &host);

@@ -75,43 +75,6 @@ fn a_routine_report_says_where_the_time_went_and_leaves_the_detail_out() {
 }
 
 #[test]
-fn of_a_short_request_the_filters_own_times_are_reported() {
-    let mut filter = filter();
-    report(&mut filter, &FakeHost::routine(3));
-    let host = FakeHost::routine(3);
-    host.took_ns.set(400_000);
-    let request = report(&mut filter, &host);
-    assert_eq!(request.started_at_unix_ns, 1_700_000_000_100_000_000);
-    assert_eq!((request.duration_ns, request.status), (400_000, 200));
-    let upstream = request.upstream.unwrap();
-    assert_eq!(
-        (upstream.local, upstream.peer),
-        (loopback(50_000), loopback(8_080))
-    );
-    assert_eq!(
-        (upstream.cluster.as_str(), upstream.pool_wait_ns),
-        ("service_http", None)
-    );
-}
-
-#[test]
-fn a_short_request_that_failed_is_reported_in_detail() {
-    for (attribute, value) in [
-        (Attribute::ResponseFlags, 0x20),
-        (Attribute::ResponseCode, 503),
-    ] {
-        let mut filter = filter();
-        report(&mut filter, &FakeHost::routine(3));
-        let mut host = FakeHost::routine(3);
-        host.took_ns.set(400_000);
-        host.set_integer(attribute, value);
-        let request = report(&mut filter, &host);
-        assert_eq!(request.response_details, "via_upstream");
-        assert_eq!(request.started_at_unix_ns, 1_700_000_000_000_000_000);
-    }
-}
-
-#[test]
 fn what_is_remarkable_is_reported_in_detail() {
     for (attribute, value) in [
         (Attribute::ResponseFlags, 0x20),
