@@ -1,7 +1,7 @@
 //! The HTTP endpoints, as routers that tests call without a socket.
 //!
-//! Listening is [`crate::server`]'s business, and so is who may reach which router: facts are taken
-//! where only senders of this host come.
+//! Listening is [`crate::server`]'s business, and so is who may reach which router: facts have addresses
+//! of their own.
 
 mod access;
 mod buckets;

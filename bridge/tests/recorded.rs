@@ -2,8 +2,11 @@
 //!
 //! A file in `tests/recorded/` is never changed. `RECORD=1` adds those that are not there yet, as the
 //! senders of today send them.
-#![expect(
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]

@@ -125,7 +125,21 @@ pub struct Request {
     pub opened: Option<Join>,
     pub cause: Cause,
     pub time: Time,
+    #[serde(default)]
+    pub phases: Vec<Phase>,
     pub settled: bool,
+}
+
+/// A part of a request's time.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "named and described by the API's documentation"
+)]
+pub struct Phase {
+    pub name: String,
+    pub party: String,
+    pub duration_ns: u64,
 }
 
 /// Where a request's time went, nanoseconds.

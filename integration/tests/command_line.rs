@@ -1,4 +1,12 @@
 //! `syntrace` against the real stack: what it says of real traffic, and which broken link its doctor names.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 

@@ -1,5 +1,13 @@
 //! The dashboard's and the rules' queries, asked of a real Prometheus that scraped the bridge of a real stack:
 //! each returns data.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::{fs, net::TcpListener, process::Command, time::Duration};
 

@@ -1,6 +1,6 @@
 //! One probe for each cgroup: a lock on the cgroup's directory, which ends with the process.
 //!
-//! Nothing is left behind by a crash, and the kernel itself names the holder.
+//! A crash leaves no lock behind, and the kernel itself names the holder.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,5 @@
-//! The kernel view: loads the eBPF programs, reads their snapshots, sends them to the bridge.
+//! The kernel view: loads the eBPF programs, reads their snapshots and the kernel's table of sockets,
+//! sends what they say to the bridge.
 //!
 //! Nothing is decided here about connections: the programs and `syntrace-ebpf-common` say what
 //! was seen, the bridge says what it means.

@@ -1,4 +1,4 @@
-//! One run of the probe: observe, send to the bridge, and leave nothing behind.
+//! One run of the probe: observe, send to the bridge, and leave nothing behind but to a successor.
 
 use std::{fs::File, io, pin::pin, time::Duration};
 

@@ -1,5 +1,5 @@
 //! Looks at the kernel's table of TCP sockets every second, in each network namespace of those who
-//! are followed: listeners on every rung, connections where no hook sees them.
+//! are followed: listeners on every rung, connections where no hook sees them, or saw them begin.
 //!
 //! The edge around [`Poll`] and [`Listeners`]: opens, reads, waits. An idle look costs two short
 //! answers of the kernel for each namespace.

@@ -27,7 +27,7 @@ pub(crate) fn is_there() -> bool {
         env::var_os("REQUIRE_BROWSER").is_none_or(|value| value != "1"),
         "{skip}"
     );
-    writeln!(io::stderr(), "{skip}").unwrap();
+    writeln!(io::stderr(), "{skip}").unwrap_or_default();
     false
 }
 

@@ -1,6 +1,13 @@
 //! The page in a real browser, in front of a real bridge that was told what is rare: nothing at all, a
 //! great many records, and strings of an attacker in every field.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod bridge;
 mod browser;
@@ -99,7 +106,7 @@ fn ten_thousand_connections_and_a_record_with_as_many_requests_are_drawn_in_part
     ];
     let told = told.each_ref().map(String::as_str);
     let figures = browser::run("large.py", &bridge, &told);
-    writeln!(std::io::stderr(), "{figures}").unwrap();
+    writeln!(std::io::stderr(), "{figures}").unwrap_or_default();
 }
 
 #[test]

@@ -26,6 +26,11 @@ pub fn batch(first_seq: u64, count: u64) -> Batch {
     batch
 }
 
+/// Names the `n`th connection of one sender, and its request.
+pub const fn name(filter: u64, n: u64) -> u64 {
+    (filter + 1) << 32 | n
+}
+
 /// `count` connections of one sender, the first of them the `first`, and a request on each.
 pub fn batch_of(filter: u64, first: u64, count: u64) -> Batch {
     // They ended just before: nothing of them is late.
@@ -33,7 +38,7 @@ pub fn batch_of(filter: u64, first: u64, count: u64) -> Batch {
     let began_ns = now.boot.0 - 100_000_000;
     let bodies = (first..first + count).flat_map(|n| {
         let at_ns = began_ns - BOOT_NS + n % 1_000 * 10_000;
-        let name = (filter + 1) << 32 | n;
+        let name = name(filter, n);
         let port = 1_024 + u32::try_from(n % 60_000).unwrap();
         let mut connection = facts::downstream(1);
         connection.socket_cookie = name;

@@ -1,4 +1,12 @@
 //! The page in a real browser, with real traffic behind it: a person's way from a complaint to its cause.
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 mod browser;
 

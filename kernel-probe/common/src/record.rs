@@ -1,7 +1,7 @@
 //! The one record: everything the kernel knows of one socket at one moment.
 //!
-//! It is the value kept with the socket, the value kept for a handshake under way, and the
-//! ring-buffer record, all in one layout: emission copies it out. Each record is a cumulative
+//! It is what is kept for the socket and what the ring buffer carries, in one layout: emission
+//! copies it out. Each record is a cumulative
 //! snapshot, so losing any but the last loses nothing.
 
 use crate::wire_enum::wire_enum;

@@ -1,7 +1,7 @@
 //! The eBPF programs: hooks and helper calls only; what they decide is in `syntrace-ebpf-common`.
 //!
 //! Read-only towards the data path, but for the option in a SYN and in its SYN-ACK. After the
-//! handshake, no program runs for a segment that carries data.
+//! handshake, no program runs for a segment that carries data, but for one that is sent again.
 #![cfg_attr(target_arch = "bpf", no_std, no_main, feature(asm_experimental_arch))]
 
 mod accept;
