@@ -1,8 +1,8 @@
 //! Who did it: one pure function over what was joined.
 //!
 //! From evidence only: what no source saw is `unknown`. The API, metrics and spans all show what this
-//! says. Where the time went is cut by [`crate::phases`]; this names the party and the code, and says
-//! it in one sentence ([`crate::words`]).
+//! says. Where the time went is cut by `crate::phases`; this names the party and the code, and says
+//! it in one sentence (`crate::words`).
 
 mod completed;
 

@@ -10,7 +10,7 @@
 //!
 //! Two more things name a gateway's sockets, and are used beside ends and time, never instead of them.
 //! The **process and thread** behind a report are learnt from joins that are certain
-//! ([`crate::gateway`]): they tell equal ends in several namespaces apart, and processes that share a
+//! (`crate::gateway`): they tell equal ends in several namespaces apart, and processes that share a
 //! port (`SO_REUSEPORT`). And the proxy's own **number of a downstream connection** belongs to one
 //! socket: once a join is certain, no other number is joined to that socket, and what comes later under
 //! that number stands in that socket's record even if it names no address that fits.
@@ -27,7 +27,7 @@
 //!   towards two destinations, and equal addresses exist in other namespaces: only sockets of the
 //!   gateway's own process count, and the join is never better than `likely`. Is the process not known,
 //!   nothing is joined. (TPROXY rewrites nothing that the socket does not say too: that is exact.)
-//! - [`Method::Failure`]: of a connect that failed, Envoy names no local port. See [`crate::failure`].
+//! - [`Method::Failure`]: of a connect that failed, Envoy names no local port. See `crate::failure`.
 //!
 //! A join rests only on what had happened when the request ended: later facts may arrive before the
 //! request settles, or after, and must not make a difference. What was learnt rests on the requests
