@@ -1,3 +1,5 @@
+//! What a flag, a variable and a file say, and which of them counts.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Which link is named, of what was found.
+
 use serde_json::json;
 
 use super::*;
