@@ -130,7 +130,7 @@ pub(crate) fn shown(output: &syntrace_core::Output) -> serde_json::Result<serde_
 /// Returns the endpoints that answer questions.
 pub fn reads(state: State, access: Access) -> Router {
     {
-        let routes = guarded(question_routes(), &access).merge(open_routes(&state));
+        let routes = guarded(question_routes(&state), &access).merge(open_routes(&state));
         finish(routes, state, access)
     }
 }
@@ -143,7 +143,7 @@ pub fn facts(state: State, access: Access) -> Router {
 
 /// Returns all endpoints at one place, for a process that holds the whole bridge in itself.
 pub fn reads_and_facts(state: State) -> Router {
-    let routes = question_routes()
+    let routes = question_routes(&state)
         .merge(facts_route())
         .merge(open_routes(&state));
     finish(routes, state, Access::open())
@@ -154,7 +154,7 @@ fn facts_route() -> Router<State> {
     Router::new().route(syntrace_proto::FACTS_PATH, append)
 }
 
-fn question_routes() -> Router<State> {
+fn question_routes(state: &State) -> Router<State> {
     Router::new()
         .route("/v1/causes", get(causes::list))
         .route("/v1/connections", get(connections::list))
@@ -163,6 +163,7 @@ fn question_routes() -> Router<State> {
         .route("/v1/requests", get(requests::list))
         .route("/v1/requests/{id}", get(requests::one))
         .route("/v1/traces/{id}", get(traces::one))
+        .route_layer(from_fn_with_state(state.clone(), health::await_rebuild))
         .route("/metrics", get(show_metrics))
 }
 

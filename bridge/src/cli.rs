@@ -27,7 +27,7 @@ use clap::{CommandFactory as _, Parser as _};
 
 pub use self::line::Line;
 use self::{
-    bridge::{AskError, Bridge, TokenError},
+    bridge::{AskError, Bridge, SetupError},
     line::Command,
 };
 
@@ -54,7 +54,7 @@ enum CliError {
     #[error(transparent)]
     Ask(#[from] AskError),
     #[error(transparent)]
-    Token(#[from] TokenError),
+    Setup(#[from] SetupError),
     #[error("writing the answer")]
     Write(#[from] io::Error),
     #[error("reading or writing a record as JSON")]

@@ -50,18 +50,24 @@ pub struct Exporter {
 impl Exporter {
     /// Runs until the view is closed and all that it held was taken.
     pub async fn run(mut self) {
+        let Some(before) = self.view.rebuilt().await else {
+            return;
+        };
+        self.cursor.begin(before);
+        let mut after = self.cursor.number().unwrap_or(before);
+        self.view.exported(after);
         let mut settled = self.view.settled();
         let mut closed = self.view.closed();
         loop {
             settled.mark_unchanged();
             let closing = *closed.borrow();
-            let batch = self.next().await;
+            let batch = self.next(after).await;
             if let Some(last) = batch.last() {
-                let last = last.number;
-                self.note_gap(&batch);
+                self.note_gap(after, &batch);
                 self.send(&batch).await;
-                self.cursor.set(last);
-                self.view.exported(last);
+                after = last.number;
+                self.cursor.set(after);
+                self.view.exported(after);
                 continue;
             }
             self.cursor.write();
@@ -75,9 +81,8 @@ impl Exporter {
         }
     }
 
-    /// Returns what settled after the cursor; from memory if it is there.
-    async fn next(&self) -> Vec<Settled> {
-        let number = self.cursor.number();
+    /// Returns what settled after a number; from memory if it is there.
+    async fn next(&self, number: u64) -> Vec<Settled> {
         if let Some(batch) = self.view.recent_after(number, EXPORT_RECORDS) {
             return batch;
         }
@@ -87,9 +92,9 @@ impl Exporter {
     }
 
     /// Counts what was given up before it was taken.
-    fn note_gap(&self, batch: &[Settled]) {
+    fn note_gap(&self, after: u64, batch: &[Settled]) {
         let first = batch.first().map_or(0, |settled| settled.number);
-        let lost = first.saturating_sub(self.cursor.number() + 1);
+        let lost = first.saturating_sub(after + 1);
         if lost > 0 {
             tracing::warn!(lost, "Records were given up before the collector took them");
             self.counters.queue_full.inc_by(lost);

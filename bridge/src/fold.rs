@@ -5,6 +5,7 @@
 //! records under the same numbers, whenever and how often it is folded.
 
 mod fields;
+mod recovery;
 mod refold;
 mod state;
 mod ticker;
@@ -12,9 +13,10 @@ mod ticker;
 use syntrace_core::{Limits, Output, Reconciler, fact::Batch};
 use syntrace_model::{BootId, BootNanos};
 
-pub(crate) use self::refold::fold;
+pub(crate) use self::refold::handle;
 pub use self::{
-    refold::{Recovered, Refold, recover},
+    recovery::Recovery,
+    refold::Refold,
     state::States,
     ticker::Ticker,
 };
@@ -46,8 +48,8 @@ pub struct Fold {
     pub view: SharedView,
     /// What is counted of settled records.
     pub metrics: Metrics,
-    /// Where the fold's state is kept, to begin a restart with.
-    pub states: Option<States>,
+    /// What an earlier run left, and where the fold's state is kept; absent without files.
+    pub recovery: Option<Recovery>,
 }
 
 // === impl Folder ===
@@ -64,23 +66,14 @@ impl Folder {
         }
     }
 
-    /// Returns the same fold under other limits.
-    #[must_use]
-    pub fn under(self, limits: Limits) -> Self {
-        if limits == self.limits {
-            return self;
+    /// Goes on under other limits; returns whether it was under others.
+    pub fn set_limits(&mut self, limits: Limits) -> bool {
+        let changed = limits != self.limits;
+        if changed {
+            self.reconciler = Reconciler::restore(limits, self.reconciler.checkpoint());
+            self.limits = limits;
         }
-        Self {
-            reconciler: Reconciler::restore(limits, self.reconciler.checkpoint()),
-            limits,
-            ..self
-        }
-    }
-
-    /// Returns the limits.
-    #[must_use]
-    pub const fn limits(&self) -> Limits {
-        self.limits
+        changed
     }
 
     /// Folds one entry, and gives what it settles to `each`.
@@ -133,34 +126,39 @@ impl Folder {
 // === impl Fold ===
 
 impl Fold {
-    /// Runs until the log is closed and all of it is folded.
+    /// Folds what an earlier run left, then what is appended, until the log is closed and all is folded.
     ///
     /// Without files nothing outlives this: everything settles then.
     pub fn run(mut self) {
+        let mut states = match self.recovery.take() {
+            Some(recovery) => match recovery.run(self.boot, &self.view, &self.log) {
+                Some(states) => Some(states),
+                // What waits is in the files.
+                None => return,
+            },
+            None => None,
+        };
         while let Some(entry) = self.entries.blocking_next() {
-            if entry.opens_segment {
-                self.keep_state(entry.position, false);
+            if let Some(states) = &mut states
+                && entry.opens_segment
+            {
+                self.keep_state(states, entry.position, false);
             }
             let count = |output: &Output| self.metrics.settled(output);
             self.view.fold(self.boot, entry.at, entry.batch, count);
-            if let Some(states) = &mut self.states {
-                let next = entry.position.after();
-                states.folded(next, entry.bytes);
-                let done = states.done(self.view.handed_on());
-                self.log.done_before(done);
+            if let Some(states) = &mut states {
+                states.folded(entry.position.after(), entry.bytes);
+                self.log.done_before(states.done(self.view.handed_on()));
             }
         }
-        match self.states.as_ref().map(States::next) {
-            Some(next) => self.keep_state(next, true),
+        match &mut states {
+            Some(states) => self.keep_state(states, states.next(), true),
             None => self.view.drain(|output| self.metrics.settled(output)),
         }
     }
 
     /// Keeps the state before an entry, if it is worth it.
-    fn keep_state(&mut self, before: Position, last: bool) {
-        let Some(states) = &mut self.states else {
-            return;
-        };
+    fn keep_state(&self, states: &mut States, before: Position, last: bool) {
         let kept = self
             .view
             .with_folder(|folder| states.keep(before, folder, last));

@@ -22,4 +22,5 @@ pub mod replay;
 pub mod server;
 pub mod spans;
 pub mod store;
+mod tls_client;
 pub mod view;

@@ -13,7 +13,6 @@ use std::{
 };
 
 use syntrace_core::Limits;
-use syntrace_model::BootId;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::timeout,
@@ -24,8 +23,8 @@ pub use self::lock::LockError;
 use crate::{
     api, clock,
     export::{self, Cursor, Exporter},
-    fold::{Fold, Folder, Refold, States, Ticker, recover},
-    log::{self, Log, Position, Segments},
+    fold::{Fold, Folder, Recovery, Refold, Ticker},
+    log::{self, Log, Segments},
     metrics::Metrics,
     otlp,
     store::{self, Database, Keeper},
@@ -125,7 +124,8 @@ impl Default for Settings {
 // === impl Pipeline ===
 
 impl Pipeline {
-    /// Folds what an earlier run left, and starts everything; needs a tokio runtime.
+    /// Starts everything; needs a tokio runtime. What an earlier run left is folded meanwhile
+    /// ([`SharedView::rebuilt`]).
     ///
     /// # Errors
     ///
@@ -144,40 +144,32 @@ impl Pipeline {
         let place = settings.data_dir.as_deref().map(Place::below);
         let lock = settings.data_dir.as_deref().map(DirectoryLock::take);
         let lock = lock.transpose()?;
-        let begun = match &place {
-            Some(place) => begin(settings, place, boot)?,
-            None => Begun {
-                view: SharedView::new(
-                    Folder::new(settings.limits, boot, 0),
-                    settings.settled_records,
-                    None,
-                ),
-                next: Position(0),
-                states: None,
-            },
+        let database = place
+            .as_ref()
+            .map(|place| Arc::new(Database::new(place.view.clone())));
+        let recovery = match &place {
+            Some(place) => Some(place.left(settings)?),
+            None => None,
         };
-        let view = begun.view;
+        let folder = Folder::new(settings.limits, boot, 0);
+        let view = SharedView::new(folder, settings.settled_records, database);
         let metrics = Metrics::default();
         let log_settings = log::Settings {
             directory: place.as_ref().map(|place| place.log.clone()),
             ..settings.log.clone()
         };
-        let log = Log::start(&log_settings, boot, begun.next);
+        let next = recovery.as_ref().map(|recovery| recovery.until);
+        let log = Log::start(&log_settings, boot, next.unwrap_or_default());
         let (log, entries) = log.map_err(system("starting the log"))?;
         let log = Arc::new(log);
-        if let Some(states) = &begun.states {
-            log.restarts_at(states.restart());
-        }
         let exporter = match &settings.otlp {
             Some(collector) => {
-                let settled = view.settled_number();
                 let cursor = match &place {
-                    Some(place) => {
-                        Cursor::open(place.export.clone(), settings.log.disk.clone(), settled)
-                    }
-                    None => Cursor::in_memory(settled),
+                    Some(place) => Cursor::open(place.export.clone(), settings.log.disk.clone()),
+                    None => Cursor::in_memory(),
                 };
-                view.exported(cursor.number());
+                // Nothing goes before it is known where the export goes on.
+                view.exported(cursor.number().unwrap_or(0));
                 let exporter = Exporter {
                     view: view.clone(),
                     cursor,
@@ -203,11 +195,10 @@ impl Pipeline {
             boot,
             view: view.clone(),
             metrics: metrics.clone(),
-            states: begun.states,
+            recovery,
         };
         let fold = spawn("fold", move || fold.run())?;
-        let ticker = Ticker::after(&view.coverage());
-        tokio::spawn(ticker.run(Arc::clone(&log), view.due()));
+        tokio::spawn(tell_the_time(view.clone(), Arc::clone(&log)));
         Ok(Self {
             fold,
             keeper,
@@ -267,58 +258,6 @@ impl Pipeline {
     }
 }
 
-/// What an earlier run left.
-struct Begun {
-    view: SharedView,
-    next: Position,
-    states: Option<States>,
-}
-
-fn begin(settings: &Settings, place: &Place, boot: BootId) -> Result<Begun, StartError> {
-    let failed = |source| StartError::Log {
-        directory: place.log.clone(),
-        source,
-    };
-    fs::create_dir_all(&place.log).map_err(failed)?;
-    let segments = Segments::new(place.log.clone());
-    segments.mend(&settings.log.disk).map_err(failed)?;
-    let database = Arc::new(Database::new(place.view.clone()));
-    // Without a state the log is folded as if it were new, under numbers that nobody has seen.
-    let seen = export::read_cursor(&place.export).unwrap_or(0);
-    let mut settled = Vec::new();
-    let recovered = recover(&segments, settings.limits, boot, seen, |number, output| {
-        settled.push((number, output));
-        // The rest can be had from the log again.
-        if settled.len() > settings.settled_records {
-            settled.drain(..settled.len() / 2);
-        }
-    });
-    let recovered = recovered.map_err(failed)?;
-    tracing::info!(
-        entries = recovered.next.0 - recovered.restart.0.0,
-        torn_bytes = recovered.extent.torn_bytes,
-        missing = recovered.extent.missing,
-        unreadable = recovered.unreadable,
-        "Folded the log"
-    );
-    let under_others = recovered.folder.limits() != settings.limits;
-    let states = States::new(
-        segments,
-        settings.log.disk.clone(),
-        recovered.restart,
-        recovered.bytes,
-        recovered.next,
-        under_others,
-    );
-    let folder = recovered.folder.under(settings.limits);
-    let view = SharedView::after(folder, settings.settled_records, database, settled);
-    Ok(Begun {
-        view,
-        next: recovered.next,
-        states: Some(states),
-    })
-}
-
 // === impl Place ===
 
 impl Place {
@@ -328,6 +267,33 @@ impl Place {
             view: directory.join("view"),
             export: directory.join("exported"),
         }
+    }
+
+    /// Returns what an earlier run left, with what was torn cut off.
+    fn left(&self, settings: &Settings) -> Result<Recovery, StartError> {
+        let failed = |source| StartError::Log {
+            directory: self.log.clone(),
+            source,
+        };
+        fs::create_dir_all(&self.log).map_err(failed)?;
+        let segments = Segments::new(self.log.clone());
+        let until = segments.mend(&settings.log.disk).map_err(failed)?;
+        Ok(Recovery {
+            segments,
+            disk: settings.log.disk.clone(),
+            limits: settings.limits,
+            // Without a state the log is folded as if it were new, under numbers that nobody has seen.
+            numbered_after: export::read_cursor(&self.export).unwrap_or(0),
+            until,
+        })
+    }
+}
+
+/// Appends the bridge's own facts, once it is known which numbers it gave them before.
+async fn tell_the_time(view: SharedView, log: Arc<Log>) {
+    if view.rebuilt().await.is_some() {
+        let ticker = Ticker::after(&view.coverage());
+        ticker.run(log, view.due()).await;
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Reads only. A log that a bridge is writing to can be read too; its last entries may be missing.
 
-use std::{io, path::Path};
+use std::{io, ops::ControlFlow, path::Path};
 
 use syntrace_core::{Coverage, Limits, Output};
 use syntrace_model::BootId;
 
 use crate::{
-    fold,
+    fold::{self, Folder},
     log::{Segments, segments::Extent},
 };
 
@@ -38,15 +38,25 @@ pub fn records(
 ) -> io::Result<Replayed> {
     let segments = Segments::new(directory.to_owned());
     let mut each = |_, output| each(output);
-    let begin = fold::States::oldest(&segments, limits.hash_seed)?;
-    let recovered = fold::fold(&segments, begin, limits, BootId([0; 16]), 0, &mut each)?;
-    let mut folder = recovered.folder;
+    let oldest = fold::States::oldest(&segments, limits.hash_seed)?;
+    let (from, mut folder) = match oldest {
+        Some(state) => state,
+        None => {
+            let first = segments.firsts()?.first().copied().unwrap_or_default();
+            (first, Folder::new(limits, BootId([0; 16]), 0))
+        }
+    };
+    let mut unreadable = 0;
+    let extent = segments.read(from, |stored| {
+        unreadable += u64::from(!fold::handle(&mut folder, &stored, &mut each));
+        ControlFlow::Continue(())
+    })?;
     let coverage = folder.reconciler().coverage();
     folder.drain(&mut each);
     Ok(Replayed {
-        entries: recovered.next.0 - recovered.restart.0.0,
-        extent: recovered.extent,
-        unreadable: recovered.unreadable,
+        entries: extent.next.0 - from.0,
+        extent,
+        unreadable,
         coverage,
     })
 }

@@ -26,7 +26,7 @@ pub use self::{
 };
 
 /// Version of the layout of what is stored. What has another is made anew from the log.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A settled record and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! The fold writes, questions read. A question never holds a lock while it reads the disk. A record moves
 //! from live to memory to the database, and questions look in the same order: none is missed on its way.
 
+mod flow;
 mod page;
 
 use std::{
@@ -15,21 +16,20 @@ use std::{
 };
 
 use syntrace_core::{
-    Coverage, Output,
-    fact::Batch,
+    Coverage,
     record::{ConnectionRecord, RequestRecord},
 };
-use syntrace_model::{BootId, BootNanos, ConnectionId, SpanId, UnixNanos};
+use syntrace_model::{BootNanos, ConnectionId, SpanId, UnixNanos};
 use tokio::sync::watch;
 
-pub use self::page::{Ask, Page};
+pub use self::{
+    flow::Rebuild,
+    page::{Ask, Page},
+};
 use crate::{
     fold::Folder,
     store::{Database, DatabaseStatus, Kept, Name, Recent, Settled},
 };
-
-/// Records that stay in memory for the export although they are stored.
-const RECENT_MAX: usize = 16_384;
 
 /// Failed records that are counted one by one.
 const FAILED_MAX: usize = 100_000;
@@ -65,6 +65,8 @@ struct View {
     evicted: AtomicU64,
     settled: watch::Sender<u64>,
     due: watch::Sender<Option<BootNanos>>,
+    /// How far the fold has come with what an earlier run left.
+    rebuild: watch::Sender<Rebuild>,
     keeper: OnceLock<Thread>,
     closed: watch::Sender<bool>,
 }
@@ -72,11 +74,16 @@ struct View {
 // === impl SharedView ===
 
 impl SharedView {
-    /// Returns a view of what a fold came to, which will hold `most` settled records in memory.
+    /// Returns a view of a fold over nothing, which will hold `most` settled records in memory.
+    ///
+    /// With a database there may be an earlier run, which is to be folded first.
     #[must_use]
     pub fn new(folder: Folder, most: usize, database: Option<Arc<Database>>) -> Self {
         let settled = folder.settled();
-        let due = folder.reconciler().poll_timeout();
+        let rebuild = match &database {
+            Some(_) => Rebuild::BEGUN,
+            None => Rebuild::Done { settled },
+        };
         Self(Arc::new(View {
             live: RwLock::new(folder),
             recent: RwLock::new(Recent::after(settled)),
@@ -85,31 +92,11 @@ impl SharedView {
             exported: AtomicU64::new(u64::MAX),
             evicted: AtomicU64::new(0),
             settled: watch::Sender::new(settled),
-            due: watch::Sender::new(due),
+            due: watch::Sender::new(None),
+            rebuild: watch::Sender::new(rebuild),
             keeper: OnceLock::new(),
             closed: watch::Sender::new(false),
         }))
-    }
-
-    /// Returns a view of what a fold came to, with the last records that it settled.
-    #[must_use]
-    pub fn after(
-        folder: Folder,
-        most: usize,
-        database: Arc<Database>,
-        settled: Vec<(u64, Output)>,
-    ) -> Self {
-        let view = Self::new(folder, most, Some(database));
-        let first = settled.first().map(|(number, _)| number.saturating_sub(1));
-        if let Some(before) = first {
-            *view.recent_mut() = Recent::after(before);
-        }
-        let mut keep = view.keep(|_| ());
-        settled
-            .into_iter()
-            .for_each(|(number, output)| keep(number, output));
-        drop(keep);
-        view
     }
 
     /// Returns one connection.
@@ -280,124 +267,6 @@ impl SharedView {
             Kept::Connection(_) => None,
         });
         requests.collect()
-    }
-
-    // What the fold, the keeper and the export say.
-
-    /// Folds one entry; `count` sees what settles.
-    pub fn fold(&self, boot: BootId, at: BootNanos, batch: Batch, count: impl Fn(&Output)) {
-        let folder = &mut *self.live_mut();
-        folder.handle(boot, at, batch, &mut self.keep(count));
-        self.folded(folder);
-    }
-
-    /// Settles everything that is live.
-    pub fn drain(&self, count: impl Fn(&Output)) {
-        let folder = &mut *self.live_mut();
-        folder.drain(&mut self.keep(count));
-        self.folded(folder);
-    }
-
-    fn keep(&self, count: impl Fn(&Output)) -> impl FnMut(u64, Output) {
-        move |number, output| {
-            count(&output);
-            let record = Kept::from(output);
-            let mut recent = self.recent_mut();
-            recent.push(Settled { number, record });
-            self.trim(&mut recent);
-        }
-    }
-
-    fn folded(&self, folder: &Folder) {
-        let settled = folder.settled();
-        self.0
-            .settled
-            .send_if_modified(|known| std::mem::replace(known, settled) != settled);
-        let due = folder.reconciler().poll_timeout();
-        self.0
-            .due
-            .send_if_modified(|known| std::mem::replace(known, due) != due);
-        if let Some(keeper) = self.0.keeper.get() {
-            keeper.unpark();
-        }
-    }
-
-    /// Says that all up to this number was exported.
-    pub fn exported(&self, number: u64) {
-        self.0.exported.store(number, Relaxed);
-        self.trim(&mut self.recent_mut());
-    }
-
-    /// Says that all up to this number was stored.
-    pub(crate) fn stored(&self, _number: u64) {
-        self.trim(&mut self.recent_mut());
-    }
-
-    /// Returns up to which number all is stored and exported.
-    pub(crate) fn handed_on(&self) -> u64 {
-        self.stored_number().min(self.0.exported.load(Relaxed))
-    }
-
-    /// Looks at everything that the log came to.
-    pub(crate) fn with_folder<T>(&self, look: impl FnOnce(&Folder) -> T) -> T {
-        look(&self.live())
-    }
-
-    /// Returns what is in memory after a number; `None` if some of it is there no more.
-    pub(crate) fn recent_after(&self, number: u64, limit: usize) -> Option<Vec<Settled>> {
-        self.recent().settled_after(number, limit)
-    }
-
-    /// Returns the lowest number in memory.
-    pub(crate) fn recent_first(&self) -> u64 {
-        self.recent().first()
-    }
-
-    /// Names the thread that stores.
-    pub(crate) fn set_keeper(&self, keeper: Thread) {
-        // There is one.
-        drop(self.0.keeper.set(keeper));
-    }
-
-    /// Says that nothing is folded any more.
-    pub(crate) fn close(&self) {
-        self.0.closed.send_replace(true);
-        if let Some(keeper) = self.0.keeper.get() {
-            keeper.unpark();
-        }
-    }
-
-    /// Returns a channel that tells that nothing is folded any more.
-    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
-        self.0.closed.subscribe()
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        *self.0.closed.borrow()
-    }
-
-    /// Returns a view that does not keep itself.
-    pub(crate) fn downgrade(&self) -> WeakView {
-        WeakView(Arc::downgrade(&self.0))
-    }
-
-    fn trim(&self, recent: &mut Recent) {
-        let stored = self.stored_number();
-        let exported = self.0.exported.load(Relaxed);
-        while !recent.is_empty()
-            && recent.first() <= stored
-            && (recent.first() <= exported || recent.len() > RECENT_MAX)
-            && self.database().is_some()
-        {
-            recent.pop();
-        }
-        while recent.len() > self.0.most {
-            recent.pop();
-            // What has a database can be made anew from the log.
-            self.0
-                .evicted
-                .fetch_add(u64::from(self.database().is_none()), Relaxed);
-        }
     }
 
     /// Returns the highest number that is stored; without a database, that of all.

@@ -167,6 +167,9 @@ pub struct Upstream {
     pub local: Option<SocketAddr>,
     pub peer: Option<SocketAddr>,
     pub failure: Option<String>,
+    pub attempts: Option<u32>,
+    pub pool_wait_ns: Option<u64>,
+    pub first_byte_ns: Option<u64>,
 }
 
 /// How a request was assigned to a connection, or why it was not.

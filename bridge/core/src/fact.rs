@@ -309,6 +309,8 @@ pub struct Http {
     pub server_name: Box<str>,
     /// Headers that the filter's configuration lists.
     pub headers: Vec<Header>,
+    /// From the request's first byte until its whole head was there.
+    pub head_ns: Option<u64>,
 }
 
 /// A circuit breaker or a limit that stopped a request.
@@ -366,7 +368,7 @@ pub struct Upstream {
     pub attempts: u32,
     /// Envoy's transport failure reason; empty for none.
     pub failure: Box<str>,
-    /// First byte sent until first byte received.
+    /// First byte sent until the last byte of the answer was received.
     pub first_byte_ns: Option<u64>,
 }
 

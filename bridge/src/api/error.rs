@@ -32,6 +32,14 @@ pub enum ApiError {
     /// No token of those that open the endpoint came with the request.
     #[error("expected the header authorization: Bearer TOKEN, with a token that is known here")]
     Unauthorised,
+    /// What an earlier run left is not folded yet.
+    #[error("what an earlier run left is being read: {folded} of {of} entries of the log")]
+    Rebuilding {
+        /// Entries that are folded.
+        folded: u64,
+        /// Entries that there are.
+        of: u64,
+    },
     /// More requests a second than are answered.
     #[error("too many requests in a second")]
     TooFast,
@@ -118,6 +126,7 @@ impl ApiError {
             Self::UnknownRequest(_) => (StatusCode::NOT_FOUND, "unknown_request"),
             Self::UnknownTrace(_) => (StatusCode::NOT_FOUND, "unknown_trace"),
             Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
+            Self::Rebuilding { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
             Self::TooFast => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
             Self::TooManyAnswers => (StatusCode::TOO_MANY_REQUESTS, "too_many_answers"),
             Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown_path"),

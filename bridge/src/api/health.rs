@@ -1,19 +1,60 @@
 //! `GET /livez` and `GET /readyz`.
 //!
 //! A bridge without one of the views is ready: it answers, and says which view is missing. So is one whose
-//! database cannot be written, because memory answers; one whose log cannot be written takes no facts.
+//! database cannot be written, because memory answers. One whose log cannot be written takes no facts, and
+//! one that still folds what an earlier run left takes them and answers nothing: neither is ready.
 
-use axum::{extract::State as Extract, http::StatusCode};
+use std::time::Duration;
+
+use axum::{
+    extract::{Request, State as Extract},
+    http::StatusCode,
+    middleware::Next,
+    response::Response,
+};
 use serde::Serialize;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::{State, json::Json};
-use crate::metrics::views;
+use super::{ApiError, State, json::Json};
+use crate::{metrics::views, view::Rebuild};
+
+/// How long a question waits for the rebuild before it is refused.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Health {
     status: &'static str,
     missing: Vec<&'static str>,
+    /// How far the bridge has come with what an earlier run left in the log, while it is at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilding: Option<Rebuilding>,
+}
+
+/// Entries of the log.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Rebuilding {
+    folded: u64,
+    of: u64,
+    /// Why the log cannot be read at present.
+    trouble: Option<&'static str>,
+}
+
+impl Rebuilding {
+    const fn of(rebuild: Rebuild) -> Option<Self> {
+        match rebuild {
+            Rebuild::Running {
+                folded,
+                of,
+                trouble,
+            } => Some(Self {
+                folded,
+                of,
+                trouble,
+            }),
+            Rebuild::Done { .. } => None,
+        }
+    }
 }
 
 /// Answers as long as the process answers at all.
@@ -22,6 +63,7 @@ pub(super) async fn live() -> Json<Health> {
     Json(Health {
         status: "alive",
         missing: Vec::new(),
+        rebuilding: None,
     })
 }
 
@@ -43,12 +85,34 @@ pub(super) async fn ready(Extract(state): Extract<State>) -> (StatusCode, Json<H
         .filter(|(_, fine)| !fine)
         .map(|(name, _)| name)
         .collect();
+    let rebuilding = Rebuilding::of(state.view.rebuild());
     let (code, status) = if !state.log.is_open() {
         (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if log {
-        (StatusCode::OK, "ready")
-    } else {
+    } else if !log {
         (StatusCode::SERVICE_UNAVAILABLE, "log_failed")
+    } else if rebuilding.is_some() {
+        (StatusCode::SERVICE_UNAVAILABLE, "rebuilding")
+    } else {
+        (StatusCode::OK, "ready")
     };
-    (code, Json(Health { status, missing }))
+    let health = Health {
+        status,
+        missing,
+        rebuilding,
+    };
+    (code, Json(health))
+}
+
+/// Lets a question wait until all is folded that an earlier run left: before, it would be answered wrongly.
+pub(super) async fn await_rebuild(
+    Extract(state): Extract<State>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    // One whose bridge ends is answered from what there is.
+    let waited = timeout(PATIENCE, state.view.rebuilt()).await;
+    match (waited, state.view.rebuild()) {
+        (Err(_), Rebuild::Running { folded, of, .. }) => Err(ApiError::Rebuilding { folded, of }),
+        (Ok(_), _) | (Err(_), Rebuild::Done { .. }) => Ok(next.run(request).await),
+    }
 }

@@ -103,6 +103,7 @@ pub(super) struct Trace {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Causes {
     pub(super) requests: u64,
+    /// Those that failed or were slow.
     pub(super) failed: u64,
     pub(super) causes: Vec<Count>,
 }
@@ -111,7 +112,10 @@ pub(super) struct Causes {
 pub(super) struct Count {
     pub(super) party: String,
     pub(super) code: String,
+    /// Requests, and connections that failed without failing one.
     pub(super) count: u64,
+    #[serde(default)]
+    pub(super) requests: u64,
     pub(super) example: Example,
 }
 

@@ -1,21 +1,28 @@
-//! One question, one answer: HTTP/1.1 over TCP or a Unix socket, with a token where there is one.
+//! One question, one answer, or a stream of them: HTTP/1.1 over TCP, TLS or a Unix socket, with a token
+//! where there is one.
 
-use std::{fmt, fs, io, path::PathBuf, str::FromStr, time::Duration};
+mod address;
+mod channel;
+mod stream;
+
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::{Request, StatusCode, client::conn::http1, header};
+use hyper::{Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use jiff::{Timestamp, fmt::rfc2822};
+use rustls::ClientConfig;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-    time::timeout,
-};
+use tokio::{task::JoinHandle, time::timeout};
 
+pub(super) use self::{
+    address::Address,
+    stream::{Follow, Told},
+};
 use super::line::To;
+use crate::tls_client::{self, Files, TlsError};
 
 /// How long an answer may take, from the connect on.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -23,24 +30,10 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
-/// Where somebody answers HTTP. Text: `http://127.0.0.1:4390`, `127.0.0.1:4390`, `unix:/run/x.sock`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Address {
-    /// Host and port.
-    Tcp(String),
-    /// Path of a socket.
-    Unix(PathBuf),
-}
-
-/// Text that is no [`Address`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected http://HOST:PORT or unix:/PATH, such as http://127.0.0.1:4390")]
-pub(super) struct ParseAddressError;
-
-/// A token that cannot be used.
+/// Files of the command line that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TokenError {
-    /// The file cannot be read.
+pub(super) enum SetupError {
+    /// The token's file cannot be read.
     #[error("reading the token in {}", .path.display())]
     Read {
         /// The file.
@@ -48,12 +41,15 @@ pub(super) enum TokenError {
         /// What the system said.
         source: io::Error,
     },
-    /// The file holds what no header may.
+    /// The token's file holds what no header may.
     #[error("the token in {} has characters that no token has", .path.display())]
     Characters {
         /// The file.
         path: PathBuf,
     },
+    /// No certificate or key where one should be.
+    #[error("reading the certificates for TLS")]
+    Tls(#[from] TlsError),
 }
 
 /// Why there is no answer.
@@ -120,6 +116,8 @@ pub(super) struct Answer {
 pub(super) struct Bridge {
     address: Address,
     token: Option<header::HeaderValue>,
+    /// Present where the address wants it.
+    tls: Option<Arc<ClientConfig>>,
 }
 
 /// What the bridge says of an error.
@@ -134,40 +132,6 @@ struct Inner {
     message: String,
 }
 
-// === impl Address ===
-
-impl FromStr for Address {
-    type Err = ParseAddressError;
-
-    fn from_str(text: &str) -> Result<Self, ParseAddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            return (path.starts_with('/'))
-                .then(|| Self::Unix(path.into()))
-                .ok_or(ParseAddressError);
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text);
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        match authority.rsplit_once(':') {
-            Some((host, port))
-                if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok() =>
-            {
-                Ok(Self::Tcp(authority.to_owned()))
-            }
-            Some(_) | None => Err(ParseAddressError),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(authority) => write!(f, "http://{authority}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 // === impl AskError ===
 
 impl AskError {
@@ -175,40 +139,47 @@ impl AskError {
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
+
+    /// Returns whether the same question may be answered later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Http { .. } | Self::Body(_) | Self::Late(_) => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Question(_) | Self::Unauthorised(_) | Self::Shape { .. } => false,
+        }
+    }
 }
 
 // === impl Bridge ===
 
 impl Bridge {
     /// Makes the asker of the bridge that the command line names.
-    pub(super) fn new(to: &To) -> Result<Self, TokenError> {
-        let token = match &to.token_file {
-            Some(path) => {
-                let read = fs::read_to_string(path);
-                let text = read.map_err(|source| TokenError::Read {
-                    path: path.clone(),
-                    source,
-                })?;
-                let value = format!("Bearer {}", text.trim()).parse();
-                let mut value: header::HeaderValue =
-                    value.map_err(|_wrong| TokenError::Characters { path: path.clone() })?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-            None => None,
+    pub(super) fn new(to: &To) -> Result<Self, SetupError> {
+        let client = to.cert.as_deref().zip(to.key.as_deref());
+        let files = Files {
+            signers: to.ca.as_deref(),
+            client,
         };
+        let tls = matches!(to.bridge, Address::Tls(_)).then(|| tls_client::config(files, true));
         Ok(Self {
             address: to.bridge.clone(),
-            token,
+            token: to.token_file.as_ref().map(token).transpose()?,
+            tls: tls.transpose()?.map(Arc::new),
         })
     }
 
     /// Makes an asker of somebody else, such as Envoy's admin interface.
-    pub(super) fn without_token(address: &Address) -> Self {
-        Self {
-            address: address.clone(),
-            token: None,
-        }
+    pub(super) fn without_token(address: &Address) -> Result<Self, SetupError> {
+        let to = To {
+            bridge: address.clone(),
+            token_file: None,
+            ca: None,
+            cert: None,
+            key: None,
+        };
+        Self::new(&to)
     }
 
     /// Returns who is asked.
@@ -237,77 +208,121 @@ impl Bridge {
 
     /// Asks, and returns the answer as it came.
     pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Answer, AskError> {
-        let address = &self.address;
-        let connect = |source| AskError::Connect {
-            address: address.clone(),
-            source,
-        };
         let asked = async {
-            match address {
-                Address::Tcp(authority) => {
-                    let stream = TcpStream::connect(authority).await.map_err(connect)?;
-                    self.exchange(stream, path, query).await
-                }
-                Address::Unix(socket) => {
-                    let stream = UnixStream::connect(socket).await.map_err(connect)?;
-                    self.exchange(stream, path, query).await
-                }
+            let question = Request::get(target(path, query));
+            let (response, conversation) = self.exchange(question).await?;
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|_broken| AskError::Body(self.address.clone()))?;
+            conversation.abort();
+            let answer = Answer {
+                body: body.to_bytes(),
+                date: head.headers.get(header::DATE).and_then(date),
+            };
+            match head.status {
+                status if status.is_success() => Ok(answer),
+                // It says of itself that it is not ready: that is its answer.
+                StatusCode::SERVICE_UNAVAILABLE if path == "/readyz" => Ok(answer),
+                status => Err(self.refused(status, &answer.body)),
             }
         };
+        self.in_time(asked).await
+    }
+
+    /// Asks to be told of records as they settle: those after the one that was told as `last`, or those
+    /// from now on.
+    pub(super) async fn follow(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        last: Option<&str>,
+    ) -> Result<Follow, AskError> {
+        let asked = async {
+            let mut question =
+                Request::get(target(path, query)).header(header::ACCEPT, "text/event-stream");
+            if let Some(last) = last {
+                question = question.header("last-event-id", last);
+            }
+            let (response, conversation) = self.exchange(question).await?;
+            if response.status().is_success() {
+                return Ok(Follow::new(response.into_body(), conversation));
+            }
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|_broken| AskError::Body(self.address.clone()))?;
+            Err(self.refused(head.status, &body.to_bytes()))
+        };
+        self.in_time(asked).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, AskError>>,
+    ) -> Result<T, AskError> {
         match timeout(TIMEOUT, asked).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(AskError::Late(address.clone())),
+            Err(_elapsed) => Err(AskError::Late(self.address.clone())),
         }
     }
 
     async fn exchange(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        path: &str,
-        query: &[(&str, &str)],
-    ) -> Result<Answer, AskError> {
+        question: hyper::http::request::Builder,
+    ) -> Result<(Response<Incoming>, JoinHandle<()>), AskError> {
         let http = |source| AskError::Http {
             address: self.address.clone(),
             source,
         };
+        let channel = channel::open(&self.address, self.tls.as_ref()).await;
+        let channel = channel.map_err(|source| AskError::Connect {
+            address: self.address.clone(),
+            source,
+        })?;
         let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
+            http1::handshake(TokioIo::new(channel)).await.map_err(http)?;
         // Its end is seen by whoever waits for the answer.
         let conversation = tokio::spawn(async move { connection.await.unwrap_or_default() });
         let host = match &self.address {
-            Address::Tcp(authority) => authority.as_str(),
+            Address::Tcp(authority) | Address::Tls(authority) => authority.as_str(),
             Address::Unix(_) => "localhost",
         };
-        let mut request = Request::get(target(path, query)).header(header::HOST, host);
+        let mut question = question.header(header::HOST, host);
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, token);
+            question = question.header(header::AUTHORIZATION, token);
         }
-        let request = request
+        let question = question
             .body(Empty::<Bytes>::new())
             .map_err(AskError::Question)?;
-        let response = sender.send_request(request).await.map_err(http)?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|_broken| AskError::Body(self.address.clone()))?;
-        conversation.abort();
-        let answer = Answer {
-            body: body.to_bytes(),
-            date: head.headers.get(header::DATE).and_then(date),
-        };
-        match head.status {
-            status if status.is_success() => Ok(answer),
-            // It says of itself that it is not ready: that is its answer.
-            StatusCode::SERVICE_UNAVAILABLE if path == "/readyz" => Ok(answer),
+        let response = sender.send_request(question).await.map_err(http)?;
+        Ok((response, conversation))
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> AskError {
+        match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                Err(AskError::Unauthorised(self.address.clone()))
+                AskError::Unauthorised(self.address.clone())
             }
-            status => Err(refused(status, &answer.body)),
+            status => refused(status, body),
         }
     }
 
     fn read(&self, body: &[u8]) -> Result<Value, AskError> {
         serde_json::from_slice(body).map_err(|source| self.strange(source))
     }
+}
+
+/// Reads the header that a token makes.
+fn token(path: &PathBuf) -> Result<header::HeaderValue, SetupError> {
+    let read = fs::read_to_string(path);
+    let text = read.map_err(|source| SetupError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let value = format!("Bearer {}", text.trim()).parse();
+    let mut value: header::HeaderValue =
+        value.map_err(|_wrong| SetupError::Characters { path: path.clone() })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> AskError {
@@ -361,27 +376,6 @@ pub(super) fn encode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_with_and_without_a_scheme() {
-        let tcp = Ok(Address::Tcp("127.0.0.1:4390".to_owned()));
-        assert_eq!("http://127.0.0.1:4390/".parse(), tcp);
-        assert_eq!("127.0.0.1:4390".parse(), tcp);
-        assert_eq!(
-            "unix:/run/x.sock".parse(),
-            Ok(Address::Unix("/run/x.sock".into()))
-        );
-        for wrong in [
-            "",
-            "https://host:1",
-            "host",
-            "http://host",
-            "unix:x.sock",
-            ":1",
-        ] {
-            assert_eq!(wrong.parse::<Address>(), Err(ParseAddressError), "{wrong}");
-        }
-    }
 
     #[test]
     fn what_is_asked_for_cannot_change_the_question() {

@@ -52,7 +52,7 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> Result<Exit, CliError> {
     let bridge = Bridge::new(to)?;
-    let admin = Bridge::without_token(&options.envoy_admin);
+    let admin = Bridge::without_token(&options.envoy_admin)?;
     let evidence = Evidence {
         host: host::look(),
         bridge: evidence::of_bridge(&bridge).await,

@@ -29,7 +29,7 @@ pub struct Line {
 /// Whom to ask.
 #[derive(Clone, Debug, Args)]
 pub(super) struct To {
-    /// Where the bridge answers: http://HOST:PORT or unix:/PATH.
+    /// Where the bridge answers: http://HOST:PORT, https://HOST:PORT or unix:/PATH.
     #[arg(
         long,
         global = true,
@@ -41,13 +41,34 @@ pub(super) struct To {
     /// File with the token that the bridge wants.
     #[arg(long, global = true, value_name = "FILE", env = "SYNTRACE_TOKEN_FILE")]
     pub(super) token_file: Option<PathBuf>,
+    /// Certificates of those who sign the bridge's, PEM; the system's without.
+    #[arg(long, global = true, value_name = "FILE", env = "SYNTRACE_CA")]
+    pub(super) ca: Option<PathBuf>,
+    /// Certificate to show to a bridge that demands one, PEM.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SYNTRACE_CERT",
+        requires = "key"
+    )]
+    pub(super) cert: Option<PathBuf>,
+    /// Key of that certificate, PEM.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SYNTRACE_KEY",
+        requires = "cert"
+    )]
+    pub(super) key: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum Command {
     /// Where the trouble is: causes by party, the most frequent first, each with its latest example.
     Why(Why),
-    /// Requests or connections as they come, one a line.
+    /// Requests or connections, one a line: what is there, then each as it settles, a few seconds after its end.
     Tail(Tail),
     /// One connection, request or trace in full, by any of its ids.
     Show {

@@ -47,6 +47,16 @@ impl Kind {
     }
 }
 
+impl Row {
+    /// Returns whether nothing more is expected of it.
+    pub(super) const fn is_settled(&self) -> bool {
+        match &self.record {
+            Record::Request(request) => request.settled,
+            Record::Connection(connection) => connection.settled,
+        }
+    }
+}
+
 /// Returns a page of records, the newest first, and where the next one begins.
 pub(super) async fn page(
     bridge: &Bridge,

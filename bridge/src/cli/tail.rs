@@ -1,35 +1,32 @@
-//! `syntrace tail`: records as they come, the newest last.
+//! `syntrace tail`: what is there already, then each record as it settles, the newest last.
+//!
+//! The bridge tells of what settles, and goes on where a broken stream ended; what it cannot tell any
+//! more is said, in a line of its own on standard error.
 
 use std::{
-    collections::{HashSet, VecDeque},
-    io::Write,
+    collections::HashSet,
+    io::{self, Write},
     time::Duration,
 };
 
+use serde::Deserialize;
+use tokio::time::sleep;
+
 use super::{
     CliError, Exit,
-    bridge::{AskError, Bridge},
+    bridge::{AskError, Bridge, Follow, Told},
     line,
-    list::{self, Kind, Row, moment},
+    list::{self, Kind, moment},
+    text::{self, WARN},
 };
 
-/// How often is looked.
-const EVERY: Duration = Duration::from_millis(500);
+/// How long after a stream ended the bridge is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
-/// Records of one look; more of them are fetched until a known one.
-const PAGE: &str = "200";
-
-/// Records that are known to be written already; more than are looked through at once.
-const KNOWN_MAX: usize = 50_000;
-
-/// Pages that one look goes back at most; what came meanwhile beyond is left out, and said.
-const PAGES_MAX: usize = 50;
-
-/// Ids that were written, the oldest first.
-#[derive(Debug, Default)]
-struct Known {
-    ids: HashSet<String>,
-    order: VecDeque<String>,
+/// What an event `missed` says.
+#[derive(Deserialize)]
+struct Missed {
+    count: u64,
 }
 
 /// Writes what is there, then what comes.
@@ -49,56 +46,84 @@ pub(super) async fn run(
     } else {
         Kind::Requests
     };
-    let mut known = Known::default();
-    let lines = options.lines.max(1).to_string();
-    let mut first = query.clone();
-    first.push(("limit", &lines));
-    let (rows, _) = list::page(bridge, kind, &first).await?;
-    for row in rows.into_iter().rev() {
-        if options.lines > 0 {
+    // Listened first: what settles while the list is read is told then.
+    let mut follow = match options.once {
+        true => None,
+        false => Some(bridge.follow(&path(kind), &query, None).await?),
+    };
+    let mut known = HashSet::new();
+    if options.lines > 0 {
+        let lines = options.lines.to_string();
+        let mut first = query.clone();
+        first.push(("limit", &lines));
+        let (rows, _) = list::page(bridge, kind, &first).await?;
+        for row in rows.into_iter().rev() {
             list::write(out, &row, json)?;
-        }
-        known.add(row.id);
-    }
-    out.flush()?;
-    if options.once {
-        return Ok(Exit::Done);
-    }
-    loop {
-        tokio::time::sleep(EVERY).await;
-        for row in news(bridge, kind, &query, &known).await?.into_iter().rev() {
-            list::write(out, &row, json)?;
-            known.add(row.id);
+            if row.is_settled() {
+                known.insert(row.id);
+            }
         }
         out.flush()?;
     }
+    let mut last = None;
+    while let Some(mut stream) = follow.take() {
+        while let Some(told) = stream.next().await {
+            last = told.id.clone().or(last);
+            say(out, bridge, kind, &told, &mut known, json)?;
+        }
+        complain("The bridge ended the stream; it is asked to go on")?;
+        follow = Some(resume(bridge, kind, &query, last.as_deref()).await?);
+    }
+    Ok(Exit::Done)
 }
 
-/// Returns what is not known yet, the newest first.
-async fn news(
+/// Writes one event, unless the record was written before.
+fn say(
+    out: &mut impl Write,
+    bridge: &Bridge,
+    kind: Kind,
+    told: &Told,
+    known: &mut HashSet<String>,
+    json: bool,
+) -> Result<(), CliError> {
+    if told.event == "missed" {
+        let Missed { count } = serde_json::from_str(&told.data)?;
+        let records = text::counted(count, "record");
+        return Ok(complain(&format!(
+            "{records} came and went meanwhile, of which those that fit the filter are left out here"
+        ))?);
+    }
+    let value = serde_json::from_str(&told.data)?;
+    let row = list::row(kind, value).map_err(|source| bridge.strange(source))?;
+    if !known.remove(&row.id) {
+        list::write(out, &row, json)?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Asks until the bridge is there again; gives up only where asking again cannot help.
+async fn resume(
     bridge: &Bridge,
     kind: Kind,
     query: &[(&str, &str)],
-    known: &Known,
-) -> Result<Vec<Row>, AskError> {
-    let mut news = Vec::new();
-    let mut cursor: Option<String> = None;
-    for _ in 0..PAGES_MAX {
-        let mut query = query.to_vec();
-        query.push(("limit", PAGE));
-        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-        let (rows, next) = list::page(bridge, kind, &query).await?;
-        let before = rows.len();
-        let fresh = rows.into_iter().filter(|row| !known.ids.contains(&row.id));
-        let fresh: Vec<Row> = fresh.collect();
-        let reached = fresh.len() < before || known.ids.is_empty();
-        news.extend(fresh);
-        cursor = next;
-        if reached || cursor.is_none() {
-            break;
+    last: Option<&str>,
+) -> Result<Follow, AskError> {
+    loop {
+        sleep(AGAIN).await;
+        match bridge.follow(&path(kind), query, last).await {
+            Err(error) if error.may_pass() => {}
+            answer => return answer,
         }
     }
-    Ok(news)
+}
+
+fn path(kind: Kind) -> String {
+    format!("/v1/{}", kind.name())
+}
+
+fn complain(sentence: &str) -> io::Result<()> {
+    writeln!(anstream::stderr(), "{WARN}{sentence}{WARN:#}")
 }
 
 fn resolved((key, value): &(String, String)) -> (String, String) {
@@ -107,32 +132,4 @@ fn resolved((key, value): &(String, String)) -> (String, String) {
         _ => value.clone(),
     };
     (key.clone(), value)
-}
-
-impl Known {
-    fn add(&mut self, id: String) {
-        if self.ids.insert(id.clone()) {
-            self.order.push_back(id);
-        }
-        if self.order.len() > KNOWN_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.ids.remove(&oldest);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_written_long_ago_is_forgotten() {
-        let mut known = Known::default();
-        for n in 0..=KNOWN_MAX {
-            known.add(n.to_string());
-        }
-        assert_eq!(known.ids.len(), KNOWN_MAX);
-        assert!(!known.ids.contains("0") && known.ids.contains("1"));
-    }
 }

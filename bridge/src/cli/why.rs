@@ -7,7 +7,7 @@ use super::{
     bridge::Bridge,
     line,
     list::moment,
-    text::{self, BAD, BOLD, FAINT},
+    text::{self, BOLD, FAINT},
 };
 
 /// Says the causes, the most frequent first, each with its latest example.
@@ -49,9 +49,17 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io:
     let asked = text::counted(*requests, "request");
     let window = text::visible(window);
     if causes.is_empty() {
-        return writeln!(out, "{BOLD}Nothing failed{BOLD:#}: {asked} {window}");
+        let none = if *requests == 0 {
+            "No request came"
+        } else {
+            "Nothing failed or was slow"
+        };
+        return writeln!(out, "{BOLD}{none}{BOLD:#} {window}; {asked} in all");
     }
-    writeln!(out, "{BOLD}{failed} of {asked} failed{BOLD:#} {window}")?;
+    writeln!(
+        out,
+        "{BOLD}{failed} of {asked} failed or were slow{BOLD:#} {window}"
+    )?;
     let whole = causes.iter().map(|cause| cause.count).sum();
     let width = causes
         .iter()
@@ -60,9 +68,19 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io:
     let width = width.unwrap_or(1);
     for cause in causes {
         let style = text::party(&cause.party);
+        let alone = cause.count.saturating_sub(cause.requests);
+        let alone = if alone > 0 {
+            let (requests, connects) = (
+                text::counted(cause.requests, "request"),
+                text::counted(alone, "connect"),
+            );
+            format!("  {requests}, {connects} that no request waited for")
+        } else {
+            String::new()
+        };
         writeln!(
             out,
-            "\n  {:>width$}  {FAINT}{:>5}{FAINT:#}  {style}{:<8}{style:#}  {BOLD}{}{BOLD:#}",
+            "\n  {:>width$}  {FAINT}{:>5}{FAINT:#}  {style}{:<8}{style:#}  {BOLD}{}{BOLD:#}{FAINT}{alone}{FAINT:#}",
             cause.count,
             text::percent(cause.count, whole),
             text::visible(&cause.party),
@@ -72,12 +90,6 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io:
         writeln!(out, "{indent}{}", text::visible(&cause.example.sentence))?;
         let id = text::visible(&cause.example.id);
         writeln!(out, "{indent}{FAINT}syntrace show {id}{FAINT:#}")?;
-    }
-    if *failed == 0 {
-        writeln!(
-            out,
-            "\n{BAD}No request failed{BAD:#}, but connects that no request waited for did."
-        )?;
     }
     Ok(())
 }

@@ -16,7 +16,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The number, and where it is kept.
 #[derive(Debug)]
 pub struct Cursor {
-    number: u64,
+    /// Absent before the first export.
+    number: Option<u64>,
     /// Absent without files.
     file: Option<(PathBuf, Disk)>,
     written: Option<(u64, Instant)>,
@@ -25,35 +26,38 @@ pub struct Cursor {
 impl Cursor {
     /// Returns a cursor that is not kept.
     #[must_use]
-    pub const fn in_memory(number: u64) -> Self {
+    pub const fn in_memory() -> Self {
         Self {
-            number,
+            number: None,
             file: None,
             written: None,
         }
     }
 
-    /// Reads the cursor, which cannot be behind `settled`; begins there if there is none.
-    pub fn open(path: PathBuf, disk: Disk, settled: u64) -> Self {
-        let number = read(&path).unwrap_or(settled).min(settled);
-        let mut cursor = Self {
-            number,
+    /// Reads the cursor, if there is one.
+    #[must_use]
+    pub fn open(path: PathBuf, disk: Disk) -> Self {
+        Self {
+            number: read(&path).ok(),
             file: Some((path, disk)),
             written: None,
-        };
-        cursor.write();
-        cursor
+        }
+    }
+
+    /// Begins after `settled` if there is none; one that is ahead counts what a loss of power took.
+    pub fn begin(&mut self, settled: u64) {
+        self.set(self.number.map_or(settled, |number| number.min(settled)));
     }
 
     /// Returns the number of the last record that was taken.
     #[must_use]
-    pub const fn number(&self) -> u64 {
+    pub const fn number(&self) -> Option<u64> {
         self.number
     }
 
     /// Moves on.
     pub fn set(&mut self, number: u64) {
-        self.number = number;
+        self.number = Some(number);
         let due = self.written.is_none_or(|(_, at)| at.elapsed() >= INTERVAL);
         if due {
             self.write();
@@ -62,17 +66,14 @@ impl Cursor {
 
     /// Writes the number, if it is another than was written. A disk that refuses is asked again.
     pub fn write(&mut self) {
-        let Some((path, disk)) = &self.file else {
+        let (Some((path, disk)), Some(number)) = (&self.file, self.number) else {
             return;
         };
-        if self
-            .written
-            .is_some_and(|(number, _)| number == self.number)
-        {
+        if self.written.is_some_and(|(written, _)| written == number) {
             return;
         }
-        match disk.write_whole(path, format!("{}\n", self.number).as_bytes()) {
-            Ok(()) => self.written = Some((self.number, Instant::now())),
+        match disk.write_whole(path, format!("{number}\n").as_bytes()) {
+            Ok(()) => self.written = Some((number, Instant::now())),
             Err(error) => tracing::debug!(%error, "Place of the export was not written"),
         }
     }

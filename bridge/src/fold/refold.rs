@@ -1,5 +1,4 @@
-//! Folds the files of a log: at a start, to go on where the last run ended; and later, for records that
-//! the database does not have.
+//! Folds the log a second time, behind the first: for records that the database does not have.
 
 use std::{io, ops::ControlFlow};
 
@@ -9,26 +8,9 @@ use syntrace_model::BootId;
 use super::{Folder, state::States};
 use crate::{
     ingest,
-    log::{Position, Segments, Stored, segments::Extent},
+    log::{Position, Segments, Stored},
     store::{Kept, Settled},
 };
-
-/// What a start begins with.
-#[derive(Debug)]
-pub struct Recovered {
-    /// Everything that the log came to.
-    pub folder: Folder,
-    /// Where the next entry stands.
-    pub next: Position,
-    /// Where a restart begins to read, and the number that had settled there.
-    pub restart: (Position, u64),
-    /// Bytes of the batches from there on.
-    pub bytes: u64,
-    /// What was read.
-    pub extent: Extent,
-    /// Batches that were taken once and cannot be read any more: by another version of the bridge.
-    pub unreadable: u64,
-}
 
 /// A second fold over the same log, behind the first.
 #[derive(Debug)]
@@ -39,59 +21,12 @@ pub struct Refold {
     at: Option<(Folder, Position)>,
 }
 
-/// Folds the log of a directory, from its latest state to its end; gives what settles to `each`.
-///
-/// `settled` is the number after which records are numbered if there is no state to begin with.
-///
-/// # Errors
-///
-/// If the directory or a file cannot be read.
-pub fn recover(
-    segments: &Segments,
-    limits: Limits,
-    boot: BootId,
-    settled: u64,
-    each: impl FnMut(u64, Output),
-) -> io::Result<Recovered> {
-    let begin = States::newest(segments, u64::MAX, limits.hash_seed)?;
-    fold(segments, begin, limits, boot, settled, each)
-}
-
-/// Folds the log from a state on, or from its beginning without one.
-pub(crate) fn fold(
-    segments: &Segments,
-    begin: Option<(Position, Folder)>,
-    limits: Limits,
-    boot: BootId,
-    settled: u64,
-    mut each: impl FnMut(u64, Output),
-) -> io::Result<Recovered> {
-    let (from, mut folder) = match begin {
-        Some(state) => state,
-        None => {
-            let first = segments.firsts()?.first().copied().unwrap_or_default();
-            (first, Folder::new(limits, boot, settled))
-        }
-    };
-    let restart = (from, folder.settled());
-    let (mut unreadable, mut bytes) = (0, 0);
-    let extent = segments.read(from, |stored| {
-        bytes += stored.batch.len() as u64;
-        unreadable += u64::from(!handle(&mut folder, &stored, &mut each));
-        ControlFlow::Continue(())
-    })?;
-    Ok(Recovered {
-        folder,
-        next: extent.next,
-        restart,
-        bytes,
-        extent,
-        unreadable,
-    })
-}
-
 /// Folds one stored entry; returns whether it could be read.
-fn handle(folder: &mut Folder, stored: &Stored<'_>, each: &mut impl FnMut(u64, Output)) -> bool {
+pub(crate) fn handle(
+    folder: &mut Folder,
+    stored: &Stored<'_>,
+    each: &mut impl FnMut(u64, Output),
+) -> bool {
     match ingest::decode(stored.batch) {
         Ok(batch) => {
             folder.handle(stored.boot, stored.at, batch, each);

@@ -94,6 +94,7 @@ pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
             tcp_session: from.tcp_session,
             server_name: text(from.server_name),
             headers: from.headers.into_iter().map(header).collect(),
+            head_ns: from.head_ns,
         },
         upstream: from.upstream.map(upstream).transpose()?.flatten(),
     })

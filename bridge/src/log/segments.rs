@@ -17,7 +17,7 @@ use syntrace_model::{BootId, BootNanos};
 use super::{
     Position,
     disk::Disk,
-    frame::{self, ENTRY_LEN, HEAD_LEN},
+    frame::{self, ENTRY_LEN},
 };
 
 /// Extension of a segment.
@@ -201,30 +201,33 @@ impl Segments {
         Ok(extent)
     }
 
-    /// Cuts what cannot be read off the end of the last segment; removes it if nothing remains.
+    /// Cuts what cannot be read off the end of the last segment, removes it if nothing remains, and
+    /// returns where the next entry stands: behind all that is here, and behind all states.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read or changed.
-    pub fn mend(&self, disk: &Disk) -> io::Result<()> {
+    /// If a file cannot be read or changed.
+    pub fn mend(&self, disk: &Disk) -> io::Result<Position> {
+        let state = self.states()?.pop().unwrap_or_default();
         let Some(last) = self.firsts()?.pop() else {
-            return Ok(());
+            return Ok(state);
         };
         let path = self.segment(last);
         let bytes = fs::read(&path)?;
         let mut rest = bytes.as_slice();
+        let mut next = last;
         if frame::take_head(&mut rest).is_some() {
-            while frame::take_entry(&mut rest).is_some() {}
+            while frame::take_entry(&mut rest).is_some() {
+                next = next.after();
+            }
         }
-        let whole = bytes.len() - rest.len();
-        if whole <= HEAD_LEN {
-            return disk.remove(&path);
-        }
-        if !rest.is_empty() {
+        if next == last {
+            disk.remove(&path)?;
+        } else if !rest.is_empty() {
             let file = fs::OpenOptions::new().write(true).open(&path)?;
-            disk.truncate(&file, whole as u64)?;
+            disk.truncate(&file, (bytes.len() - rest.len()) as u64)?;
         }
-        Ok(())
+        Ok(next.max(state))
     }
 
     /// Removes the oldest files that may go, and returns how many segments those were.

@@ -75,32 +75,29 @@ pub(crate) trait Row: Record + Code {
 // === impl Writer ===
 
 impl Writer {
-    /// Opens a chunk, makes it if there is none, and returns its highest number beside it.
+    /// Opens a chunk; makes it if there is none.
     ///
     /// # Errors
     ///
     /// If it cannot be opened, or has another layout.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<(Self, Option<u64>)> {
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -8_192)?;
         connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
         connection.set_prepared_statement_cache_capacity(16);
-        let format: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if format == 0 {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(SCHEMA)?;
-            transaction.pragma_update(None, "user_version", FORMAT)?;
-            transaction.commit()?;
-        } else if format != FORMAT {
-            return Err(rusqlite::Error::InvalidQuery);
+        match format(&connection)? {
+            0 => {
+                let transaction = connection.transaction()?;
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "user_version", FORMAT)?;
+                transaction.commit()?;
+            }
+            FORMAT => {}
+            _ => return Err(rusqlite::Error::InvalidQuery),
         }
-        let highest = "SELECT max(number) FROM (SELECT max(number) AS number FROM requests \
-                       UNION ALL SELECT max(number) FROM connections)";
-        let highest: Option<i64> = connection.query_row(highest, [], |row| row.get(0))?;
-        let highest = highest.and_then(|number| u64::try_from(number).ok());
-        Ok((Self { connection }, highest))
+        Ok(Self { connection })
     }
 
     /// Stores records: all or none.
@@ -115,11 +112,26 @@ impl Writer {
         transaction.commit()
     }
 
+    /// Removes the records beyond a number.
+    pub(super) fn forget_after(&mut self, number: u64) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        for table in ["requests", "connections", "names"] {
+            let delete = format!("DELETE FROM {table} WHERE number > ?");
+            transaction.execute(&delete, [integer(number)])?;
+        }
+        transaction.commit()
+    }
+
     /// Brings all of the chunk into its one file: nothing is written to it any more.
     pub(super) fn seal(self) -> rusqlite::Result<()> {
         self.connection
             .pragma_update(None, "wal_checkpoint", "TRUNCATE")
     }
+}
+
+/// Returns the version of a chunk's layout; 0 before it has any.
+fn format(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 fn store(record: &impl Row, number: u64, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
@@ -140,13 +152,21 @@ fn store(record: &impl Row, number: u64, transaction: &Transaction<'_>) -> rusql
 // === impl Chunk ===
 
 impl Chunk {
-    /// Opens a chunk for reading.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    /// Opens a chunk for reading; `None` if nothing was made of it yet.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be opened, or has another layout.
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Option<Self>> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.pragma_update(None, "cache_size", -1_024)?;
-        Ok(Self {
-            connection: Mutex::new(connection),
+        Ok(match format(&connection)? {
+            0 => None,
+            FORMAT => Some(Self {
+                connection: Mutex::new(connection),
+            }),
+            _ => return Err(rusqlite::Error::InvalidQuery),
         })
     }
 
@@ -229,6 +249,16 @@ impl Chunk {
             statement.query_row(parameters, |row| row.get::<_, i64>(0))
         })
         .map(|count| u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Returns the highest number, if there is any.
+    pub(super) fn highest(&self) -> rusqlite::Result<Option<u64>> {
+        let query = "SELECT max(number) FROM (SELECT max(number) AS number FROM requests \
+                     UNION ALL SELECT max(number) FROM connections)";
+        let highest = self.with(query, |statement| {
+            statement.query_row([], |row| row.get::<_, Option<i64>>(0))
+        })?;
+        Ok(highest.and_then(|number| u64::try_from(number).ok()))
     }
 
     /// Returns the latest begin of any record of one kind.

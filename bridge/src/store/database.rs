@@ -5,6 +5,7 @@
 use std::{
     cmp::Reverse,
     collections::BTreeMap,
+    fs, io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
@@ -279,7 +280,35 @@ impl Database {
         }
     }
 
+    /// Says that the records up to this number are all: what is stored beyond is not.
+    pub(crate) fn forget_beyond(&self, number: u64) {
+        self.stored.fetch_min(number, Relaxed);
+    }
+
     // What the keeper changes.
+
+    /// Returns the first numbers of the chunks that there are files of, in order.
+    pub(super) fn firsts_of_files(&self) -> io::Result<Vec<u64>> {
+        let mut firsts = Vec::new();
+        for file in fs::read_dir(&self.directory)? {
+            let path = file?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            if path.extension().is_some_and(|extension| extension == "db")
+                && let Some(first) = stem.and_then(|stem| stem.parse().ok())
+            {
+                firsts.push(first);
+            }
+        }
+        firsts.sort_unstable();
+        Ok(firsts)
+    }
+
+    /// Returns the last chunk, and its first number.
+    pub(super) fn last(&self) -> Option<(u64, Arc<Chunk>)> {
+        let chunks = self.chunks();
+        let last = chunks.last_key_value();
+        last.map(|(first, chunk)| (*first, Arc::clone(chunk)))
+    }
 
     pub(super) fn path(&self, first: u64) -> PathBuf {
         self.directory.join(format!("{first:020}.db"))

@@ -41,7 +41,6 @@ pub struct Keeper {
     bounds: Bounds,
     /// Gives records that are not in memory.
     refold: Refold,
-    open: Option<Open>,
 }
 
 /// The chunk that is written to.
@@ -68,23 +67,21 @@ impl Keeper {
     /// Returns a keeper of a view's database, which answers from now on, if it can be opened.
     #[must_use]
     pub fn new(view: &SharedView, database: Arc<Database>, bounds: Bounds, refold: Refold) -> Self {
-        let mut keeper = Self {
+        let keeper = Self {
             view: view.downgrade(),
             database,
             bounds,
             refold,
-            open: None,
         };
-        match keeper.open(view) {
-            Ok(open) => keeper.open = Some(open),
-            Err(error) => keeper.complain(&error, &mut None),
+        if let Err(error) = keeper.open_for_questions() {
+            keeper.complain(&error, &mut None);
         }
         keeper
     }
 
     /// Runs until nobody else has the view, or it is closed and all is stored.
     pub fn run(mut self) {
-        let mut open = self.open.take();
+        let mut open = None;
         let mut patience = PATIENCE_MIN;
         let mut looked_at = Instant::now();
         while let Some(view) = self.view.upgrade() {
@@ -117,6 +114,10 @@ impl Keeper {
 
     /// Stores what is next; returns how many records that were.
     fn step(&mut self, view: &SharedView, open: &mut Option<Open>) -> Result<usize, KeepError> {
+        // Before all is folded it is not known which numbers are to be stored.
+        if !view.is_rebuilt() {
+            return Ok(0);
+        }
         if open.is_none() {
             *open = Some(self.open(view)?);
         }
@@ -147,7 +148,7 @@ impl Keeper {
         if self.database.status_mut().trouble.take().is_some() {
             tracing::info!("Database took records again");
         }
-        view.stored(last);
+        view.stored();
         Ok(batch.len())
     }
 
@@ -170,57 +171,64 @@ impl Keeper {
         Ok(batch)
     }
 
-    /// Opens all chunks, the last for writing.
-    fn open(&self, view: &SharedView) -> Result<Open, KeepError> {
+    /// Opens all chunks for questions, and returns the first number of the last.
+    fn open_for_questions(&self) -> Result<Option<u64>, KeepError> {
         fs::create_dir_all(self.database.directory())?;
-        let mut firsts = Vec::new();
-        for file in fs::read_dir(self.database.directory())? {
-            let path = file?.path();
-            let stem = path.file_stem().and_then(|stem| stem.to_str());
-            if path.extension().is_some_and(|extension| extension == "db")
-                && let Some(first) = stem.and_then(|stem| stem.parse().ok())
-            {
-                firsts.push(first);
-            }
-        }
-        firsts.sort_unstable();
         self.database.chunks().clear();
-        let Some(last) = firsts.pop() else {
-            self.database.set_stored(self.refold.base());
-            return self.begin(self.database.stored() + 1);
-        };
+        let firsts = self.database.firsts_of_files()?;
         for first in firsts {
             match Chunk::open(&self.database.path(first)) {
-                Ok(chunk) => drop(self.database.chunks().insert(first, Arc::new(chunk))),
-                Err(error) => self.discard(first, &error),
+                Ok(Some(chunk)) => drop(self.database.chunks().insert(first, Arc::new(chunk))),
+                // An earlier run ended before it made anything of it.
+                Ok(None) => {}
+                Err(error) if trouble(&error) == "corrupt" => self.discard(first, &error),
+                Err(error) => return Err(error.into()),
             }
         }
-        let path = self.database.path(last);
-        match Writer::open(&path) {
-            Ok((writer, highest)) => {
-                let chunk = Chunk::open(&path)?;
-                self.database.chunks().insert(last, Arc::new(chunk));
-                let highest = highest.unwrap_or_else(|| last.saturating_sub(1));
-                // Records that an earlier run numbered, and whose facts a loss of power took.
-                self.database.set_stored(highest.min(view.settled_number()));
-                Ok(Open {
-                    writer,
-                    first: last,
-                })
+        let last = self.database.last();
+        if let Some((first, chunk)) = &last {
+            let highest = chunk.highest()?;
+            self.database.set_stored(highest.unwrap_or(first.saturating_sub(1)));
+        }
+        Ok(last.map(|(first, _)| first))
+    }
+
+    /// Opens all chunks, the last for writing.
+    fn open(&self, view: &SharedView) -> Result<Open, KeepError> {
+        let settled = view.settled_number();
+        loop {
+            let Some(last) = self.open_for_questions()? else {
+                self.database.set_stored(self.refold.base());
+                return self.begin(self.database.stored() + 1);
+            };
+            // Numbers that were given to records whose facts a loss of power took.
+            if last > settled + 1 {
+                self.database.chunks().remove(&last);
+                self.remove(last)?;
+                continue;
             }
-            Err(error) if trouble(&error) == "corrupt" => {
-                self.discard(last, &error);
-                self.open(view)
+            match Writer::open(&self.database.path(last)) {
+                Ok(mut writer) => {
+                    if self.database.stored() > settled {
+                        writer.forget_after(settled)?;
+                        self.database.set_stored(settled);
+                    }
+                    return Ok(Open {
+                        writer,
+                        first: last,
+                    });
+                }
+                Err(error) if trouble(&error) == "corrupt" => self.discard(last, &error),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
     }
 
     /// Begins a chunk.
     fn begin(&self, first: u64) -> Result<Open, KeepError> {
         let path = self.database.path(first);
-        let (writer, _) = Writer::open(&path)?;
-        let chunk = Chunk::open(&path)?;
+        let writer = Writer::open(&path)?;
+        let chunk = Chunk::open(&path)?.ok_or(KeepError::Gone)?;
         self.database.chunks().insert(first, Arc::new(chunk));
         Ok(Open { writer, first })
     }

@@ -44,7 +44,7 @@ fields! {
     Http {
         method, path, authority, protocol, status, grpc, grpc_status, response_flags,
         response_details, request_bytes, response_bytes, request_id, dye, baggage, route, mark,
-        tcp_session, server_name, headers,
+        tcp_session, server_name, headers, head_ns,
     }
     Mark { reason, at }
     Header { name, value, response }

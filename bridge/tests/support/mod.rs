@@ -48,8 +48,12 @@ impl Bridge {
         Self::start_with(&Settings::default())
     }
 
+    /// Starts a bridge; what an earlier one left is folded when this returns.
     pub fn start_with(settings: &Settings) -> Self {
         let pipeline = Pipeline::start(settings).unwrap();
+        while !pipeline.view().is_rebuilt() {
+            std::thread::yield_now();
+        }
         let router = api::reads_and_facts(pipeline.state().clone());
         Self { pipeline, router }
     }

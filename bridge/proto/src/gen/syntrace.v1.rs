@@ -323,6 +323,9 @@ pub struct Request {
     /// Headers that the configuration lists, redacted where it says so.
     #[prost(message, repeated, tag = "35")]
     pub headers: ::prost::alloc::vec::Vec<Header>,
+    /// From `request.time` until the filter saw the request's whole head, nanoseconds; absent where it saw only the end.
+    #[prost(uint64, optional, tag = "36")]
+    pub head_ns: ::core::option::Option<u64>,
 }
 /// A span of another trace.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -376,7 +379,7 @@ pub struct Upstream {
     /// Envoy's `upstream.transport_failure_reason`.
     #[prost(string, tag = "6")]
     pub failure: ::prost::alloc::string::String,
-    /// Envoy's `response.backend_latency`: first byte sent until first byte received, nanoseconds.
+    /// Envoy's `response.backend_latency`: first byte sent until the last byte of the answer was received, nanoseconds.
     #[prost(uint64, optional, tag = "7")]
     pub first_byte_ns: ::core::option::Option<u64>,
 }

@@ -1,0 +1,157 @@
+//! Folds what an earlier run left in the log, from the latest state on, while others ask and append.
+//!
+//! What is appended meanwhile is folded behind it. A log that cannot be read is read again where the
+//! reading ended: until then nothing is folded, and everything that is appended waits.
+
+use std::{io, ops::ControlFlow, thread, time::Duration};
+
+use syntrace_core::Limits;
+use syntrace_model::BootId;
+
+use super::{Folder, States};
+use crate::{
+    ingest,
+    log::{Log, Position, Segments, Stored, disk::Disk, health::trouble, segments::Extent},
+    view::SharedView,
+};
+
+/// How long after an error the log is read again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many entries are folded between two looks around.
+const TURN: u64 = 64;
+
+/// What an earlier run left.
+#[derive(Debug)]
+pub struct Recovery {
+    /// The log.
+    pub segments: Segments,
+    /// Where the states of the fold are kept.
+    pub disk: Disk,
+    /// The limits to go on under; what was folded under others is so up to here.
+    pub limits: Limits,
+    /// The number after which records are numbered if there is no state to begin with.
+    pub numbered_after: u64,
+    /// Where this run appends.
+    pub until: Position,
+}
+
+/// How far the reading came.
+#[derive(Clone, Copy, Debug)]
+struct Reached {
+    /// Where it began, and the number that had settled there.
+    from: (Position, u64),
+    next: Position,
+    /// Bytes of the batches.
+    bytes: u64,
+    /// Batches that were taken once and cannot be read any more: by another version of the bridge.
+    unreadable: u64,
+}
+
+// === impl Recovery ===
+
+impl Recovery {
+    /// Folds everything into the view, and returns the states to go on with; `None` if the log is closed
+    /// before, which leaves all of it to the next run.
+    pub(super) fn run(self, boot: BootId, view: &SharedView, log: &Log) -> Option<States> {
+        let mut reached = None;
+        let extent = loop {
+            match self.go_on(&mut reached, boot, view, log) {
+                Ok(extent) => break extent?,
+                Err(error) => {
+                    tracing::warn!(%error, "Log cannot be read; what is appended waits");
+                    let (folded, of) = reached.map_or((0, 0), |reached| self.progress(reached));
+                    view.rebuilding(folded, of, Some(trouble(&error)));
+                    thread::sleep(PATIENCE);
+                }
+            }
+        };
+        let reached = reached?;
+        tracing::info!(
+            entries = self.progress(reached).0,
+            torn_bytes = extent.torn_bytes,
+            missing = extent.missing,
+            unreadable = reached.unreadable,
+            "Folded the log"
+        );
+        let due = view.rebuilt_under(self.limits);
+        let Self { segments, disk, until, .. } = self;
+        let states = States::new(segments, disk, reached.from, reached.bytes, until, due);
+        log.restarts_at(states.restart());
+        Some(states)
+    }
+
+    /// Reads on to the end; `None` if the log is closed before.
+    fn go_on(
+        &self,
+        reached: &mut Option<Reached>,
+        boot: BootId,
+        view: &SharedView,
+        log: &Log,
+    ) -> io::Result<Option<Extent>> {
+        let reached = match reached {
+            Some(reached) => reached,
+            None => reached.insert(self.begin(boot, view)?),
+        };
+        let mut closed = false;
+        let extent = self.segments.read(reached.next, |stored| {
+            if stored.position >= self.until {
+                return ControlFlow::Break(());
+            }
+            if stored.position.0.is_multiple_of(TURN) {
+                let (folded, of) = self.progress(*reached);
+                view.rebuilding(folded, of, None);
+                closed = !log.is_open();
+            }
+            if closed {
+                return ControlFlow::Break(());
+            }
+            reached.fold(&stored, view);
+            ControlFlow::Continue(())
+        })?;
+        Ok((!closed).then_some(extent))
+    }
+
+    /// Begins with the latest state, or with nothing.
+    fn begin(&self, boot: BootId, view: &SharedView) -> io::Result<Reached> {
+        let state = States::newest(&self.segments, u64::MAX, self.limits.hash_seed)?;
+        let (from, folder) = match state {
+            Some(state) => state,
+            None => {
+                let first = self.segments.firsts()?.first().copied();
+                let folder = Folder::new(self.limits, boot, self.numbered_after);
+                (first.unwrap_or(self.until), folder)
+            }
+        };
+        let settled = folder.settled();
+        view.begin(folder);
+        Ok(Reached {
+            from: (from, settled),
+            next: from,
+            bytes: 0,
+            unreadable: 0,
+        })
+    }
+
+    /// Returns how many entries are folded, and of how many.
+    const fn progress(&self, reached: Reached) -> (u64, u64) {
+        let (Position(from), Position(next)) = (reached.from.0, reached.next);
+        (next.saturating_sub(from), self.until.0.saturating_sub(from))
+    }
+}
+
+// === impl Reached ===
+
+impl Reached {
+    fn fold(&mut self, stored: &Stored<'_>, view: &SharedView) {
+        self.next = stored.position.after();
+        self.bytes += stored.batch.len() as u64;
+        match ingest::decode(stored.batch) {
+            Ok(batch) => view.fold(stored.boot, stored.at, batch, |_| ()),
+            Err(error) => {
+                tracing::debug!(%error, position = stored.position.0, "Skipped entry of the log");
+                self.unreadable += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The way of a record: from the fold to memory, to the database and the export, and out of memory.
+//!
+//! Here is what the fold, the keeper and the export say and ask; what people ask is in [`super`].
+
+use std::{sync::atomic::Ordering::Relaxed, thread::Thread};
+
+use syntrace_core::{Limits, Output, fact::Batch};
+use syntrace_model::{BootId, BootNanos};
+use tokio::sync::watch;
+
+use super::{SharedView, WeakView};
+use crate::{
+    fold::Folder,
+    store::{Kept, Recent, Settled},
+};
+
+/// Records that stay in memory for the export although they are stored.
+const RECENT_MAX: usize = 16_384;
+
+/// How far the fold has come with what an earlier run left in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rebuild {
+    /// It is at it.
+    Running {
+        /// Entries that were folded.
+        folded: u64,
+        /// Entries that were there.
+        of: u64,
+        /// Why the log cannot be read at present: `read_only` or `io_error`.
+        trouble: Option<&'static str>,
+    },
+    /// All of it is folded.
+    Done {
+        /// Number of the record that had settled last then.
+        settled: u64,
+    },
+}
+
+// === impl Rebuild ===
+
+impl Rebuild {
+    /// Nothing is known yet of what was left.
+    pub(super) const BEGUN: Self = Self::Running {
+        folded: 0,
+        of: 0,
+        trouble: None,
+    };
+
+    /// Returns the number of the record that had settled last when all was folded, if all is.
+    const fn done(self) -> Option<u64> {
+        match self {
+            Self::Done { settled } => Some(settled),
+            Self::Running { .. } => None,
+        }
+    }
+}
+
+// === impl SharedView ===
+
+impl SharedView {
+    /// Folds one entry; `count` sees what settles.
+    pub fn fold(&self, boot: BootId, at: BootNanos, batch: Batch, count: impl Fn(&Output)) {
+        let folder = &mut *self.live_mut();
+        folder.handle(boot, at, batch, &mut self.keep(count));
+        self.folded(folder);
+    }
+
+    /// Settles everything that is live.
+    pub fn drain(&self, count: impl Fn(&Output)) {
+        let folder = &mut *self.live_mut();
+        folder.drain(&mut self.keep(count));
+        self.folded(folder);
+    }
+
+    fn keep(&self, count: impl Fn(&Output)) -> impl FnMut(u64, Output) {
+        move |number, output| {
+            count(&output);
+            let record = Kept::from(output);
+            let mut recent = self.recent_mut();
+            recent.push(Settled { number, record });
+            self.trim(&mut recent);
+        }
+    }
+
+    fn folded(&self, folder: &Folder) {
+        let settled = folder.settled();
+        self.0
+            .settled
+            .send_if_modified(|known| std::mem::replace(known, settled) != settled);
+        let due = folder.reconciler().poll_timeout();
+        self.0
+            .due
+            .send_if_modified(|known| std::mem::replace(known, due) != due);
+        self.wake_keeper();
+    }
+
+    /// Begins with what an earlier run came to at some point of its log.
+    pub(crate) fn begin(&self, folder: Folder) {
+        *self.recent_mut() = Recent::after(folder.settled());
+        *self.live_mut() = folder;
+    }
+
+    /// Says how far the fold has come with what an earlier run left.
+    pub(crate) fn rebuilding(&self, folded: u64, of: u64, trouble: Option<&'static str>) {
+        self.0.rebuild.send_replace(Rebuild::Running {
+            folded,
+            of,
+            trouble,
+        });
+    }
+
+    /// Goes on under these limits: all that an earlier run left is folded. Returns whether it was under
+    /// others.
+    pub(crate) fn rebuilt_under(&self, limits: Limits) -> bool {
+        let folder = &mut *self.live_mut();
+        let changed = folder.set_limits(limits);
+        let settled = folder.settled();
+        if let Some(database) = self.database() {
+            database.forget_beyond(settled);
+        }
+        self.0.rebuild.send_replace(Rebuild::Done { settled });
+        self.folded(folder);
+        changed
+    }
+
+    /// Returns how far the fold has come with what an earlier run left.
+    #[must_use]
+    pub fn rebuild(&self) -> Rebuild {
+        *self.0.rebuild.borrow()
+    }
+
+    /// Returns whether all that an earlier run left is folded.
+    #[must_use]
+    pub fn is_rebuilt(&self) -> bool {
+        self.rebuild().done().is_some()
+    }
+
+    /// Waits until all that an earlier run left is folded, and returns the number of the record that had
+    /// settled last then; `None` if the view is closed before.
+    pub async fn rebuilt(&self) -> Option<u64> {
+        let (mut rebuild, mut closed) = (self.0.rebuild.subscribe(), self.closed());
+        tokio::select! {
+            biased;
+            rebuild = rebuild.wait_for(|rebuild| rebuild.done().is_some()) => rebuild.ok()?.done(),
+            _ = closed.wait_for(|closed| *closed) => None,
+        }
+    }
+
+    /// Says that all up to this number was exported.
+    pub fn exported(&self, number: u64) {
+        self.0.exported.store(number, Relaxed);
+        self.trim(&mut self.recent_mut());
+    }
+
+    /// Says that more was stored.
+    pub(crate) fn stored(&self) {
+        self.trim(&mut self.recent_mut());
+    }
+
+    /// Returns up to which number all is stored and exported.
+    pub(crate) fn handed_on(&self) -> u64 {
+        self.stored_number().min(self.0.exported.load(Relaxed))
+    }
+
+    /// Looks at everything that the log came to.
+    pub(crate) fn with_folder<T>(&self, look: impl FnOnce(&Folder) -> T) -> T {
+        look(&self.live())
+    }
+
+    /// Returns what is in memory after a number; `None` if some of it is there no more.
+    pub(crate) fn recent_after(&self, number: u64, limit: usize) -> Option<Vec<Settled>> {
+        self.recent().settled_after(number, limit)
+    }
+
+    /// Returns the lowest number in memory.
+    pub(crate) fn recent_first(&self) -> u64 {
+        self.recent().first()
+    }
+
+    /// Names the thread that stores.
+    pub(crate) fn set_keeper(&self, keeper: Thread) {
+        // There is one.
+        drop(self.0.keeper.set(keeper));
+    }
+
+    /// Says that nothing is folded any more.
+    pub(crate) fn close(&self) {
+        self.0.closed.send_replace(true);
+        self.wake_keeper();
+    }
+
+    /// Returns a channel that tells that nothing is folded any more.
+    pub(crate) fn closed(&self) -> watch::Receiver<bool> {
+        self.0.closed.subscribe()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.0.closed.borrow()
+    }
+
+    /// Returns a view that does not keep itself.
+    pub(crate) fn downgrade(&self) -> WeakView {
+        WeakView(std::sync::Arc::downgrade(&self.0))
+    }
+
+    fn wake_keeper(&self) {
+        if let Some(keeper) = self.0.keeper.get() {
+            keeper.unpark();
+        }
+    }
+
+    fn trim(&self, recent: &mut Recent) {
+        let stored = self.stored_number();
+        let exported = self.0.exported.load(Relaxed);
+        while !recent.is_empty()
+            && recent.first() <= stored
+            && (recent.first() <= exported || recent.len() > RECENT_MAX)
+            && self.database().is_some()
+        {
+            recent.pop();
+        }
+        while recent.len() > self.0.most {
+            recent.pop();
+            // What has a database can be made anew from the log.
+            self.0
+                .evicted
+                .fetch_add(u64::from(self.database().is_none()), Relaxed);
+        }
+    }
+}
