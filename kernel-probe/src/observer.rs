@@ -153,8 +153,9 @@ impl Observer {
             let before = ladder.clone();
             note(&mut ladder, connections, result);
             if *ladder != before {
-                tracing::info!(rung = ladder.name(), "Changed what can be seen");
-                take(Body::Rung(ladder.to_fact()));
+                let rung = ladder.to_fact();
+                tracing::info!(rung = rung.name, missing = ?rung.missing, "Changed what can be seen");
+                take(Body::Rung(rung));
             }
         };
         let repeat = async {

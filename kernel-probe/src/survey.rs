@@ -97,6 +97,8 @@ pub(crate) struct Survey {
     shared: BTreeSet<u64>,
     /// Nobody was found yet.
     is_nobody: bool,
+    /// A namespace could not be surveyed when it was last tried.
+    is_blind: bool,
     watched: BTreeMap<u64, Watched>,
     looks: u32,
 }
@@ -115,6 +117,7 @@ impl Survey {
             members: Members::default(),
             shared: BTreeSet::new(),
             is_nobody: true,
+            is_blind: false,
             watched: BTreeMap::new(),
             looks: 0,
         }
@@ -126,6 +129,7 @@ impl Survey {
     ///
     /// [`SurveyError`] of the first namespace that cannot be surveyed; the others are.
     pub(crate) fn search(&mut self) -> Result<(), SurveyError> {
+        self.is_blind = true;
         self.members = self.whose.look().map_err(SurveyError::Gone)?;
         let mut places = self.members.namespaces();
         if self.scope.connections == Connections::All {
@@ -154,9 +158,13 @@ impl Survey {
                     }
                     self.watched.insert(inode, watched);
                 }
+                // Whoever was there is gone, and is not looked for.
+                Err(SurveyError::Enter { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => result = result.and(Err(error)),
             }
         }
+        self.is_blind = result.is_err();
         self.watched
             .retain(|inode, watched| places.contains_key(inode) || watched.is_busy());
         result
@@ -231,7 +239,9 @@ impl Survey {
     }
 
     fn look(&mut self, take: &impl Fn(Body)) -> Result<(), SurveyError> {
-        let is_due = self.looks.is_multiple_of(SEARCH_EVERY) || self.is_nobody;
+        // What was refused is tried at each look: to be told of it only now and then would be to
+        // tell of a change each time.
+        let is_due = self.looks.is_multiple_of(SEARCH_EVERY) || self.is_nobody || self.is_blind;
         let mut result = if is_due { self.search() } else { Ok(()) };
         self.looks = self.looks.wrapping_add(1);
         // Ends first: a table read later does not show them any more.

@@ -37,12 +37,6 @@ pub enum ParseTracestateError {
         /// Its place in the list; the first is 0, empty ones count.
         index: usize,
     },
-    /// A key stands in the list twice.
-    #[error("tracestate entry {index} has the key of an earlier one")]
-    Duplicate {
-        /// The place of the second; the first of the list is 0, empty ones count.
-        index: usize,
-    },
     /// There are too many entries.
     #[error("tracestate has more than {MAX_ENTRIES} entries")]
     TooMany,
@@ -52,6 +46,8 @@ pub enum ParseTracestateError {
 
 impl<'a> Tracestate<'a> {
     /// Reads a list; several header lines are joined by commas first (RFC 9110, section 5.3).
+    ///
+    /// Of several entries with one key the first is read: their writer put the latest in front.
     ///
     /// # Errors
     ///
@@ -65,7 +61,7 @@ impl<'a> Tracestate<'a> {
             }
             let entry = Entry::parse(entry).ok_or(ParseTracestateError::Entry { index })?;
             if entries.iter().any(|earlier| earlier.key == entry.key) {
-                return Err(ParseTracestateError::Duplicate { index });
+                continue;
             }
             if entries.len() == MAX_ENTRIES {
                 return Err(ParseTracestateError::TooMany);
@@ -205,6 +201,11 @@ mod tests {
     }
 
     #[test]
+    fn of_entries_with_one_key_the_first_is_read() {
+        assert_eq!(round_trip("a=1,b=2,a=3").unwrap(), "a=1,b=2");
+    }
+
+    #[test]
     fn each_wrong_entry_is_named_by_its_place() {
         let entry = |index| Err(ParseTracestateError::Entry { index });
         let cases = [
@@ -217,7 +218,6 @@ mod tests {
             ("a b=1", entry(0)),
             ("a=\u{e9}", entry(0)),
             ("-a=1", entry(0)),
-            ("a=1,a=2", Err(ParseTracestateError::Duplicate { index: 1 })),
         ];
         for (header, expected) in cases {
             assert_eq!(round_trip(header), expected, "{header}");

@@ -55,6 +55,10 @@ counters! {
     TagForged = "tag_mac_invalid", false;
     /// A tag was borne a second time.
     TagReplayed = "tag_replayed", false;
+    /// An option was ours by its ExID, but not of a tag's length, or its id was all zero.
+    TagMalformed = "tag_malformed", false;
+    /// An option of the tag's kind belongs to another experiment.
+    TagOfOthers = "tag_of_other_experiment", false;
 }
 
 impl Counter {

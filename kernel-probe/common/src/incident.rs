@@ -2,8 +2,9 @@
 
 use crate::wire_enum::wire_enum;
 
-/// Least time between two records of one connection.
-const QUIET_NS: u64 = 1_000_000_000;
+/// Least time between two records of one connection: below the least retransmission timeout
+/// (`TCP_RTO_MIN`, 200 ms), so that each retransmission that is waited for is told at its time.
+const QUIET_NS: u64 = 100_000_000;
 
 /// An incident, as written to the ring.
 #[repr(C)]

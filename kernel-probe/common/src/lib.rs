@@ -32,7 +32,10 @@ pub use decode::{DecodeError, Event};
 pub use destination::{Destination, PLACES, Permit};
 pub use incident::{INCIDENT_LEN, IncidentKind, IncidentRecord, Repeats};
 pub use mint::{mint_tag, mint_untagged, tick, verify};
-pub use option::{EX_ID, KIND, OptionWords, SEARCH, TAG_OPTION_LEN, decode_tag, encode_tag};
+pub use option::{
+    EX_ID, KIND, OptionWords, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag,
+    encode_tag, stranger,
+};
 pub use outcome::{TcpState, outcome_of_close};
 pub use record::{
     CONN_RECORD_LEN, ConnRecord, Moment, Note, Opening, Origin, Outcome, TagState, cookie_of_name,

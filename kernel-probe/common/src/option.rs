@@ -50,6 +50,50 @@ pub const fn decode_tag(option: OptionWords) -> Option<[u8; 16]> {
     Some([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
 }
 
+/// The longest TCP header, in bytes (RFC 9293, data offset 15).
+pub const TCP_HEADER_LEN: usize = 60;
+
+/// Bytes of a TCP header without options.
+const PLAIN_HEADER_LEN: usize = 20;
+
+const END_OF_LIST: u8 = 0;
+const NO_OPERATION: u8 = 1;
+
+/// An option of the tag's kind that is no tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stranger {
+    /// Ours by its ExID, of another length or without an id.
+    Malformed,
+    /// Of another experiment.
+    OfOthers,
+}
+
+/// Returns what stands in the place of a tag in `header`, a TCP header with zeros behind it, that
+/// holds no tag.
+#[inline]
+#[must_use]
+pub fn stranger(header: &[u8; TCP_HEADER_LEN]) -> Option<Stranger> {
+    let mut at = PLAIN_HEADER_LEN;
+    // Each option takes a byte at least.
+    for _ in PLAIN_HEADER_LEN..TCP_HEADER_LEN {
+        let (&kind, &length) = (header.get(at)?, header.get(at + 1)?);
+        if kind == KIND {
+            let is_ours = EX_ID == [*header.get(at + 2)?, *header.get(at + 3)?];
+            return Some(if is_ours {
+                Stranger::Malformed
+            } else {
+                Stranger::OfOthers
+            });
+        }
+        at += match kind {
+            END_OF_LIST => return None,
+            NO_OPERATION => 1,
+            _ => usize::from(length).max(1),
+        };
+    }
+    None
+}
+
 /// Returns the first word of an option of ours: kind, length, ExID.
 const fn head(length: u8) -> u32 {
     let [first, second] = EX_ID;
@@ -83,6 +127,46 @@ mod tests {
             let mut option = encode_tag(ID);
             option[0] ^= 1 << (8 * at);
             assert_eq!(decode_tag(option), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_tag_is_told_apart_by_its_ex_id() {
+        let table: [(&[u8], _); 8] = [
+            (&[], None),
+            (&[1, 1, 2, 4, 5, 180, 0], None),
+            (&[253, 4, b'S', b'Y'], Some(Stranger::Malformed)),
+            (&[1, 1, 253, 4, b'S', b'Y'], Some(Stranger::Malformed)),
+            (
+                &[2, 4, 5, 180, 253, 6, b'S', b'Z', 0, 0],
+                Some(Stranger::OfOthers),
+            ),
+            (&[0, 253, 4, b'S', b'Y'], None),
+            (&[254, 4, b'S', b'Y'], None),
+            (&[2, 0, 5, 0, 253, 4], None),
+        ];
+        for (options, expected) in table {
+            let mut header = [0xff; TCP_HEADER_LEN];
+            header[PLAIN_HEADER_LEN..].fill(0);
+            header[PLAIN_HEADER_LEN..][..options.len()].copy_from_slice(options);
+            assert_eq!(stranger(&header), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_full_is_gone_through_to_its_end() {
+        for length in 0..=255 {
+            let mut header = [0; TCP_HEADER_LEN];
+            for option in header.chunks_mut(2) {
+                option.copy_from_slice(&[2, length]);
+            }
+            assert!(stranger(&header).is_none(), "{length}");
+            header[TCP_HEADER_LEN - 4..].copy_from_slice(&[KIND, 4, EX_ID[0], EX_ID[1]]);
+            let is_reached = length == 2 || length == 4;
+            assert!(
+                !is_reached || stranger(&header) == Some(Stranger::Malformed),
+                "{length}"
+            );
         }
     }
 

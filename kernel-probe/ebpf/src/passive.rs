@@ -7,7 +7,8 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
 };
 use syntrace_ebpf_common::{
-    Borne, Config, Counter, Flags, Moment, Opening, Outcome, TagState, TcpState, tick, verify,
+    Borne, Config, Counter, Flags, Moment, Opening, Outcome, Stranger, TagState, TcpState, tick,
+    verify,
 };
 
 use crate::{
@@ -59,6 +60,11 @@ pub(crate) fn syn_ack(ops: &SockOps) {
         return;
     }
     let Some(tag) = tag::read(ops, In::Syn) else {
+        match tag::stranger_in_syn(ops) {
+            Some(Stranger::Malformed) => count(Counter::TagMalformed),
+            Some(Stranger::OfOthers) => count(Counter::TagOfOthers),
+            None => {}
+        }
         return;
     };
     if ops.arg0() == FOR_SYN_COOKIE {

@@ -3,7 +3,9 @@
 use core::ptr;
 
 use aya_ebpf::helpers::generated as helpers;
-use syntrace_ebpf_common::{SEARCH, TAG_OPTION_LEN, decode_tag, encode_tag, mapped};
+use syntrace_ebpf_common::{
+    SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag, encode_tag, mapped, stranger,
+};
 
 use crate::{context::SockOps, maps::ANSWER};
 
@@ -28,6 +30,9 @@ pub(crate) enum In {
 
 /// `SOL_TCP` of the kernel.
 const SOL_TCP: i32 = 6;
+
+/// `TCP_BPF_SYN`: the SYN, from its TCP header on.
+const TCP_BPF_SYN: i32 = 1005;
 
 /// `TCP_BPF_SYN_IP`: the SYN, from its IP header on.
 const TCP_BPF_SYN_IP: i32 = 1006;
@@ -67,6 +72,24 @@ pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
     } else {
         None
     }
+}
+
+/// Returns what stands in the place of a tag in the SYN that is being answered, which holds none.
+#[inline(always)]
+pub(crate) fn stranger_in_syn(ops: &SockOps) -> Option<Stranger> {
+    let mut header = [0; TCP_HEADER_LEN];
+    let into = header.as_mut_ptr().cast();
+    // SAFETY: the helper takes this program type's context and writes at most `header`'s length.
+    unsafe {
+        helpers::bpf_getsockopt(
+            ops.as_ptr().cast(),
+            SOL_TCP,
+            TCP_BPF_SYN,
+            into,
+            TCP_HEADER_LEN as i32,
+        )
+    };
+    stranger(&header)
 }
 
 /// Returns the source address of the SYN that is being answered.

@@ -71,7 +71,7 @@ attributes! {
     ResponseGrpcStatus = "response\0grpc_status",
     /// Bytes of the response's body.
     ResponseSize = "response\0size",
-    /// First byte sent upstream until the first byte came back, nanoseconds.
+    /// First byte sent upstream until the last one came back, nanoseconds.
     ResponseBackendLatency = "response\0backend_latency",
     /// The gateway's end of the upstream connection; text.
     UpstreamLocalAddress = "upstream\0local_address",

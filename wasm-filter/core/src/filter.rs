@@ -49,6 +49,8 @@ struct Stream {
     connection: Option<u64>,
     context: Context,
     kind: Kind,
+    /// When its headers were complete; `None` if that was not seen.
+    headed_at_unix_ns: Option<u64>,
     /// As far as it is known.
     report: Message,
 }
@@ -127,6 +129,7 @@ impl Filter {
         if incoming.is_grpc {
             begun.kind = Kind::Grpc;
         }
+        begun.headed_at_unix_ns = host.now_unix_ns();
         self.streams.insert(stream, begun);
     }
 
@@ -143,8 +146,12 @@ impl Filter {
         let mut report = stream.report;
         let is_first = self.describe_connection(host, stream.connection, &mut report);
         let slow_ns = u64::from(rules.detail_above_ms) * 1_000_000;
-        self.readings
-            .describe(host, stream.kind, is_first, slow_ns, &mut report);
+        let began_at_unix_ns =
+            self.readings
+                .describe(host, stream.kind, is_first, slow_ns, &mut report);
+        let head_ns = stream.headed_at_unix_ns.zip(began_at_unix_ns);
+        let head_ns = head_ns.map(|(headed, began)| headed.saturating_sub(began));
+        report.some_uint(request::HEAD_NS, head_ns);
         if rules.capture.iter().any(Capture::is_response)
             && let Some(buffer) = host.headers(HeaderMap::Response)
         {
@@ -244,6 +251,7 @@ impl Filter {
             connection: origin.connection,
             context,
             kind: Kind::Http,
+            headed_at_unix_ns: None,
             report,
         }
     }

@@ -74,7 +74,7 @@ pub(crate) enum Kind {
 /// What every report carries of the stream's end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Ending<'a> {
-    started_at_unix_ns: u64,
+    started_at_unix_ns: Option<u64>,
     duration_ns: u64,
     /// 0 without a response.
     status: u64,
@@ -101,6 +101,8 @@ impl Readings {
     }
 
     /// Reads how a stream ended, and writes it; in detail if that `is_wanted`, or if it is remarkable.
+    ///
+    /// Returns when it began, nanoseconds since 1970.
     pub(crate) fn describe(
         &mut self,
         host: &impl Host,
@@ -108,7 +110,7 @@ impl Readings {
         is_wanted: bool,
         slow_ns: u64,
         report: &mut Message,
-    ) {
+    ) -> Option<u64> {
         let bundle = match kind {
             Kind::Http | Kind::TcpSession => &mut self.ending,
             Kind::Grpc => &mut self.grpc_ending,
@@ -120,6 +122,7 @@ impl Readings {
         };
         let ending = Ending::take(&mut bundle.values(list.as_deref()), host, kind);
         ending.write(report);
+        let began_at_unix_ns = ending.started_at_unix_ns;
         let (local, peer) = (&ending.upstream_local, &ending.upstream_peer);
         let is_connected = !local.is_empty() && !peer.is_empty();
         let known = self.upstreams.get(local, peer).filter(|_| is_connected);
@@ -130,7 +133,7 @@ impl Readings {
             } else if !peer.is_empty() {
                 ending.write_upstream(report, &upstreams::describe(local, peer, &[]), &[]);
             }
-            return;
+            return began_at_unix_ns;
         }
         let cluster = self.detail(host, report);
         let failure = ending.failure(host);
@@ -141,6 +144,7 @@ impl Readings {
             let upstream = upstreams::describe(local, peer, &cluster);
             ending.write_upstream(report, &upstream, &failure);
         }
+        began_at_unix_ns
     }
 
     /// Reads and writes what only some reports carry; returns the cluster.
@@ -173,7 +177,7 @@ impl<'a> Ending<'a> {
         let upstream_peer = values.next(host).unwrap_or_default();
         let mut number = || values.next(host).as_deref().and_then(integer);
         Self {
-            started_at_unix_ns: started_at_unix_ns.unwrap_or_default(),
+            started_at_unix_ns,
             // While a TCP session ends it has no duration yet.
             duration_ns: duration_ns
                 .or_else(|| Some(host.now_unix_ns()?.saturating_sub(started_at_unix_ns?)))
@@ -212,14 +216,15 @@ impl<'a> Ending<'a> {
     }
 
     fn write(&self, report: &mut Message) {
-        report.fixed64(request::STARTED_AT_UNIX_NS, self.started_at_unix_ns);
+        let started_at_unix_ns = self.started_at_unix_ns.unwrap_or_default();
+        report.fixed64(request::STARTED_AT_UNIX_NS, started_at_unix_ns);
         report.uint(request::DURATION_NS, self.duration_ns);
         // What is no status of HTTP or gRPC is none.
         report.uint(request::STATUS, narrow(self.status).unwrap_or_default());
         let grpc_status = self.grpc_status.and_then(narrow);
         report.some_uint(request::GRPC_STATUS, grpc_status);
         report.uint(request::RESPONSE_FLAGS, self.flags);
-        let ended_at_unix_ns = self.started_at_unix_ns.saturating_add(self.duration_ns);
+        let ended_at_unix_ns = started_at_unix_ns.saturating_add(self.duration_ns);
         mark::write(report, self.flags, ended_at_unix_ns);
     }
 

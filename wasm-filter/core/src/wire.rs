@@ -75,6 +75,7 @@ pub(crate) mod request {
     pub(crate) const TCP_SESSION: u32 = 33;
     pub(crate) const SERVER_NAME: u32 = 34;
     pub(crate) const HEADERS: u32 = 35;
+    pub(crate) const HEAD_NS: u32 = 36;
 }
 
 /// Fields of `Upstream`.

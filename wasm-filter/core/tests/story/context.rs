@@ -113,7 +113,9 @@ fn an_invalid_context_is_replaced_with_its_tracestate() {
 
 #[test]
 fn an_invalid_tracestate_is_dropped_and_its_traceparent_kept() {
-    for tracestate in ["A=1", "a=1,a=2", "a", &"a=1,".repeat(40)] {
+    let many: Vec<_> = (0..33).map(|number| format!("k{number}=1")).collect();
+    let many = many.join(",");
+    for tracestate in ["A=1", "a=1,b", "a", &many] {
         let mut host = FakeHost::routine(1);
         host.add_header("traceparent", PARENT);
         host.add_header("tracestate", tracestate);

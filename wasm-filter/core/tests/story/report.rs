@@ -46,6 +46,14 @@ fn the_first_report_of_a_connection_is_complete() {
 }
 
 #[test]
+fn how_long_the_client_took_for_its_headers_is_told_where_that_was_seen() {
+    let host = FakeHost::routine(3);
+    let request = report(&mut filter(), &host);
+    assert_eq!(request.head_ns, Some(100_000_000));
+    assert_eq!(ended(&mut filter(), &host).head_ns, None);
+}
+
+#[test]
 fn a_routine_report_says_where_the_time_went_and_leaves_the_detail_out() {
     let mut filter = filter();
     report(&mut filter, &FakeHost::routine(3));
