@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build wasm fmt lint doc deny break-rules check-wasm verify test demo bench-bridge bench-filter bench-probe bench-reconciler clean ci
+.PHONY: help setup build wasm fmt lint doc deny break-rules check-wasm verify test demo bench bench-quick bench-bridge bench-filter bench-probe bench-reconciler clean ci
 
 # Programs that `make setup` puts below the checkout or where cargo puts them.
 export PATH := $(CURDIR)/.tools/bin:$(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/sbin:/sbin
@@ -67,6 +67,15 @@ demo: ## install what is missing, build, and show one trace per connection (DEMO
 	@scripts/setup kernel envoy
 	@$(MAKE) --no-print-directory build
 	cargo run --locked -q --bin demo
+
+bench: ## measure everything beside what one would use instead, and write docs/BENCHMARKS.md (some 25 minutes)
+	@scripts/setup ebpf wasm kernel envoy bench
+	scripts/bench
+
+bench-quick: ## the exact counts of the whole chain, and a rough picture (under 3 minutes); a count that is off fails
+	@scripts/setup kernel envoy
+	@$(MAKE) --no-print-directory build
+	cargo test --locked -q -p syntrace-integration --bench chain -- quick
 
 bench-bridge: ## what a report costs from its arrival to its spans, and to keep: target/bench/bridge.json
 	cargo bench --locked -q -p syntrace-bridge --bench bridge

@@ -68,7 +68,7 @@ export async function show({ main, parameters, signal, go }) {
     const layers = parties.map((party) => ({ party, values: sum(causes.filter((cause) => cause.party === party).map((cause) => cause.series)) }));
     return h("section", { class: "card", "aria-label": "Trouble over time" },
       h("div", { class: "figures" },
-        figure(count(failed), `of ${counted(requests, "request")} failed in the last ${WINDOWS[since][0]}`), figure(percent(requests - failed, requests), "without failure"),
+        figure(count(failed), `of ${counted(requests, "request")} failed or were slow in the last ${WINDOWS[since][0]}`), figure(percent(requests - failed, requests), "had no trouble"),
         h("ul", { class: "legend" }, parties.map((party) => h("li", {}, swatch(party), partyName(party))))),
       bars(buckets, layers));
   }

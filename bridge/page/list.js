@@ -8,8 +8,12 @@ const MARGIN = 8;
 // Rows from the end at which the next page is asked for.
 const NEAR_END = 60;
 
-// `columns`: name, class, and `of(record)`; `address(record)` is where a row leads; `more(cursor)` returns a page.
-export function longList({ label, columns, address, more, failed }) {
+// Rows beyond which a list that is followed begins anew, once nobody reads further down.
+const MOST = 20_000;
+
+// `columns`: name, class, and `of(record)`; `address(record)` is where a row leads; `more(cursor)` returns a page;
+// `began(record)` is by what they are sorted, the newest first.
+export function longList({ label, columns, address, more, failed, began }) {
   let records = [];
   let next = null;
   let loading = false;
@@ -110,6 +114,26 @@ export function longList({ label, columns, address, more, failed }) {
     place,
     size: () => records.length,
     hasMore: () => next !== null,
+    isFull: () => records.length > MOST && place.scrollTop === 0,
+    // Forgets all, for the newest page to come.
+    clear() {
+      [records, next, active] = [[], null, 0];
+    },
+    // Puts in one record, in its place or where its older self was; what is read does not move. One that is older
+    // than all that is loaded comes with its page.
+    put(record) {
+      const known = records.findIndex((one) => one.id === record.id);
+      if (known >= 0) records[known] = record;
+      else {
+        const found = records.findIndex((one) => began(one) <= began(record));
+        const at = found < 0 ? records.length : found;
+        if (found < 0 && next !== null) return;
+        records.splice(at, 0, record);
+        if (place.scrollTop > 0 && at * rowHeight() <= place.scrollTop) place.scrollTop += rowHeight();
+        if (active > 0 && at <= active) active += 1;
+      }
+      schedule();
+    },
     // Puts in the newest page: what is new goes above without moving what is read.
     newest(page) {
       const known = new Map(records.map((record, at) => [record.id, at]));

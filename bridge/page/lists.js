@@ -1,13 +1,14 @@
 // The live lists of requests and of connections, with their filters. The filters are the address.
 
-import { ask, follow } from "./api.js";
+import { ask, follow, listen } from "./api.js";
 import { swatch } from "./causes.js";
 import { h, say } from "./dom.js";
 import { longList } from "./list.js";
 import { nothingYet, sentence } from "./states.js";
 import { between, clock, counted, duration, isFailure, moment, partyName, plain, PARTIES } from "./words.js";
 
-const EVERY_MS = 2000;
+// What settles is told; what is still open is looked for so often.
+const EVERY_MS = 5000;
 const PAGE = 200;
 
 const OUTCOMES = ["established", "closed", "refused", "unanswered", "unreachable", "aborted", "reset_by_peer", "reset_locally", "timed_out", "connecting"];
@@ -68,19 +69,21 @@ export async function show({ main, parameters, signal, go }) {
     return { records: page[name], next: page.next };
   };
   const counted_ = h("p", { class: "quiet", id: "counted" });
-  const list = longList({ label: kind.title, columns: kind.columns, address: (record) => `/?${name.slice(0, -1)}=${encodeURIComponent(record.id)}`, more: get, failed: () => { counted_.textContent = "The next page did not come."; } });
+  let unseen = 0;
+  const list = longList({ label: kind.title, columns: kind.columns, address: (record) => `/?${name.slice(0, -1)}=${encodeURIComponent(record.id)}`, more: get, began: (record) => record.started_at ?? beganAt(record) ?? "", failed: () => { counted_.textContent = "The next page did not come."; } });
   list.place.classList.add(name);
   const live = h("input", { type: "checkbox", id: "live", checked: true });
   const bottom = h("div", { class: "under" });
 
   const once = async () => {
     if (!live.checked && list.size() > 0) return;
+    if (list.isFull()) list.clear();
     list.newest(await get(null));
     await tell();
   };
   async function tell() {
     const size = list.size();
-    counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}`;
+    counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}${unseen > 0 ? `; ${counted(unseen, "record")} came and went too fast to be told` : ""}`;
     list.place.hidden = size === 0;
     if (size > 0) bottom.replaceChildren();
     else if (!bottom.hasChildNodes()) bottom.replaceChildren(given.length > 0 ? noneFit() : nothingYet((await ask("/readyz", {}, signal)).missing, name));
@@ -91,6 +94,12 @@ export async function show({ main, parameters, signal, go }) {
   try {
     await once();
     say(counted_.textContent);
+    const { limit, cursor, ...filter } = query(null);
+    listen(`/v1/${name}`, filter, signal, {
+      begun: () => once().catch(() => {}),
+      record: (record) => { if (live.checked) { list.put(record); tell(); } },
+      missed: (count) => { unseen += count; tell(); },
+    });
     follow(EVERY_MS, signal, () => once().catch(() => {}));
   } catch (error) {
     if (error.kind !== "invalid") throw error;

@@ -15,6 +15,7 @@ mod show;
 mod tail;
 mod text;
 mod why;
+mod words;
 
 use std::{
     ffi::OsString,
@@ -61,6 +62,8 @@ enum CliError {
     Json(#[from] serde_json::Error),
     #[error("replaying the log in {}", .path.display())]
     Replay { path: PathBuf, source: io::Error },
+    #[error("there is no command {0}")]
+    NoCommand(String),
     #[error("starting")]
     Runtime(#[source] io::Error),
 }
@@ -112,10 +115,7 @@ async fn answer(line: Line) -> Result<Exit, CliError> {
             out.write_all(&script)?;
             Ok(Exit::Done)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Line::command()).render(&mut out)?;
-            Ok(Exit::Done)
-        }
+        Command::Man { of } => man(of.as_deref(), &mut out),
         Command::Replay { directory } => replay::run(&directory, json, &mut out),
         Command::Doctor(options) => doctor::run(&to, &options, json, &mut out).await,
         Command::Why(options) => why::run(&Bridge::new(&to)?, &options, json, &mut out).await,
@@ -124,4 +124,22 @@ async fn answer(line: Line) -> Result<Exit, CliError> {
         Command::Find { what } => find::run(&Bridge::new(&to)?, &what, json, &mut out).await,
         Command::Coverage => coverage::run(&Bridge::new(&to)?, json, &mut out).await,
     }
+}
+
+/// Writes the manual page of a command, or that of all.
+fn man(of: Option<&str>, out: &mut impl io::Write) -> Result<Exit, CliError> {
+    let mut all = Line::command();
+    // Only then do the commands have what all of them take.
+    all.build();
+    let page = match of {
+        None => all,
+        Some(name) => {
+            let found = all.find_subcommand(name).cloned();
+            let found = found.ok_or_else(|| CliError::NoCommand(name.to_owned()))?;
+            let name = format!("syntrace-{}", found.get_name());
+            found.name(name)
+        }
+    };
+    clap_mangen::Man::new(page).render(out)?;
+    Ok(Exit::Done)
 }

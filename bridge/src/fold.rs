@@ -14,12 +14,7 @@ use syntrace_core::{Limits, Output, Reconciler, fact::Batch};
 use syntrace_model::{BootId, BootNanos};
 
 pub(crate) use self::refold::handle;
-pub use self::{
-    recovery::Recovery,
-    refold::Refold,
-    state::States,
-    ticker::Ticker,
-};
+pub use self::{recovery::Recovery, refold::Refold, state::States, ticker::Ticker};
 use crate::{
     log::{self, Log, Position},
     metrics::Metrics,

@@ -1,7 +1,8 @@
 //! What is known at one moment: the live records, the settled ones in memory, and those in the database.
 //!
 //! The fold writes, questions read. A question never holds a lock while it reads the disk. A record moves
-//! from live to memory to the database, and questions look in the same order: none is missed on its way.
+//! from live to memory to the database, and questions look in the same order: none is missed on its way. A
+//! question by id looks at what is settled before, too: that waits for nobody.
 
 mod flow;
 mod page;
@@ -82,7 +83,7 @@ impl SharedView {
         let settled = folder.settled();
         let rebuild = match &database {
             Some(_) => Rebuild::BEGUN,
-            None => Rebuild::Done { settled },
+            None => Rebuild::Done { folded: 0, settled },
         };
         Self(Arc::new(View {
             live: RwLock::new(folder),
@@ -102,17 +103,33 @@ impl SharedView {
     /// Returns one connection.
     #[must_use]
     pub fn connection(&self, id: ConnectionId) -> Option<Arc<ConnectionRecord>> {
-        let live = self.live().reconciler().connection(id).map(Arc::new);
-        live.or_else(|| self.recent().connections.get(id).cloned())
-            .or_else(|| self.database()?.get(id))
+        Self::one(
+            || self.recent().connections.get(id).cloned(),
+            || self.database()?.get(id),
+            || self.live().reconciler().connection(id),
+        )
     }
 
     /// Returns one request.
     #[must_use]
     pub fn request(&self, id: SpanId) -> Option<Arc<RequestRecord>> {
-        let live = self.live().reconciler().request(id).map(Arc::new);
-        live.or_else(|| self.recent().requests.get(id).cloned())
-            .or_else(|| self.database()?.get(id))
+        Self::one(
+            || self.recent().requests.get(id).cloned(),
+            || self.database()?.get(id),
+            || self.live().reconciler().request(id),
+        )
+    }
+
+    /// Looks for one record, at last where the fold has to be waited for.
+    fn one<R>(
+        recent: impl Fn() -> Option<Arc<R>>,
+        stored: impl Fn() -> Option<Arc<R>>,
+        live: impl Fn() -> Option<R>,
+    ) -> Option<Arc<R>> {
+        let settled = || recent().or_else(&stored);
+        let live = || live().map(Arc::new);
+        // One that was live is looked for again: it may have settled meanwhile.
+        settled().or_else(live).or_else(settled)
     }
 
     /// Returns a page of connections, the newest first.

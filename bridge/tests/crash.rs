@@ -6,7 +6,6 @@
 //! that it is late, and be counted, and stand on a connection that only the proxy saw.
 #![expect(
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and says what it did"
@@ -18,9 +17,7 @@ use std::{
     collections::BTreeSet,
     env,
     hash::{BuildHasher as _, RandomState},
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    os::unix::net::UnixStream,
+    io,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -33,7 +30,11 @@ use std::{
 
 use prost::Message as _;
 use serde_json::Value;
-use support::{DEADLINE, traffic};
+use support::{
+    DEADLINE,
+    process::{self, Connection, Process, is_socket, names},
+    traffic,
+};
 
 /// How often the bridge is killed, unless `SYNTRACE_CRASH_ROUNDS` says otherwise.
 const ROUNDS: u64 = 60;
@@ -62,13 +63,13 @@ fn killed_at_any_moment_it_has_each_acknowledged_fact_in_one_record() {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let senders: Vec<_> = (0..SENDERS)
         .map(|n| {
-            let socket = place.path().join("bridge.sock");
+            let socket = process::socket(place.path());
             Sender::start(n, socket, Arc::clone(&done), Arc::clone(&acknowledged))
         })
         .collect();
     for round in 0..rounds {
         let before = acknowledged.load(Relaxed);
-        let bridge = Running::start(place.path(), Stdio::null());
+        let bridge = Running::start(place.path());
         // Any moment of its life: the very first ones, and those after it took something.
         if round % 2 == 1 {
             let deadline = Instant::now() + 3 * DEADLINE;
@@ -81,7 +82,7 @@ fn killed_at_any_moment_it_has_each_acknowledged_fact_in_one_record() {
         thread::sleep(Duration::from_millis(life_ms));
         drop(bridge);
     }
-    let bridge = Bridge::start(place.path());
+    let bridge = Process::start(&mut command(place.path()));
     // Each sender sends again what was not acknowledged, and one batch more.
     done.store(true, Relaxed);
     let sent: Vec<u64> = senders
@@ -111,7 +112,6 @@ fn killed_at_any_moment_it_has_each_acknowledged_fact_in_one_record() {
     let requests = bridge.settled("requests", expected.len(), |_| true);
     assert_eq!(names(&requests, "request_id", '-'), expected);
     // A bridge's log is of one run of the kernel: a socket's name is its cookie.
-    let is_socket = |record: &Value| record["coverage"]["kernel"] == true;
     let sockets = bridge.settled("connections", expected.len(), is_socket);
     assert_eq!(names(&sockets, "id", '.'), expected);
 
@@ -142,17 +142,6 @@ fn killed_at_any_moment_it_has_each_acknowledged_fact_in_one_record() {
     );
 }
 
-/// Returns the numbers that records are named by, each of them once.
-fn names(records: &[Value], field: &str, before: char) -> BTreeSet<u64> {
-    let number = |record: &Value| {
-        let (_, number) = record[field].as_str().unwrap().rsplit_once(before).unwrap();
-        number.parse().unwrap()
-    };
-    let names: BTreeSet<u64> = records.iter().map(number).collect();
-    assert_eq!(names.len(), records.len(), "{field}");
-    names
-}
-
 /// Returns the requests, each with its connection's id.
 fn pairs_of(requests: &[Value]) -> BTreeSet<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -174,9 +163,8 @@ fn senders_of(coverage: &Value) -> impl Iterator<Item = &Value> {
 
 /// Sends batches one after the other, each until it is acknowledged.
 struct Sender {
-    number: u64,
     socket: PathBuf,
-    connection: Option<BufReader<UnixStream>>,
+    connection: Option<Connection>,
 }
 
 impl Sender {
@@ -188,7 +176,6 @@ impl Sender {
         acknowledged: Arc<AtomicU64>,
     ) -> JoinHandle<u64> {
         let mut sender = Self {
-            number,
             socket,
             connection: None,
         };
@@ -196,8 +183,8 @@ impl Sender {
             let mut sent = 0;
             loop {
                 let last = done.load(Relaxed);
-                let body = sender.batch(sent);
-                while sender.post(&body).is_err() {
+                let body = traffic::whole_batch(number, sent, BATCH).encode_to_vec();
+                while !matches!(sender.post(&body), Ok((204, _))) {
                     sender.connection = None;
                     thread::sleep(Duration::from_millis(1));
                 }
@@ -211,48 +198,21 @@ impl Sender {
         })
     }
 
-    fn batch(&self, sent: u64) -> Vec<u8> {
-        let mut batch = traffic::batch_of(self.number, sent * BATCH, BATCH);
-        // Who sees what: whatever comes first settles at once, and is to be joined.
-        batch.facts.splice(..0, traffic::opening().facts);
-        batch.first_seq = sent * batch.facts.len() as u64;
-        batch.encode_to_vec()
-    }
-
-    /// Sends a batch; an error unless it is acknowledged.
-    fn post(&mut self, body: &[u8]) -> io::Result<()> {
-        if self.connection.is_none() {
-            let stream = UnixStream::connect(&self.socket)?;
-            stream.set_read_timeout(Some(DEADLINE))?;
-            self.connection = Some(BufReader::new(stream));
-        }
-        let connection = self.connection.as_mut().unwrap();
-        let head = format!(
-            "POST /v1/facts HTTP/1.1\r\nhost: bridge\r\n\
-             content-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        );
-        connection.get_mut().write_all(head.as_bytes())?;
-        connection.get_mut().write_all(body)?;
-        let mut status = String::new();
-        connection.read_line(&mut status)?;
-        if !status.starts_with("HTTP/1.1 204") {
-            return Err(io::Error::other(status));
-        }
-        let mut line = String::new();
-        while connection.read_line(&mut line)? > 2 {
-            line.clear();
-        }
-        Ok(())
+    fn post(&mut self, body: &[u8]) -> io::Result<(u16, String)> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => Connection::open(&self.socket)?,
+        };
+        self.connection.insert(connection).post(body)
     }
 }
 
-/// A bridge; killed when dropped.
+/// A bridge; killed when dropped, at whatever it is.
 struct Running(Child);
 
 impl Running {
-    fn start(place: &Path, log: Stdio) -> Self {
-        Self(command(place).stderr(log).spawn().unwrap())
+    fn start(place: &Path) -> Self {
+        Self(command(place).stderr(Stdio::null()).spawn().unwrap())
     }
 }
 
@@ -264,79 +224,8 @@ impl Drop for Running {
     }
 }
 
-/// The last bridge.
-struct Bridge {
-    address: String,
-    _running: Running,
-}
-
-impl Bridge {
-    fn start(place: &Path) -> Self {
-        let mut running = Running::start(place, Stdio::piped());
-        let log = BufReader::new(running.0.stderr.take().unwrap());
-        let mut lines = log.lines().map(Result::unwrap);
-        let line = lines.find(|line| line.contains("Listening")).unwrap();
-        // The bridge must not wait for who reads its log.
-        thread::spawn(move || lines.for_each(drop));
-        let (_, address) = line.split_once("address=").unwrap();
-        let address = address.split_whitespace().next().unwrap().to_owned();
-        Self {
-            address,
-            _running: running,
-        }
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: bridge\r\nconnection: close\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
-    }
-
-    /// Returns the records of a kind that `which` chooses, once there are `expected` of them, all settled.
-    fn settled(&self, kind: &str, expected: usize, which: impl Fn(&Value) -> bool) -> Vec<Value> {
-        let deadline = Instant::now() + 3 * DEADLINE;
-        loop {
-            let mut records = self.list(kind);
-            records.retain(&which);
-            // What the last run could not store is being folded again.
-            if records.len() >= expected && records.iter().all(|one| one["settled"] == true) {
-                return records;
-            }
-            let found = records.len();
-            assert!(Instant::now() < deadline, "{found} of {expected} {kind}");
-        }
-    }
-
-    /// Returns all records of a kind, from page to page.
-    fn list(&self, kind: &str) -> Vec<Value> {
-        let mut records = Vec::new();
-        let mut cursor = String::new();
-        loop {
-            let mut page = self.get(&format!("/v1/{kind}?limit=500{cursor}"));
-            records.append(page[kind].as_array_mut().unwrap());
-            match page["next"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
-                None => return records,
-            }
-        }
-    }
-}
-
 fn command(place: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"));
-    command
-        .env(
-            "SYNTRACE_FACTS",
-            format!("unix:{}", place.join("bridge.sock").display()),
-        )
-        .env("SYNTRACE_LISTEN", "127.0.0.1:0")
-        .env("SYNTRACE_GRACE_MS", GRACE_MS.to_string())
-        .env("SYNTRACE_DATA_DIR", place.join("data"))
-        .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
-        .env_remove("RUST_LOG");
+    let mut command = process::command(place);
+    command.env("SYNTRACE_GRACE_MS", GRACE_MS.to_string());
     command
 }

@@ -1,73 +1,101 @@
-//! Batches as senders of earlier versions sent them: they are understood for ever.
+//! What senders of earlier versions sent, as a bridge of their time wrote it down, is understood for ever.
 //!
-//! A file in `tests/recorded/` is never changed. `RECORD=1` adds those that are not there yet, as the
-//! senders of today send them.
-#![allow(
-    clippy::allow_attributes,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+//! [`recorded/`](recorded/README.md) says what was recorded.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
-use std::{env, fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, ops::ControlFlow, path::PathBuf};
 
 use axum::http::StatusCode;
 use prost::Message as _;
 use serde_json::json;
-use support::{Bridge, facts, traffic};
+use support::Bridge;
+use syntrace_bridge::{
+    log::{Position, Segments},
+    replay,
+};
+use syntrace_core::{Limits, Output};
 use syntrace_proto::{Batch, SCHEMA};
 
-#[tokio::test]
-async fn the_story_of_schema_1_is_understood() {
-    let bridge = Bridge::start();
-    let recorded = recorded("schema-1-story.pb", facts::story);
-    assert_eq!(Batch::decode(&*recorded).unwrap().schema, 1);
-    let answer = bridge.post(recorded).await;
-    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
-    let settled = |answer: &support::Answer| answer.json()["requests"]["settled"] == 2;
-    let coverage = bridge.eventually("/v1/coverage", settled).await;
-    assert_eq!(coverage["refused"], json!({}));
-    let causes = bridge.get("/v1/causes").await.json();
-    assert_eq!(causes["causes"][0]["code"], "connect_refused");
+#[test]
+fn the_log_of_schema_1_comes_to_the_records_that_it_came_to_then() {
+    let (mut requests, mut joined, mut sockets) = (0, 0, 0);
+    let mut causes = BTreeSet::new();
+    let replayed = replay::records(&recorded(), Limits::default(), |output| match output {
+        Output::Request(record) => {
+            requests += 1;
+            joined += u32::from(record.received_on.connection().is_some());
+            causes.insert(record.answer.cause.code.name());
+        }
+        Output::Connection(record) => sockets += u32::from(record.socket.is_some()),
+    });
+    let replayed = replayed.unwrap();
+    assert_eq!((replayed.entries, replayed.unreadable), (21, 0));
+    assert_eq!(replayed.extent.torn_bytes, 0);
+    // Both ends of ten connections, but for the one end that a refused connect has.
+    assert_eq!((requests, joined, sockets), (9, 9, 19));
+    let causes: Vec<_> = causes.into_iter().collect();
+    assert_eq!(causes, ["completed", "connect_refused", "service_error"]);
+    assert_eq!(replayed.coverage.refused, Default::default());
 }
 
 #[tokio::test]
-async fn the_traffic_of_schema_1_is_understood() {
+async fn each_batch_of_schema_1_is_accepted() {
     let bridge = Bridge::start();
-    let opening = recorded("schema-1-opening.pb", traffic::opening);
-    let batch = recorded("schema-1-traffic.pb", || {
-        traffic::batch(traffic::OPENING, 20)
-    });
-    for recorded in [opening, batch] {
-        assert_eq!(Batch::decode(&*recorded).unwrap().schema, 1);
+    let mut senders = BTreeSet::new();
+    for recorded in batches() {
+        let batch = Batch::decode(&*recorded).unwrap();
+        assert_eq!(batch.schema, 1);
+        let name = batch.sender.unwrap().name;
         let answer = bridge.post(recorded).await;
         assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.text());
+        senders.insert(name);
     }
-    let settled = |answer: &support::Answer| answer.json()["requests"]["settled"] == 20;
-    let coverage = bridge.eventually("/v1/coverage", settled).await;
+    let senders: Vec<_> = senders.iter().map(String::as_str).collect();
+    assert_eq!(
+        senders,
+        [
+            "bridge",
+            "filter/gateway-1/0",
+            "filter/gateway-1/1",
+            "probe"
+        ]
+    );
+    let heard = |answer: &support::Answer| {
+        let senders = answer.json()["senders"].as_array().unwrap().len();
+        senders >= 4
+    };
+    let coverage = bridge.eventually("/v1/coverage", heard).await;
     assert_eq!(coverage["refused"], json!({}));
+    assert_eq!(coverage["undecodable"], 0);
 }
 
 #[tokio::test]
 async fn a_schema_that_is_newer_is_refused_by_a_code_that_says_so() {
     let bridge = Bridge::start();
-    let mut batch = Batch::decode(&*recorded("schema-1-story.pb", facts::story)).unwrap();
-    batch.schema = SCHEMA + 1;
-    let answer = bridge.post(batch.encode_to_vec()).await;
-    assert_eq!(answer.error(), (400, "newer_schema".to_owned()));
+    for recorded in batches() {
+        let mut batch = Batch::decode(&*recorded).unwrap();
+        batch.schema = SCHEMA + 1;
+        let answer = bridge.post(batch.encode_to_vec()).await;
+        assert_eq!(answer.error(), (400, "newer_schema".to_owned()));
+    }
 }
 
-/// Returns the bytes of a recorded batch.
-fn recorded(name: &str, of_today: impl FnOnce() -> Batch) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/recorded")
-        .join(name);
-    if !path.exists() && env::var_os("RECORD").is_some() {
-        fs::write(&path, of_today().encode_to_vec()).unwrap();
-    }
-    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// The batches of the recorded log, as they were received.
+fn batches() -> Vec<Vec<u8>> {
+    let mut batches = Vec::new();
+    let read = Segments::new(recorded()).read(Position(0), |stored| {
+        batches.push(stored.batch.to_vec());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(read.unwrap().next, Position(batches.len() as u64));
+    assert!(!batches.is_empty());
+    batches
+}
+
+fn recorded() -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recorded/schema-1");
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+    directory
 }

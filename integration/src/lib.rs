@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod benchmarks;
 pub mod bridge;
 pub mod capture;
 pub mod cgroup;

@@ -176,9 +176,11 @@ fn judge_failures(
                 }
             }
             Some(Join::Missing { .. }) | None => {
+                let request = by_path.get(path);
+                let connect = connections.iter().find(|known| known.id == expected);
                 failures
                     .wrong
-                    .push(format!("{path}: {said:?}, not {expected}"));
+                    .push(format!("{path}: {request:?}\nnot {connect:?}"));
             }
         }
     }

@@ -1,14 +1,16 @@
 //! A great many requests while the bridge is up, absent, refusing, hanging and killed: no client notices,
-//! and every report is delivered or counted.
+//! every report is delivered or counted, and the filter's memory does not grow.
 //!
-//! `LOAD_REQUESTS` sets how many of each kind are sent in each state of the bridge.
+//! `LOAD_REQUESTS` sets how many of each kind are sent in each state of the bridge: with 66667 a million in all,
+//! for which the programs should be release builds (`cargo test --release`).
 
 use std::{env, path::PathBuf, time::Duration};
 
+use anyhow::Context as _;
 use syntrace_integration::{
     bridge::{self, Bridge},
     deadline::{self, Look},
-    envoy::Gateway,
+    envoy::{ADMIN_PORT, Gateway},
     load::{Answered, Load},
     paths,
     process::{Process, Program},
@@ -34,21 +36,22 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
     let sandbox = Sandbox::new().unwrap();
     let _service =
         services::fast(&sandbox, &sandbox.service_http, SERVICE_HTTP, FAST_PORT).unwrap();
-    let mut envoy = gateway().start(&sandbox).unwrap();
     let load = || Load::start(&sandbox, requests);
-    let finish = |load: Load| {
-        let answered = load.finish().unwrap();
-        let all = Answered {
-            succeeded: KINDS * requests,
-            not: 0,
-        };
-        assert_eq!(answered, all);
-    };
+    let mut without = gateway().with(FILTER, off()).start(&sandbox).unwrap();
+    let answered_without = load().unwrap().finish().unwrap();
+    assert_eq!(answered_without.succeeded, KINDS * requests);
+    assert!(without.process().end().unwrap().success());
+    drop(without);
+
+    let mut envoy = gateway().start(&sandbox).unwrap();
+    let finish = |load: Load| assert_eq!(load.finish().unwrap(), answered_without);
 
     let bridge = durable(&sandbox).unwrap();
     finish(load().unwrap());
     drop(bridge);
     finish(load().unwrap());
+    // The queue has been full once: what it takes is taken.
+    let pages = metric(&sandbox, "memory_pages").unwrap();
     for mode in ["refuse", "hang"] {
         let failing = failing(&sandbox, mode).unwrap();
         finish(load().unwrap());
@@ -67,7 +70,7 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
     // Every request of every state is a number that some worker gave: received, or told as lost.
     let bridge = durable(&sandbox).unwrap();
     let expected = STATES * KINDS * requests;
-    deadline::wait("every report", SOON, || {
+    let lost = deadline::wait("every report", SOON, || {
         let coverage = bridge.client().coverage()?;
         let filters = coverage
             .senders
@@ -78,16 +81,40 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
         });
         let seen = format!("{received} received, {missing} missing of {expected}");
         Ok(if received + missing == expected {
-            Look::Done(())
+            Look::Done(missing)
         } else {
             Look::NotYet(seen)
         })
     })
     .unwrap();
+    assert_eq!(metric(&sandbox, "reports_total").unwrap(), expected);
+    assert_eq!(metric(&sandbox, "dropped_total").unwrap(), lost);
+    assert!(lost > 0, "the queue was never full");
+    assert_eq!(metric(&sandbox, "memory_pages").unwrap(), pages);
     assert!(envoy.process().end().unwrap().success());
 }
 
-/// The shipped gateway, with a service that is as fast as the gateway behind all routes.
+/// The filter's place in the shipped configuration.
+const FILTER: &str = "                  - name: syntrace\n";
+
+/// The same place, with the filter switched off.
+fn off() -> String {
+    format!("{FILTER}                    disabled: true\n")
+}
+
+/// Reads one of the filter's own metrics.
+fn metric(sandbox: &Sandbox, name: &str) -> anyhow::Result<u64> {
+    let url = format!("http://127.0.0.1:{ADMIN_PORT}/stats?filter=syntrace.{name}");
+    let printed = Program::new("admin", &sandbox.watching, "curl")
+        .inside(&sandbox.gateway)
+        .args(["-q", "-sS", "--fail", "--noproxy", "*", &url])
+        .start(sandbox.directory())?
+        .finish(SOON)?;
+    let value = printed.trim().rsplit(' ').next().map(str::parse);
+    value.with_context(|| printed.clone())?.context(name.to_owned())
+}
+
+/// The shipped gateway with a short queue, and with a service that is as fast as the gateway behind all routes.
 fn gateway() -> Gateway {
     let service = format!("address: {SERVICE_HTTP}, port_value: {FAST_PORT}");
     Gateway::shipped()
@@ -95,6 +122,7 @@ fn gateway() -> Gateway {
             "address: ${HTTP_ADDRESS}, port_value: ${HTTP_PORT}",
             service.as_str(),
         )
+        .with("${FILTER_CONFIG}", r#"{"max_queue_bytes": 262144}"#)
         .with(
             "address: ${GRPC_ADDRESS}, port_value: ${GRPC_PORT}",
             service.as_str(),

@@ -33,17 +33,12 @@ const OPEN: u64 = 200_000;
 
 const QUESTIONS: usize = 4_000;
 
-pub(crate) fn measure(report: &mut Report) {
-    let runtime = Runtime::new().unwrap();
-    runtime.block_on(async {
-        open(report).await;
-        durable(report).await;
-        find(report).await;
-    });
+/// What an open connection takes.
+pub(crate) fn open(report: &mut Report) {
+    runtime().block_on(measure_open(report));
 }
 
-/// What an open connection takes.
-async fn open(report: &mut Report) {
+async fn measure_open(report: &mut Report) {
     let pipeline = Pipeline::start(&Settings::default()).unwrap();
     append(&pipeline, &load::opening()).await;
     let before = resident_bytes();
@@ -63,7 +58,11 @@ async fn open(report: &mut Report) {
 }
 
 /// Processor time of the same load with files and without.
-async fn durable(report: &mut Report) {
+pub(crate) fn durable(report: &mut Report) {
+    runtime().block_on(measure_durable(report));
+}
+
+async fn measure_durable(report: &mut Report) {
     let (mut pairs, mut same) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let place = tempfile::tempdir().unwrap();
@@ -81,6 +80,10 @@ async fn durable(report: &mut Report) {
     );
 }
 
+fn runtime() -> Runtime {
+    Runtime::new().unwrap()
+}
+
 /// Takes one load until all of it is settled and stored; returns processor seconds.
 async fn round(place: Option<&Path>) -> f64 {
     let batches: Vec<_> = (0..BATCHES).map(load::batch).collect();
@@ -96,7 +99,12 @@ async fn round(place: Option<&Path>) -> f64 {
     took
 }
 
-async fn find(report: &mut Report) {
+/// How fast a bridge with a million records starts again, and finds one of them under load.
+pub(crate) fn find(report: &mut Report) {
+    runtime().block_on(measure_find(report));
+}
+
+async fn measure_find(report: &mut Report) {
     let place = tempfile::tempdir().unwrap();
     let before = resident_bytes();
     let pipeline = Pipeline::start(&settings(Some(place.path()))).unwrap();

@@ -17,12 +17,30 @@ mod load;
 
 use syntrace_bench_report::Report;
 
+/// The parts, each by the name under which it is run alone: `cargo bench --bench bridge -- cost`.
+const PARTS: [(&str, fn(&mut Report)); 5] = [
+    ("cost", cost::measure),
+    ("open", kept::open),
+    ("durable", kept::durable),
+    ("find", kept::find),
+    ("idle", idle::measure),
+];
+
 fn main() {
     let mut report = Report::new("bridge");
-    cost::measure(&mut report);
-    kept::measure(&mut report);
-    idle::measure(&mut report);
+    let asked: Vec<_> = std::env::args().skip(1).collect();
+    let alone = PARTS
+        .iter()
+        .any(|(name, _)| asked.iter().any(|asked| asked == name));
+    for (name, measure) in PARTS {
+        if !alone || asked.iter().any(|asked| asked == name) {
+            measure(&mut report);
+        }
+    }
     print!("{}", report.to_table());
+    if alone {
+        return;
+    }
     report.write().unwrap();
     if !report.passed() {
         std::process::exit(1);

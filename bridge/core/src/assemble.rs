@@ -65,8 +65,12 @@ impl<'a> Known<'a> {
 
     /// Returns whether facts of the kernel view about an interval are known to be lost.
     fn lost_within(self, from: BootNanos, until: BootNanos) -> bool {
-        let around = self.gaps.sender().zip(self.gaps.around(from, until));
-        around.is_some_and(|(sender, (first, last))| !self.ledger.is_complete(sender, first, last))
+        let sender = self.gaps.sender();
+        let Some(sender) = sender.filter(|sender| !self.ledger.is_whole(sender)) else {
+            return false;
+        };
+        let around = self.gaps.around(from, until);
+        around.is_some_and(|(first, last)| !self.ledger.is_complete(sender, first, last))
     }
 
     /// Returns what happened to the listener of an accepted socket, from its SYN until a worker had it.

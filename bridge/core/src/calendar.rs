@@ -76,18 +76,6 @@ impl Calendar {
         }
     }
 
-    /// Takes out all that a tick holds.
-    pub(crate) fn take<T, L: Lane<T>>(&mut self, slab: &mut Slab<T>, tick: u64) -> Vec<Slot> {
-        let held: Vec<_> = self.at::<T, L>(slab, tick).collect();
-        self.first.remove(&tick);
-        for &slot in &held {
-            if let Some(value) = slab.get_mut(slot) {
-                *L::links(value) = Links::LOOSE;
-            }
-        }
-        held
-    }
-
     /// Returns the first tick that holds anything.
     pub(crate) fn first_tick(&self) -> Option<u64> {
         self.first.first_key_value().map(|(&tick, _)| tick)

@@ -5,7 +5,7 @@
 //! the clock was set back, two may: the later one is meant, because reports come soon after what they
 //! tell of. It knows one host's clocks.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use syntrace_model::{BootNanos, ClockSample, UnixNanos};
 
@@ -30,7 +30,15 @@ pub(crate) struct Clock {
     /// By boot time.
     samples: Vec<ClockSample>,
     /// Runs of samples between which the wall clock was not stepped, in order; none is empty.
-    eras: Vec<Range<usize>>,
+    eras: Vec<Era>,
+}
+
+/// A run of samples between which the wall clock was not stepped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Era {
+    samples: Range<usize>,
+    /// From when to when it reaches, on the wall clock.
+    covers: RangeInclusive<UnixNanos>,
 }
 
 // === impl Clock ===
@@ -75,7 +83,7 @@ impl Clock {
             let all = self
                 .eras
                 .iter()
-                .filter_map(|era| self.samples.get(era.clone()));
+                .filter_map(|era| self.samples.get(era.samples.clone()));
             all.min_by_key(|era| distance(era, at))
                 .filter(|era| distance(era, at) <= DISTANCE_MAX_NS)
         })?;
@@ -99,9 +107,35 @@ impl Clock {
     }
 
     /// Returns the eras that cover a wall-clock time, the latest first.
+    fn covering(&self, at: UnixNanos) -> impl Iterator<Item = &[ClockSample]> {
+        let covering = self.eras.iter().rev();
+        let covering = covering.filter(move |era| era.covers.contains(&at));
+        covering.filter_map(|era| self.samples.get(era.samples.clone()))
+    }
+
+    /// Divides the samples into eras.
+    fn divide(&mut self) {
+        self.eras.clear();
+        let mut ends = Vec::new();
+        for (n, pair) in self.samples.windows(2).enumerate() {
+            if let [a, b] = pair
+                && is_step(*a, *b)
+            {
+                ends.push(n + 1);
+            }
+        }
+        ends.push(self.samples.len());
+        let mut from = 0;
+        for until in ends {
+            self.eras.extend(self.era(from..until));
+            from = until;
+        }
+    }
+
+    /// Returns the era of some samples; `None` of none.
     ///
     /// The wall clock was stepped somewhere between two samples: both eras reach over all of that gap.
-    fn covering(&self, at: UnixNanos) -> impl Iterator<Item = &[ClockSample]> {
+    fn era(&self, samples: Range<usize>) -> Option<Era> {
         let gap_ns = |before: Option<usize>| {
             let pair = before.and_then(|before| self.samples.get(before..before + 2));
             match pair {
@@ -109,28 +143,15 @@ impl Clock {
                 _ => REACH_NS,
             }
         };
-        self.eras.iter().rev().filter_map(move |range| {
-            let era = self.samples.get(range.clone())?;
-            let (first, last) = (era.first()?, era.last()?);
-            let from = first.unix.minus_ns(gap_ns(range.start.checked_sub(1)));
-            let until = last.unix.plus_ns(gap_ns(range.end.checked_sub(1)));
-            (from <= at && at <= until).then_some(era)
+        let era = self.samples.get(samples.clone())?;
+        let from = era.first()?.unix;
+        let from = from.minus_ns(gap_ns(samples.start.checked_sub(1)));
+        let until = era.last()?.unix;
+        let until = until.plus_ns(gap_ns(samples.end.checked_sub(1)));
+        Some(Era {
+            samples,
+            covers: from..=until,
         })
-    }
-
-    /// Divides the samples into eras.
-    fn divide(&mut self) {
-        self.eras.clear();
-        let mut from = 0;
-        for (n, pair) in self.samples.windows(2).enumerate() {
-            if let [a, b] = pair
-                && is_step(*a, *b)
-            {
-                self.eras.push(from..n + 1);
-                from = n + 1;
-            }
-        }
-        self.eras.push(from..self.samples.len());
     }
 }
 
@@ -291,7 +312,8 @@ mod tests {
         for n in 0..=SAMPLES_MAX as u64 {
             clock.add(sample(n, n));
         }
-        assert_eq!(clock.eras, vec![0..clock.samples.len()]);
+        let eras: Vec<_> = clock.eras.iter().map(|era| era.samples.clone()).collect();
+        assert_eq!(eras, vec![0..clock.samples.len()]);
         assert!(clock.samples.len() <= SAMPLES_MAX);
         assert_eq!(
             clock.samples.last(),

@@ -24,8 +24,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) opened: Option<Socket<'a>>,
     /// The connect that failed it, and how sure that is.
     pub(crate) failed_by: Option<(Socket<'a>, Confidence)>,
-    /// Failed connects of earlier attempts, and how sure that is.
-    pub(crate) earlier: Vec<(Socket<'a>, Confidence)>,
+    /// The failed connects among which those of earlier attempts are, in the order in which they ended.
+    pub(crate) earlier: Vec<Socket<'a>>,
     /// What happened to its connections while it ran.
     pub(crate) incidents: Vec<ChargedIncident>,
 }

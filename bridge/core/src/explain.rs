@@ -56,12 +56,13 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]
         .or_else(|| cut_off(report, evidence))
         .or_else(|| answered_with_error(report))
         .unwrap_or_else(|| completed::completed(report, evidence, phases));
-    let mut named = vec![format!("status={}", report.http.status)];
+    let mut named = vec![words::status_told(report.http.status)];
     if report.http.response_flags != 0 {
-        named.push(format!("response_flags={:#x}", report.http.response_flags));
+        let flags = report.http.response_flags;
+        named.push(format!("response_flags={flags:#x}").into());
     }
     if let Some(failure) = failure(report) {
-        named.push(format!("upstream_failure={failure}"));
+        named.push(format!("upstream_failure={failure}").into());
     }
     if let Some((socket, _)) = evidence.failed_by {
         named.extend(words::of_socket(&socket.snapshot()));
@@ -75,6 +76,7 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]
             charged.link.name(),
             incident.sharing.name()
         )
+        .into()
     }));
     Answer {
         cause: cause(verdict, named),
@@ -277,12 +279,12 @@ fn failure(report: &Report) -> Option<&str> {
     (!failure.is_empty()).then_some(failure)
 }
 
-fn cause(verdict: Verdict, evidence: Vec<String>) -> Cause {
+fn cause(verdict: Verdict, evidence: Vec<Box<str>>) -> Cause {
     Cause {
         party: verdict.party,
         code: verdict.code,
         sentence: words::capitalised(verdict.sentence).into(),
-        evidence: evidence.into_iter().map(Into::into).collect(),
+        evidence,
         confidence: verdict.confidence,
     }
 }

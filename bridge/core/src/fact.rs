@@ -372,6 +372,16 @@ pub struct Upstream {
     pub first_byte_ns: Option<u64>,
 }
 
+// === impl Http ===
+
+impl Http {
+    /// Returns whether the client's connection carries several requests at once.
+    #[must_use]
+    pub fn is_multiplexed(&self) -> bool {
+        matches!(&*self.protocol, "HTTP/2" | "HTTP/3" | "h2")
+    }
+}
+
 // === impl SenderId ===
 
 impl fmt::Debug for SenderId {

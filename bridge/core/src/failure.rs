@@ -9,6 +9,8 @@
 //! - The first failed connect of a pool fails **all** requests that wait in that pool, at once. So the
 //!   connect ended when the request did, after the request had begun to wait, and no other one of the
 //!   pool ended between. It may have begun long before the request, for another one.
+//! - A worker that has something else to do, or gets no processor, notices the end of a connect late: a
+//!   request that began in between fails by it too. And it may end the request long after that.
 //! - The error agrees with the words ([`crate::errno`]).
 //!
 //! One such connect of the very thread is `certain`; of another, or of an unknown thread, `likely`,
@@ -38,6 +40,15 @@ const BRIEF_NS: u64 = 10_000_000_000;
 /// Earlier attempts that a record names.
 const EARLIER_MAX: usize = 8;
 
+/// The failed connects of earlier attempts.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier<'a> {
+    /// One for each attempt, as far as there are any.
+    pub(crate) found: Vec<Found<'a>>,
+    /// All that they may be, in the order in which they ended.
+    pub(crate) connects: Vec<Socket<'a>>,
+}
+
 /// Finds the failed connect that failed the request.
 ///
 /// `complete` says that the kernel view lost nothing about that time.
@@ -50,8 +61,7 @@ pub(crate) fn failed_by<'a>(
     complete: bool,
 ) -> Option<Found<'a>> {
     let failure = Failure::of(report);
-    let waiting = waiting(upstream, ran);
-    let began = waiting.start.minus_ns(TIGHT_NS);
+    let began_to_wait = waiting(upstream, ran).start;
     let until = ran.end.plus_ns(DISORDER_NS);
     let fits =
         |socket: &Socket<'_>| failure.agrees(socket.outcome()) && gateway.may_have_dialled(*socket);
@@ -61,14 +71,18 @@ pub(crate) fn failed_by<'a>(
         fitting.sort_unstable_by_key(|socket| (socket.closed_at(), socket.id()));
         fitting
     };
-    let mut fitting = ended(began.max(ran.end.minus_ns(DISORDER_NS)));
-    let is_late = fitting.is_empty();
-    if is_late {
-        // A worker that gets no processor ends the request long after the connect: the whole wait counts.
-        fitting = ended(began);
+    // What the proxy did beside waiting, it may have done after it: then the wait ended before the request.
+    let beside_ns = match upstream.attempts {
+        0 | 1 => began_to_wait.since_ns(ran.start),
+        _ => 0,
+    };
+    let ended_at = ran.end.minus_ns(beside_ns.min(DISORDER_NS));
+    let mut fitting = ended(ended_at.minus_ns(DISORDER_NS));
+    let is_late = fitting.is_empty() || beside_ns > DISORDER_NS;
+    if fitting.is_empty() {
+        fitting = ended(ran.start.minus_ns(DISORDER_NS));
     }
     // The first that ended after the request began to wait ended the wait of all.
-    let began_to_wait = waiting.start;
     let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(began_to_wait);
     let before = fitting.partition_point(ended_before);
     let first = *fitting.get(before).or_else(|| fitting.last())?;
@@ -103,29 +117,32 @@ pub(crate) fn failed_by<'a>(
     })
 }
 
-/// Finds the failed connects of earlier attempts, by the thread that dialled them, in order.
+/// Finds the failed connects of earlier attempts, by the thread that dialled them, in order; `last` is the
+/// one that failed the last attempt, if that is known.
 pub(crate) fn earlier<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
     upstream: &Upstream,
     ran: Interval,
-) -> Vec<Found<'a>> {
+    last: Option<Socket<'a>>,
+) -> Earlier<'a> {
     let attempts = upstream.attempts.saturating_sub(1) as usize;
     if attempts == 0 || gateway.tid == 0 {
-        return Vec::new();
+        return Earlier::default();
     }
+    let is_last = |socket: Socket<'_>| last.is_some_and(|last| last.id() == socket.id());
     let answered_ns = upstream.first_byte_ns.unwrap_or(0);
     let until = waiting(upstream, ran)
         .start
         .minus_ns(answered_ns)
         .plus_ns(TIGHT_NS);
     let ended = sockets.ended_by_thread(gateway.tid, ran.start, until);
-    let mut connects: Vec<_> = ended
-        .filter(|&socket| gateway.dialled(socket) && is_in_vain(socket))
+    let connects: Vec<_> = ended
+        .filter(|&socket| gateway.dialled(socket) && is_in_vain(socket) && !is_last(socket))
         .take(Join::CANDIDATES_MAX + 1)
         .collect();
     if connects.len() > Join::CANDIDATES_MAX {
-        return Vec::new();
+        return Earlier::default();
     }
     let confidence = if connects.len() <= attempts {
         Confidence::Likely
@@ -135,8 +152,7 @@ pub(crate) fn earlier<'a>(
         }
     };
     let ids: Vec<_> = connects.iter().map(|socket| socket.id()).collect();
-    connects.truncate(attempts.min(EARLIER_MAX));
-    let found = |socket: Socket<'a>| Found {
+    let found = |&socket: &Socket<'a>| Found {
         socket,
         method: Method::Failure,
         confidence,
@@ -145,7 +161,11 @@ pub(crate) fn earlier<'a>(
             Confidence::Certain | Confidence::Likely => Vec::new(),
         },
     };
-    connects.into_iter().map(found).collect()
+    let named = connects.iter().take(attempts.min(EARLIER_MAX));
+    Earlier {
+        found: named.map(found).collect(),
+        connects,
+    }
 }
 
 /// Returns whether the connection never carried a request, as far as is known: its handshake failed, or

@@ -4,7 +4,7 @@
 //! happened by a moment has arrived a grace period later, so what is asked then does not depend on the
 //! order of arrival.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use syntrace_model::BootNanos;
 
@@ -23,12 +23,15 @@ const BUCKETS_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
     sender: Option<SenderId>,
-    buckets: BTreeMap<u64, Bucket>,
+    /// By time.
+    buckets: VecDeque<Bucket>,
 }
 
 /// The facts of one stretch of time.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
+    /// The time, in buckets since boot.
+    at: u64,
     first_seq: u64,
     last_seq: u64,
 }
@@ -47,14 +50,30 @@ impl Gaps {
             self.sender = Some(sender.clone());
             self.buckets.clear();
         }
-        let bucket = self.buckets.entry(at.0 >> BUCKET_SHIFT).or_insert(Bucket {
-            first_seq: seq,
-            last_seq: seq,
-        });
-        bucket.first_seq = bucket.first_seq.min(seq);
-        bucket.last_seq = bucket.last_seq.max(seq);
+        let at = at.0 >> BUCKET_SHIFT;
+        // As a rule it is of the time of the latest.
+        let later = self.buckets.iter().rev().take_while(|known| known.at > at);
+        let place = match later.take(EDGE).count() {
+            EDGE => self.buckets.partition_point(|known| known.at <= at),
+            later => self.buckets.len() - later,
+        };
+        let known = place.checked_sub(1).and_then(|n| self.buckets.get_mut(n));
+        if let Some(bucket) = known.filter(|known| known.at == at) {
+            bucket.first_seq = bucket.first_seq.min(seq);
+            bucket.last_seq = bucket.last_seq.max(seq);
+            return;
+        }
+        let (first_seq, last_seq) = (seq, seq);
+        self.buckets.insert(
+            place,
+            Bucket {
+                at,
+                first_seq,
+                last_seq,
+            },
+        );
         if self.buckets.len() > BUCKETS_MAX {
-            self.buckets.pop_first();
+            self.buckets.pop_front();
         }
     }
 
@@ -63,36 +82,36 @@ impl Gaps {
     pub(crate) fn around(&self, from: BootNanos, until: BootNanos) -> Option<(u64, u64)> {
         let (from, until) = (from.0 >> BUCKET_SHIFT, until.0 >> BUCKET_SHIFT);
         let from = from.min(until);
-        let before = self.buckets.range(..from).next_back();
+        let begin = self.buckets.partition_point(|bucket| bucket.at < from);
+        let end = self.buckets.partition_point(|bucket| bucket.at <= until);
+        let before = begin.checked_sub(1).and_then(|n| self.buckets.get(n));
         // Facts are out of order by less than a few buckets: what lies between the ends is between their
         // numbers, however long the interval is.
-        let within = || self.buckets.range(from..=until).map(|(_, bucket)| bucket);
+        let within = || self.buckets.range(begin..end);
         let last = within()
             .rev()
             .take(EDGE)
             .map(|bucket| bucket.last_seq)
             .max()?;
         let first = within().take(EDGE).map(|bucket| bucket.first_seq).min()?;
-        let first = before.map_or(first, |(_, bucket)| bucket.last_seq.min(first));
+        let first = before.map_or(first, |bucket| bucket.last_seq.min(first));
         Some((first, last))
     }
 
     /// Returns whose numbers are known, and which, by stretch of time.
     pub(crate) fn checkpoint(&self) -> (Option<SenderId>, Vec<(u64, u64, u64)>) {
         let buckets = self.buckets.iter();
-        let buckets = buckets.map(|(&at, bucket)| (at, bucket.first_seq, bucket.last_seq));
+        let buckets = buckets.map(|bucket| (bucket.at, bucket.first_seq, bucket.last_seq));
         (self.sender.clone(), buckets.collect())
     }
 
     /// Takes back what was known before.
     pub(crate) fn restore(&mut self, sender: Option<SenderId>, buckets: &[(u64, u64, u64)]) {
         self.sender = sender;
-        let bucket = |&(at, first_seq, last_seq)| {
-            let bucket = Bucket {
-                first_seq,
-                last_seq,
-            };
-            (at, bucket)
+        let bucket = |&(at, first_seq, last_seq)| Bucket {
+            at,
+            first_seq,
+            last_seq,
         };
         self.buckets = buckets.iter().map(bucket).collect();
     }

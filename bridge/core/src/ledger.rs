@@ -194,6 +194,12 @@ impl Ledger {
         }
     }
 
+    /// Returns whether all facts of a sender arrived, from the first that did to the last.
+    pub(crate) fn is_whole(&self, sender: &SenderId) -> bool {
+        let arrivals = self.senders.get(sender);
+        arrivals.is_some_and(|arrivals| arrivals.runs.len() == 1)
+    }
+
     /// Returns whether a sender's facts with these numbers, and all between them, arrived.
     pub(crate) fn is_complete(&self, sender: &SenderId, first: u64, last: u64) -> bool {
         self.senders

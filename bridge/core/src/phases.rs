@@ -3,29 +3,28 @@
 //! A phase is measured (by the kernel's times, or by the lengths that the proxy reports) or is what is
 //! left between two that are. What is left and could be of several parties is `unknown`. Lengths that
 //! contradict each other are cut short; none becomes negative, because each is taken from what is left.
+//!
+//! What is left of a whole request is the proxy's own work, if nobody else can have been waited for: see
+//! [`Cut::own_work`].
+
+mod answering;
+mod attempts;
 
 use syntrace_model::{BootNanos, Outcome};
 
 use crate::{
     answer::{Party, TimeByParty},
-    confidence::Confidence,
     evidence::Evidence,
-    fact::{IncidentKind, Report, Snapshot},
+    fact::{Report, Snapshot},
     failure::cost_ns,
-    join::{Interval, TIGHT_NS},
-    record::{LinkKind, Phase, PhaseKind},
+    join::Interval,
+    record::{Phase, PhaseKind},
     sockets::Socket,
 };
 
-/// The most of an answered request that counts as the proxy's own work, nanoseconds: filters, routing,
-/// and copying both ways. More than that may as well be a body that came or went slowly.
+/// What counts as the proxy's own work whatever else is known, nanoseconds: filters, routing, and copying
+/// both ways. More than that may as well be somebody else's.
 const OWN_WORK_NS: u64 = 1_000_000;
-
-/// How long the proxy waits before a retry, as a rule: Envoy's base interval, jittered.
-const BACKOFF_NS: u64 = 30_000_000;
-
-/// Envoy's response flags that name the service as the one that was waited for: `UT`, `UMSDR`.
-const SERVICE_WAS_SLOW: u64 = 1 << 2 | 1 << 19;
 
 /// Phases under construction.
 #[derive(Debug, Default)]
@@ -44,16 +43,15 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Vec<Phase> {
         cut.opening(socket, ran, report.tls_handshake_ns, evidence);
     }
     cut.left_ns = report.duration_ns;
-    if let Some(ran) = evidence.ran {
-        cut.earlier(report, evidence, ran);
-    }
+    cut.head(report, evidence);
+    let explained = cut.earlier(report, evidence);
     cut.waiting(report, evidence);
     if report.http.tcp_session {
         cut.rest(PhaseKind::Session, Party::Unknown);
     } else if !report.was_sent() {
-        cut.rest(PhaseKind::Proxy, Party::Proxy);
+        cut.own_work(PhaseKind::Proxy, report, explained);
     } else {
-        cut.answering(report, evidence);
+        cut.answering(report, evidence, explained);
     }
     cut.phases
 }
@@ -88,6 +86,19 @@ pub(crate) fn by_party(phases: &[Phase]) -> TimeByParty {
         time.add(phase.party, phase.duration_ns);
     }
     time
+}
+
+/// Returns what of a request other phases measure: the wait for a connection, and for the answer.
+fn measured_ns(report: &Report, evidence: &Evidence<'_>) -> u64 {
+    let upstream = report.upstream.as_ref();
+    let waited_ns = upstream
+        .and_then(|upstream| upstream.pool_wait_ns)
+        .filter(|&waited_ns| waited_ns > 0)
+        .or_else(|| Some(cost_ns(evidence.failed_by?.0, evidence.ran?)));
+    let answered_ns = upstream.and_then(|upstream| upstream.first_byte_ns);
+    waited_ns
+        .unwrap_or(0)
+        .saturating_add(answered_ns.unwrap_or(0))
 }
 
 /// Whoever lets the worker wait for data lets it wait for the client.
@@ -178,27 +189,36 @@ impl Cut {
         self.rest(PhaseKind::RequestWait, Party::Client);
     }
 
-    /// Earlier attempts: a connect that the request itself must have begun is the network's. Another one
-    /// may have failed another request.
-    fn earlier(&mut self, report: &Report, evidence: &Evidence<'_>, ran: Interval) {
-        let attempts = report
-            .upstream
-            .as_ref()
-            .map_or(0, |upstream| upstream.attempts);
-        let all = evidence.earlier.len() + 1 == attempts as usize;
-        let mut from = ran.start;
-        let mut pause_ns = OWN_WORK_NS;
-        for &(socket, confidence) in &evidence.earlier {
-            let began_at = socket.began_at();
-            let own = all
-                && confidence == Confidence::Likely
-                && from <= began_at.plus_ns(TIGHT_NS)
-                && began_at <= from.plus_ns(pause_ns);
-            let party = if own { Party::Network } else { Party::Unknown };
-            self.take(PhaseKind::FailedAttempts, party, cost_ns(socket, ran));
-            from = socket.closed_at().unwrap_or(began_at);
-            pause_ns = BACKOFF_NS;
+    /// The request's head, if it took longer to come than the proxy may take to read it: in pieces, from the
+    /// client; or all at once, to a worker that got no processor.
+    fn head(&mut self, report: &Report, evidence: &Evidence<'_>) {
+        let head_ns = report.http.head_ns.unwrap_or(0);
+        if head_ns > OWN_WORK_NS {
+            let spare_ns = self.left_ns.saturating_sub(measured_ns(report, evidence));
+            self.take(PhaseKind::Head, Party::Unknown, head_ns.min(spare_ns));
         }
+    }
+
+    /// All that is left: the proxy's, unless somebody else may have been waited for.
+    ///
+    /// - The client, for the rest of the head, unless the proxy tells when that was there.
+    /// - The client, for the answer: only where it is an HTTP/2 stream with a body, whose window the
+    ///   client opens. On HTTP/1 the proxy is done when it has written the answer, and when it cannot
+    ///   write, it does not read from the service.
+    /// - The service or the network, in attempts before the last, unless these are `explained`.
+    ///
+    /// Whoever is left is the proxy: its filters, its event loop, and the processor that it did not get.
+    fn own_work(&mut self, kind: PhaseKind, report: &Report, explained: bool) {
+        let http = &report.http;
+        let is_bodiless = http.response_bytes == 0 && !http.response_details.is_empty();
+        let is_taken = !http.is_multiplexed() || is_bodiless;
+        let is_alone = http.head_ns.is_some() && is_taken && explained;
+        let party = if is_alone || self.left_ns <= OWN_WORK_NS {
+            Party::Proxy
+        } else {
+            Party::Unknown
+        };
+        self.rest(kind, party);
     }
 
     /// Waiting for an upstream connection: its handshake is the network's, the rest the proxy's.
@@ -234,69 +254,6 @@ impl Cut {
             waited_ns.saturating_sub(handshake_ns),
         );
         self.take(PhaseKind::UpstreamHandshake, party, handshake_ns);
-    }
-
-    /// From the request's first byte towards the service to the end.
-    fn answering(&mut self, report: &Report, evidence: &Evidence<'_>) {
-        let upstream = report.upstream.as_ref();
-        let details = upstream
-            .filter(|upstream| upstream.pool_wait_ns.is_some() || upstream.first_byte_ns.is_some());
-        let round_trip_ns = evidence.served_by.map_or(0, round_trip_ns);
-        let Some(details) = details else {
-            // The connection was there, and whatever took the time, a round trip was part of it.
-            self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
-            self.rest(PhaseKind::Unreported, Party::Unknown);
-            return;
-        };
-        let answered_ns = details.first_byte_ns.unwrap_or(self.left_ns);
-        let mut service = Self {
-            phases: std::mem::take(&mut self.phases),
-            at_ns: self.at_ns,
-            left_ns: answered_ns.min(self.left_ns),
-        };
-        let after_ns = self.left_ns - service.left_ns;
-        service.take(
-            PhaseKind::RequestLost,
-            Party::Network,
-            lost_ns(evidence, after_ns + service.left_ns),
-        );
-        service.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
-        let waited_for_service = details.first_byte_ns.is_some() && evidence.served_by.is_some()
-            || report.http.response_flags & SERVICE_WAS_SLOW != 0
-            || evidence.reset_by_service;
-        let party = if waited_for_service {
-            Party::Service
-        } else {
-            Party::Unknown
-        };
-        service.rest(PhaseKind::Service, party);
-        service.left_ns = after_ns;
-        service.rest(PhaseKind::Response, response_party(evidence, after_ns));
-        *self = service;
-    }
-}
-
-/// From the moment at which the request was sent until its first segment that had to be sent again.
-///
-/// `left_ns` before the request's end it was sent, at the earliest.
-fn lost_ns(evidence: &Evidence<'_>, left_ns: u64) -> u64 {
-    let lost = evidence.exclusive(IncidentKind::Retransmit, LinkKind::ServedBy);
-    let sent_at = evidence.ran.map(|ran| ran.end.minus_ns(left_ns));
-    lost.zip(sent_at)
-        .map_or(0, |(lost, sent_at)| lost.incident.at.since_ns(sent_at))
-}
-
-/// Whose the time is between the first byte of an answer and its end.
-fn response_party(evidence: &Evidence<'_>, ns: u64) -> Party {
-    let on_client = |kind| evidence.exclusive(kind, LinkKind::ReceivedOn).is_some();
-    if ns <= OWN_WORK_NS {
-        Party::Proxy
-    } else if on_client(IncidentKind::ZeroWindow) {
-        Party::Client
-    } else if on_client(IncidentKind::Retransmit) {
-        Party::Network
-    } else {
-        Party::Unknown
     }
 }
 

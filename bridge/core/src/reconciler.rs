@@ -21,7 +21,7 @@ use crate::{
     placing::place,
     record::{ConnectionRecord, Join, LinkKind, RequestRecord, Role},
     remembered::Remembered,
-    requests::{Pending, Place, Requests},
+    requests::{Place, Requests},
     slab::Slot,
     sockets::{Connection, DUE_SHIFT, Sockets},
     tellers::TellerId,
@@ -122,8 +122,8 @@ impl Reconciler {
         self.now = self.now.max(now);
         let passed = self.now.0 >> DUE_SHIFT;
         while let Some(tick) = self.first_due().filter(|&tick| tick <= passed) {
-            for pending in self.requests.take_due(tick) {
-                self.settle_request(pending, false);
+            for slot in self.requests.due_at(tick) {
+                self.settle_request(slot, false);
             }
             for slot in self.sockets.due_at(tick) {
                 self.settle_connection(slot);
@@ -145,12 +145,12 @@ impl Reconciler {
     /// Settles everything at once: the caller ends.
     pub fn drain(&mut self) {
         while let Some(tick) = self.requests.first_due() {
-            for pending in self.requests.take_due(tick) {
-                self.settle_request(pending, false);
+            for slot in self.requests.due_at(tick) {
+                self.settle_request(slot, false);
             }
         }
-        for pending in self.requests.take_unplaced() {
-            self.settle_request(pending, false);
+        for slot in self.requests.unplaced() {
+            self.settle_request(slot, false);
         }
         for slot in self.sockets.in_order() {
             self.settle_connection(slot);
@@ -251,9 +251,7 @@ impl Reconciler {
             && let Some(first) = self.requests.first_to_go()
         {
             self.coverage.requests_evicted += 1;
-            if let Some(pending) = self.requests.remove(first) {
-                self.settle_request(pending, true);
-            }
+            self.settle_request(first, true);
         }
     }
 
@@ -271,7 +269,10 @@ impl Reconciler {
         }
     }
 
-    fn settle_request(&mut self, pending: Pending, evicted: bool) {
+    fn settle_request(&mut self, slot: Slot, evicted: bool) {
+        let Some(pending) = self.requests.remove(slot) else {
+            return;
+        };
         let mut record = self.known().request(&pending.sender, &pending.report, true);
         record.coverage.evicted = evicted;
         record.coverage.late = pending.place.late;

@@ -81,12 +81,14 @@ impl Requests {
     ) -> bool {
         let id = report.span_id;
         let known = self.slot(id);
-        if let Some(known) = known.and_then(|slot| self.pending.get_mut(slot)) {
+        if let Some(slot) = known
+            && let Some(known) = self.pending.get_mut(slot)
+        {
             known.repeated = true;
             if rank(&known.sender, &known.report) <= rank(sender, &report) {
                 return true;
             }
-            self.remove(id);
+            self.remove(slot);
         }
         let names = [
             self.by_span.hash(report.trace_id),
@@ -131,9 +133,9 @@ impl Requests {
     }
 
     /// Takes a request out.
-    pub(crate) fn remove(&mut self, id: SpanId) -> Option<Pending> {
-        let slot = self.slot(id)?;
-        let tick = self.pending.get(slot)?.place.tick();
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Pending> {
+        let pending = self.pending.get(slot)?;
+        let (id, tick) = (pending.span_id, pending.place.tick());
         self.by_due
             .remove::<_, ByDue>(&mut self.pending, tick, slot);
         self.by_span.remove(self.by_span.hash(id), slot);
@@ -208,33 +210,27 @@ impl Requests {
         self.by_due.first_tick().filter(|&tick| tick != UNPLACED)
     }
 
-    /// Takes out the requests that settle at the end of a tick, in order.
-    pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Pending> {
-        let slots: Vec<_> = self.by_due.take::<_, ByDue>(&mut self.pending, tick);
+    /// Returns where the requests are kept that settle at the end of a tick, in order.
+    pub(crate) fn due_at(&self, tick: u64) -> Vec<Slot> {
+        let slots = self.by_due.at::<_, ByDue>(&self.pending, tick);
         let mut due: Vec<_> = slots
-            .into_iter()
-            .filter_map(|slot| {
-                let pending = self.pending.remove(slot)?;
-                let hash = self.by_span.hash(pending.span_id);
-                self.by_span.remove(hash, slot);
-                Some(pending)
-            })
+            .filter_map(|slot| Some((slot, self.pending.get(slot)?)))
+            .map(|(slot, pending)| (pending.place.due, pending.span_id, slot))
             .collect();
-        due.sort_unstable_by_key(|pending| (pending.place.due, pending.span_id));
-        due
+        due.sort_unstable();
+        due.into_iter().map(|(_, _, slot)| slot).collect()
     }
 
-    /// Takes out the requests that wait for a clock, in order.
-    pub(crate) fn take_unplaced(&mut self) -> Vec<Pending> {
-        self.take_due(UNPLACED)
+    /// Returns where the requests are kept that wait for a clock, in order.
+    pub(crate) fn unplaced(&self) -> Vec<Slot> {
+        self.due_at(UNPLACED)
     }
 
     /// Returns the request that is to go first when there are too many: one of those that would settle
     /// next.
-    pub(crate) fn first_to_go(&self) -> Option<SpanId> {
+    pub(crate) fn first_to_go(&self) -> Option<Slot> {
         let tick = self.by_due.first_tick()?;
-        let slot = self.by_due.at::<_, ByDue>(&self.pending, tick).next()?;
-        Some(self.pending.get(slot)?.span_id)
+        self.by_due.at::<_, ByDue>(&self.pending, tick).next()
     }
 
     fn named(&self, name: usize, hash: u32, is: impl Fn(&Report) -> bool) -> Vec<SpanId> {

@@ -29,6 +29,7 @@ fn answered(status: u16, grpc_status: Option<u32>, response_flags: u64) -> Repor
         grpc: grpc_status.is_some(),
         grpc_status,
         response_flags,
+        head_ns: Some(20_000),
         ..Http::default()
     };
     Report {
@@ -120,11 +121,12 @@ fn a_reset_by_the_service_while_the_request_ran_is_the_service_s() {
 }
 
 #[test]
-fn time_until_the_first_byte_is_the_service_s_but_for_one_round_trip() {
+fn time_until_the_answer_was_there_is_the_service_s_but_for_one_round_trip_and_the_rest_the_proxy_s()
+ {
     let time = answer(answered(200, None, 0)).time;
     assert_eq!(time.network_ns, 200_000);
     assert_eq!(time.service_ns, 7_800_000);
-    assert_eq!(time.unknown_ns, 2_000_000);
+    assert_eq!(time.proxy_ns, 2_000_000);
     assert_eq!(time.total_ns(), 10_000_000);
 }
 
@@ -134,7 +136,7 @@ fn waiting_for_a_connection_is_the_network_s_as_far_as_the_handshake_took_it() {
     let report = served(request(1, from_client(5001), 10.0, 20.0), 6001, 3.0, 4.0);
     let time = tell(vec![upstream], vec![report]).requests[0].answer.time;
     assert_eq!(time.network_ns, 200_000 + 200_000);
-    assert_eq!(time.proxy_ns, 2_800_000);
+    assert_eq!(time.proxy_ns, 2_800_000 + 3_000_000);
     assert_eq!(time.service_ns, 3_800_000);
     assert_eq!(time.total_ns(), 10_000_000);
 }

@@ -9,6 +9,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
     reason = "tests end when something is not as told"
 )]
 
@@ -16,6 +17,7 @@ mod sim;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
@@ -32,6 +34,7 @@ use syntrace_core::{
 };
 use syntrace_model::{ConnectionId, SpanId, TraceId};
 
+/// Worlds for each property; `RUNS` asks for fewer.
 const RUNS: u64 = 100_000;
 
 /// What came out, by name.
@@ -267,16 +270,17 @@ fn check(output: &Output) {
 
 /// Runs a property for every seed, on all processors.
 fn for_every_seed(property: impl Fn(u64) + Sync) {
+    let runs = env::var("RUNS").map_or(RUNS, |runs| runs.parse().unwrap());
     let next = AtomicU64::new(0);
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= RUNS {
+            if seed >= runs {
                 return;
             }
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(seed)));
             if let Err(panic) = outcome {
-                next.store(RUNS, Ordering::Relaxed);
+                next.store(runs, Ordering::Relaxed);
                 let text = panic.downcast_ref::<String>().map_or("", String::as_str);
                 panic!("seed {seed}: {text}");
             }

@@ -190,32 +190,77 @@ fn a_request_that_had_to_be_sent_again_is_the_network_s_until_then() {
     assert_eq!(record.answer.time.network_ns, 205_000_000 + 200_000);
 }
 
-#[test]
-fn a_client_that_closed_its_window_is_the_one_that_was_slow() {
-    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
-    let report = served(
+/// A request that took 500 ms, 480 of them until the answer of so many bytes was there.
+fn answered_slowly(response_bytes: u64) -> Report {
+    let mut report = served(
         request(1, from_client(5001), 1_000.0, 1_500.0),
         6001,
         0.0,
-        4.0,
+        480.0,
     );
+    report.http.response_bytes = response_bytes;
+    report
+}
+
+#[test]
+fn a_client_that_closed_its_window_is_the_one_that_was_slow() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let told = |incidents: Vec<Incident>, response_bytes| {
+        let sockets = vec![client(10.3), upstream.clone()];
+        told_with(sockets, incidents, answered_slowly(response_bytes))
+    };
     let closed = incident(1, IncidentKind::ZeroWindow, 1_100.0);
-    let record = told_with(
-        vec![client(10.3), upstream.clone()],
-        vec![closed],
-        report.clone(),
-    );
+    let record = told(vec![closed.clone()], 1_000_000);
     assert_eq!(record.answer.cause.code, Code::SlowClient);
     assert_eq!(record.answer.cause.party, Party::Client);
+    assert_eq!(record.answer.time.client_ns, 400_000_000);
     let resent = incident(1, IncidentKind::Retransmit, 1_100.0);
-    let record = told_with(
-        vec![client(10.3), upstream.clone()],
-        vec![resent],
-        report.clone(),
-    );
+    let record = told(vec![resent], 1_000_000);
     assert_eq!(record.answer.cause.code, Code::ResponseRetransmitted);
-    let record = told_with(vec![client(10.3), upstream], vec![], report);
+    let record = told(vec![], 1_000_000);
     assert_eq!(record.answer.cause.party, Party::Unknown);
+    // What the proxy takes at once keeps nobody waiting but for the service.
+    let record = told(vec![closed], 5_000);
+    assert_eq!(record.answer.cause.code, Code::SlowService);
+    assert_eq!(record.answer.time.client_ns, 0);
+}
+
+#[test]
+fn a_service_is_not_blamed_for_a_body_that_the_client_may_have_sent_slowly() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let mut report = answered_slowly(100);
+    report.http.request_bytes = 1_000_000;
+    let record = told(vec![client(10.3), upstream], report);
+    assert_eq!(record.answer.cause.party, Party::Unknown);
+    assert_eq!(record.answer.time.service_ns, 0);
+}
+
+#[test]
+fn what_is_left_of_a_request_is_the_proxy_s_if_nobody_else_can_have_been_waited_for() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let told = |change: fn(&mut Report)| {
+        let mut report = served(request(1, from_client(5001), 20.0, 325.0), 6001, 0.0, 5.0);
+        change(&mut report);
+        told(vec![client(10.3), upstream.clone()], report)
+            .answer
+            .time
+    };
+    assert_eq!(told(|_| ()).proxy_ns, 300_000_000);
+    // The proxy does not say when the head was there, or it came late.
+    assert_eq!(told(|report| report.http.head_ns = None).proxy_ns, 0);
+    let late = told(|report| report.http.head_ns = Some(290_000_000));
+    assert_eq!((late.unknown_ns, late.proxy_ns), (290_000_000, 10_000_000));
+    // The client opens the window of an HTTP/2 stream.
+    let stream = |report: &mut Report| report.http.protocol = "HTTP/2".into();
+    assert_eq!(told(stream).proxy_ns, 0);
+    let bodiless = told(|report| {
+        report.http.protocol = "HTTP/2".into();
+        report.http.response_details = "via_upstream".into();
+    });
+    assert_eq!(bodiless.proxy_ns, 300_000_000);
+    // An attempt before the last may have been answered.
+    let again = |report: &mut Report| report.upstream.as_mut().unwrap().attempts = 2;
+    assert_eq!(told(again).proxy_ns, 0);
 }
 
 #[test]

@@ -278,8 +278,9 @@ impl Bridge {
             address: self.address.clone(),
             source,
         })?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(channel)).await.map_err(http)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(channel))
+            .await
+            .map_err(http)?;
         // Its end is seen by whoever waits for the answer.
         let conversation = tokio::spawn(async move { connection.await.unwrap_or_default() });
         let host = match &self.address {

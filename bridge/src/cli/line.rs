@@ -95,8 +95,11 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Prints the manual page, in roff.
-    Man,
+    /// Prints a manual page, in roff.
+    Man {
+        /// The command that it is of; without one, the page of all.
+        of: Option<String>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -7,12 +7,15 @@ use syntrace_core::{Limits, Output};
 use super::{
     CliError, Exit,
     list::{self, Kind},
-    text::{self, BOLD, FAINT},
+    text::{self, BAD, BOLD, FAINT},
 };
 use crate::{api, replay};
 
 /// Writes every record that settles, then what was read.
 pub(super) fn run(directory: &Path, json: bool, out: &mut impl Write) -> Result<Exit, CliError> {
+    // A data directory has its log below it.
+    let below = directory.join("log");
+    let directory = if below.is_dir() { &below } else { directory };
     let mut failed = None;
     let replayed = replay::records(directory, Limits::default(), |output| {
         if failed.is_none() {
@@ -26,13 +29,19 @@ pub(super) fn run(directory: &Path, json: bool, out: &mut impl Write) -> Result<
     if let Some(error) = failed {
         return Err(error);
     }
+    if replayed.entries == 0 {
+        let place = directory.display().to_string();
+        let place = text::visible(&place);
+        writeln!(anstream::stderr(), "{BAD}There is no log in {place}{BAD:#}")?;
+        return Ok(Exit::NotFound);
+    }
     if !json {
         let coverage = &replayed.coverage;
-        let batches = replayed.entries;
+        let batches = text::counted_as(replayed.entries, "batch", "batches");
         let (unreadable, torn) = (replayed.unreadable, replayed.extent.torn_bytes);
         writeln!(
             out,
-            "\n{BOLD}{batches} batches{BOLD:#}  {FAINT}{} of them unreadable, {} bytes torn off, {} lost{FAINT:#}",
+            "\n{BOLD}{batches}{BOLD:#}  {FAINT}{} of them unreadable, {} bytes torn off, {} lost{FAINT:#}",
             unreadable,
             torn,
             text::counted(coverage.lost(), "fact"),

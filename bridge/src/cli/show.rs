@@ -13,6 +13,7 @@ use super::{
     bridge::{AskError, Bridge, encode},
     list,
     text::{self, BAD, BOLD, FAINT},
+    words,
 };
 
 /// Width of the names on the left.
@@ -152,7 +153,7 @@ fn say_connection(
         field(out, "left out", &left_out)?;
     }
     evidence(out, connection.cause.as_ref())?;
-    events::write(out, std::slice::from_ref(connection), requests)
+    events::write(out, events::of(std::slice::from_ref(connection), requests))
 }
 
 /// Says one thing about how well a record was seen; what is as it should be, in few words.
@@ -202,15 +203,15 @@ fn say_request(
     field(out, "state", state(request.settled))?;
     evidence(out, Some(&request.cause))?;
     if !request.phases.is_empty() {
-        writeln!(out)?;
+        writeln!(out, "\n  {FAINT}its time{FAINT:#}")?;
     }
     for phase in &request.phases {
         let style = text::party(&phase.party);
-        let (name, length) = (text::plain(&phase.name), text::duration(phase.duration_ns));
+        let (name, length) = (words::phase(&phase.name), text::duration(phase.duration_ns));
         let party = text::visible(&phase.party);
         writeln!(out, "  {length:>12}  {style}{party:<8}{style:#}  {name}")?;
     }
-    events::write(out, connections, std::slice::from_ref(request))
+    events::write(out, events::around(request, connections))
 }
 
 fn say_trace(out: &mut impl Write, trace: &Trace) -> io::Result<()> {
@@ -223,7 +224,7 @@ fn say_trace(out: &mut impl Write, trace: &Trace) -> io::Result<()> {
     for request in &trace.requests {
         list::request_line(out, request)?;
     }
-    events::write(out, &trace.connections, &trace.requests)
+    events::write(out, events::of(&trace.connections, &trace.requests))
 }
 
 fn headline(out: &mut impl Write, cause: &Cause) -> io::Result<()> {

@@ -97,7 +97,12 @@ pub(super) fn percent(part: u64, whole: u64) -> String {
 
 /// Writes a count with its noun.
 pub(super) fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+    counted_as(count, noun, &format!("{noun}s"))
+}
+
+/// Writes a count with its noun, which has a plural of its own.
+pub(super) fn counted_as(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]

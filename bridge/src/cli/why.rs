@@ -49,12 +49,14 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io:
     let asked = text::counted(*requests, "request");
     let window = text::visible(window);
     if causes.is_empty() {
-        let none = if *requests == 0 {
-            "No request came"
+        return if *requests == 0 {
+            writeln!(out, "{BOLD}No request came{BOLD:#} {window}")
         } else {
-            "Nothing failed or was slow"
+            writeln!(
+                out,
+                "{BOLD}Nothing failed or was slow{BOLD:#}: {asked} {window}"
+            )
         };
-        return writeln!(out, "{BOLD}{none}{BOLD:#} {window}; {asked} in all");
     }
     writeln!(
         out,
@@ -69,14 +71,12 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io:
     for cause in causes {
         let style = text::party(&cause.party);
         let alone = cause.count.saturating_sub(cause.requests);
-        let alone = if alone > 0 {
-            let (requests, connects) = (
-                text::counted(cause.requests, "request"),
-                text::counted(alone, "connect"),
-            );
-            format!("  {requests}, {connects} that no request waited for")
-        } else {
-            String::new()
+        let connects = text::counted(alone, "connect");
+        let requests = text::counted(cause.requests, "request");
+        let alone = match (alone, cause.requests) {
+            (0, _) => String::new(),
+            (_, 0) => format!("  {connects} that no request waited for"),
+            _ => format!("  {requests}, {connects} that no request waited for"),
         };
         writeln!(
             out,

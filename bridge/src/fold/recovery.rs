@@ -67,15 +67,21 @@ impl Recovery {
             }
         };
         let reached = reached?;
+        let (entries, _) = self.progress(reached);
         tracing::info!(
-            entries = self.progress(reached).0,
+            entries,
             torn_bytes = extent.torn_bytes,
             missing = extent.missing,
             unreadable = reached.unreadable,
             "Folded the log"
         );
-        let due = view.rebuilt_under(self.limits);
-        let Self { segments, disk, until, .. } = self;
+        let due = view.rebuilt_under(self.limits, entries);
+        let Self {
+            segments,
+            disk,
+            until,
+            ..
+        } = self;
         let states = States::new(segments, disk, reached.from, reached.bytes, until, due);
         log.restarts_at(states.restart());
         Some(states)

@@ -27,6 +27,11 @@ impl Collector for Storage {
                 u64::from(log.trouble.is_some()),
             ),
             ("log_bytes", "Bytes of the log's files", log.held_bytes),
+            (
+                "log_rebuilding",
+                "Whether what an earlier run left in the log is still being folded",
+                u64::from(!self.view.is_rebuilt()),
+            ),
         ];
         let counters = [
             (

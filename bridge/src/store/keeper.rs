@@ -188,7 +188,8 @@ impl Keeper {
         let last = self.database.last();
         if let Some((first, chunk)) = &last {
             let highest = chunk.highest()?;
-            self.database.set_stored(highest.unwrap_or(first.saturating_sub(1)));
+            self.database
+                .set_stored(highest.unwrap_or(first.saturating_sub(1)));
         }
         Ok(last.map(|(first, _)| first))
     }

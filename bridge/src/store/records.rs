@@ -100,7 +100,7 @@ variants! {
     }
     PhaseKind {
         Handshake, AcceptWait, Tls, RequestWait, FailedAttempts, PoolWait, UpstreamHandshake,
-        RequestLost, RoundTrip, Service, Response, Proxy, Session, Unreported, Open,
+        RequestLost, RoundTrip, Service, Response, Proxy, Session, Unreported, Open, Head, Backoff,
     }
     IncidentKind { Retransmit, ZeroWindow, AcceptOverflow, SynOverflow, SynCookies }
 }

@@ -31,6 +31,8 @@ pub enum Rebuild {
     },
     /// All of it is folded.
     Done {
+        /// Entries that were folded.
+        folded: u64,
         /// Number of the record that had settled last then.
         settled: u64,
     },
@@ -46,10 +48,18 @@ impl Rebuild {
         trouble: None,
     };
 
+    /// Returns how many entries were folded.
+    #[must_use]
+    pub const fn folded(self) -> u64 {
+        match self {
+            Self::Running { folded, .. } | Self::Done { folded, .. } => folded,
+        }
+    }
+
     /// Returns the number of the record that had settled last when all was folded, if all is.
     const fn done(self) -> Option<u64> {
         match self {
-            Self::Done { settled } => Some(settled),
+            Self::Done { settled, .. } => Some(settled),
             Self::Running { .. } => None,
         }
     }
@@ -109,16 +119,19 @@ impl SharedView {
         });
     }
 
-    /// Goes on under these limits: all that an earlier run left is folded. Returns whether it was under
-    /// others.
-    pub(crate) fn rebuilt_under(&self, limits: Limits) -> bool {
+    /// Goes on under these limits: all that an earlier run left is folded, in so many entries. Returns
+    /// whether it was under others.
+    pub(crate) fn rebuilt_under(&self, limits: Limits, entries: u64) -> bool {
         let folder = &mut *self.live_mut();
         let changed = folder.set_limits(limits);
         let settled = folder.settled();
         if let Some(database) = self.database() {
             database.forget_beyond(settled);
         }
-        self.0.rebuild.send_replace(Rebuild::Done { settled });
+        self.0.rebuild.send_replace(Rebuild::Done {
+            folded: entries,
+            settled,
+        });
         self.folded(folder);
         changed
     }

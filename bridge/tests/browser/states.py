@@ -1,6 +1,7 @@
 """What the page says when something is missing.
 
-Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end).
+Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end), `backend`
+(with `request` and `link`, where its trace is to be seen).
 """
 
 import os
@@ -11,7 +12,7 @@ from browser import expect, run
 
 
 def look(looker):
-    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone}[looker.told["case"]](looker)
+    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "backend": backend}[looker.told["case"]](looker)
 
 
 def empty(looker):
@@ -69,6 +70,14 @@ def gone(looker):
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
         looker.without_barriers(page)
         looker.picture(page, "state-gone")
+
+
+def backend(looker):
+    with looker.page(f"/?request={looker.told['request']}", for_axe=True) as page:
+        link = page.get_by_role("link", name="Open in the tracing backend")
+        expect(link).to_have_attribute("href", looker.told["link"])
+        assert link.get_attribute("rel") == "noreferrer", "the backend need not know where one came from"
+        looker.without_barriers(page)
 
 
 run(look)

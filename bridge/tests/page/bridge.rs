@@ -1,11 +1,17 @@
-//! A bridge as a process of its own, which a browser can reach, and what it is told.
+//! A bridge as a process of its own, which others can reach, and what it is told.
+#![allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "each target uses its own part"
+)]
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
+    path::Path,
     process::{Child, Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use prost::Message as _;
@@ -18,6 +24,9 @@ use crate::support::{DEADLINE, facts};
 /// Between two requests of the busy connection.
 const STEP_NS: u64 = 100_000;
 
+/// Between two questions of one who waits: a bridge answers only so many in a second.
+const BETWEEN: Duration = Duration::from_millis(20);
+
 /// A running bridge; killed when dropped.
 pub(crate) struct Running {
     child: Child,
@@ -27,7 +36,11 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(environment: &[(&str, &str)]) -> Self {
-        let place = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap(), environment)
+    }
+
+    /// Starts it where another one was.
+    pub(crate) fn start_in(place: TempDir, environment: &[(&str, &str)]) -> Self {
         let socket = place.path().join("bridge.sock");
         let mut child = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"))
             .env("SYNTRACE_FACTS", format!("unix:{}", socket.display()))
@@ -54,6 +67,17 @@ impl Running {
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where its files are.
+    pub(crate) fn place(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Ends it on the spot; its files stay.
+    pub(crate) fn kill(mut self) -> TempDir {
+        let place = tempfile::tempdir().unwrap();
+        std::mem::replace(&mut self.place, place)
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -114,25 +138,38 @@ impl Running {
 
     /// Waits until that many records of a kind are settled.
     pub(crate) fn wait_until_settled(&self, kind: &str, count: u64) {
+        self.wait_until(kind, |settled| settled == Some(count));
+    }
+
+    /// Waits until a record of a kind is settled.
+    pub(crate) fn wait_until_any(&self, kind: &str) {
+        self.wait_until(kind, |settled| settled > Some(0));
+    }
+
+    fn wait_until(&self, kind: &str, is_enough: impl Fn(Option<u64>) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let coverage = self.ask("/v1/coverage");
-            if coverage[kind]["settled"] == count {
+            if is_enough(coverage[kind]["settled"].as_u64()) {
                 return;
             }
             assert!(Instant::now() < deadline, "{coverage}");
-            std::thread::yield_now();
+            std::thread::sleep(BETWEEN);
         }
     }
 
-    fn ask(&self, path: &str) -> serde_json::Value {
+    pub(crate) fn ask(&self, path: &str) -> serde_json::Value {
+        serde_json::from_str(&self.read(path)).unwrap()
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let request = format!("GET {path} HTTP/1.0\r\nhost: bridge\r\n\r\n");
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
+        body.to_owned()
     }
 }
 

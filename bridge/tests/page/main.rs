@@ -14,7 +14,15 @@ mod browser;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::PermissionsExt as _,
+    panic::{self, AssertUnwindSafe},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use bridge::Running;
 use support::{facts, traffic};
@@ -25,6 +33,9 @@ const CONNECTIONS: u64 = 10_000;
 
 /// Requests on one connection.
 const REQUESTS: u64 = 10_000;
+
+/// From one record of a list that is followed to the next.
+const MOMENT: Duration = Duration::from_millis(100);
 
 /// What an attacker would like to run, to show and to hide.
 const HOSTILE: &str = "<img src=x onerror=\"window.hit=1\">'\"><script>window.hit=1</script>\
@@ -107,6 +118,50 @@ fn ten_thousand_connections_and_a_record_with_as_many_requests_are_drawn_in_part
     let told = told.each_ref().map(String::as_str);
     let figures = browser::run("large.py", &bridge, &told);
     writeln!(std::io::stderr(), "{figures}").unwrap_or_default();
+}
+
+#[test]
+fn a_list_is_told_of_what_settles_and_leaves_nothing_out_while_nobody_looks() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    bridge.post(&traffic::opening());
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut next = traffic::OPENING;
+            while !is_over.load(Ordering::Relaxed) {
+                bridge.post(&traffic::batch(next, 1));
+                next += 2;
+                thread::sleep(MOMENT);
+            }
+        });
+        bridge.wait_until_any("requests");
+        // The traffic must end, whatever the browser says.
+        let looked = panic::catch_unwind(AssertUnwindSafe(|| {
+            browser::run("follows.py", &bridge, &[]);
+        }));
+        is_over.store(true, Ordering::Relaxed);
+        looked.unwrap_or_else(|said| panic::resume_unwind(said));
+    });
+}
+
+#[test]
+fn a_record_leads_to_the_tracing_backend_where_the_operator_says() {
+    if !browser::is_there() {
+        return;
+    }
+    let template = "https://tracing.example/trace/{trace_id}?from=syntrace";
+    let bridge = Running::start(&[("SYNTRACE_TRACE_URL", template)]);
+    bridge.post(&traffic::opening());
+    bridge.post(&traffic::batch(traffic::OPENING, 1));
+    bridge.wait_until_settled("requests", 1);
+    let request = bridge.ask("/v1/requests")["requests"][0].take();
+    let trace_id = request["trace_id"].as_str().unwrap();
+    let link = format!("link={}", template.replace("{trace_id}", trace_id));
+    let id = format!("request={}", request["id"].as_str().unwrap());
+    browser::run("states.py", &bridge, &["case=backend", &id, &link]);
 }
 
 #[test]

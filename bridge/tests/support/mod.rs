@@ -2,6 +2,7 @@
 #![allow(
     clippy::allow_attributes,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::unwrap_used,
     dead_code,
     missing_debug_implementations,
@@ -10,6 +11,7 @@
 )]
 
 pub mod facts;
+pub mod process;
 pub mod traffic;
 
 use std::time::{Duration, Instant};
@@ -50,10 +52,16 @@ impl Bridge {
 
     /// Starts a bridge; what an earlier one left is folded when this returns.
     pub fn start_with(settings: &Settings) -> Self {
-        let pipeline = Pipeline::start(settings).unwrap();
-        while !pipeline.view().is_rebuilt() {
+        let bridge = Self::starting_with(settings);
+        while !bridge.pipeline.view().is_rebuilt() {
             std::thread::yield_now();
         }
+        bridge
+    }
+
+    /// Starts a bridge that may still fold what an earlier one left.
+    pub fn starting_with(settings: &Settings) -> Self {
+        let pipeline = Pipeline::start(settings).unwrap();
         let router = api::reads_and_facts(pipeline.state().clone());
         Self { pipeline, router }
     }

@@ -26,6 +26,16 @@ pub fn batch(first_seq: u64, count: u64) -> Batch {
     batch
 }
 
+/// The `sent`th batch of one sender: what [`opening`] says, then `count` connections, each with a request.
+///
+/// So whatever comes first settles at once, and is joined.
+pub fn whole_batch(filter: u64, sent: u64, count: u64) -> Batch {
+    let mut batch = batch_of(filter, sent * count, count);
+    batch.facts.splice(..0, opening().facts);
+    batch.first_seq = sent * batch.facts.len() as u64;
+    batch
+}
+
 /// Names the `n`th connection of one sender, and its request.
 pub const fn name(filter: u64, n: u64) -> u64 {
     (filter + 1) << 32 | n

@@ -1,9 +1,12 @@
-"""Traffic of the table in table.rs: `cases.py CASE` makes it, in a network namespace of its own.
+"""Traffic of the table in table.rs: `cases.py CASE PORT` makes it, in a network namespace of its own.
 
-Prints one line of JSON: the namespace's cookie, the process, and what `ss` said of each end while
-the connection was open.
+Prints one line of JSON: the namespace's cookie, the processes, and between which moments of
+CLOCK_BOOTTIME each connect and each accept was called and returned. Listeners stay until its
+standard input ends. `step` waits for a line there, after it has printed one.
 """
 
+import array
+import fcntl
 import json
 import os
 import signal
@@ -14,50 +17,60 @@ import sys
 import time
 
 HERE = "127.0.0.1"
-PORT = 4000
+PORT = int(sys.argv[2])
 MPTCP = 262
 SO_NETNS_COOKIE = 71
+SIOCOUTQ = 0x5411
+MSG_FASTOPEN = 0x20000000
+RESETS = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+listeners = []
+calls = {"connect": [], "accept": []}
+processes = {os.getpid(): "self"}
 
 
-def tcp(family=socket.AF_INET, protocol=0):
-    return socket.socket(family, socket.SOCK_STREAM, protocol)
+def step():
+    print(flush=True)
+    assert sys.stdin.readline()
+
+
+def timed(call, name, *arguments):
+    """Calls, and notes between which moments it was."""
+    began = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    try:
+        return call(*arguments)
+    finally:
+        calls[name].append((began, time.clock_gettime_ns(time.CLOCK_BOOTTIME)))
+
+
+def tcp(family=socket.AF_INET, protocol=0, options=()):
+    made = socket.socket(family, socket.SOCK_STREAM, protocol)
+    for option in options:
+        made.setsockopt(*option)
+    return made
 
 
 def listening(address=(HERE, PORT), family=socket.AF_INET, backlog=16, options=(), protocol=0):
-    listener = tcp(family, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    for option in options:
-        listener.setsockopt(*option)
+    listener = tcp(family, protocol, [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), *options])
     listener.bind(address)
     listener.listen(backlog)
+    listeners.append(listener)
     return listener
 
 
+def connect(active, address=(HERE, PORT)):
+    """Returns the errno, 0 for none."""
+    return timed(active.connect_ex, "connect", address)
+
+
 def connected(address=(HERE, PORT), family=socket.AF_INET, protocol=0, options=()):
-    active = tcp(family, protocol)
-    for option in options:
-        active.setsockopt(*option)
-    active.connect(address)
+    active = tcp(family, protocol, options)
+    assert connect(active, address) == 0
     return active
 
 
-def ss():
-    """What `ss` says of each open end: key is the local port's role."""
-    lines = subprocess.run(["ss", "-tinOH"], check=True, capture_output=True, text=True).stdout
-    ends = {}
-    for line in lines.splitlines():
-        fields = line.split()
-        local, peer = fields[3], fields[4]
-        end = "passive" if local.endswith(f":{PORT}") else "active"
-        told = {"state": fields[0]}
-        for field in fields[5:]:
-            key, colon, value = field.partition(":")
-            if colon and key in ("bytes_acked", "bytes_received", "segs_out", "segs_in"):
-                told[key] = int(value)
-            if key == "retrans":
-                told[key] = int(value.split("/")[1])
-        ends[end] = told
-    return ends
+def accepted(listener):
+    return timed(listener.accept, "accept")[0]
 
 
 def until(condition):
@@ -67,122 +80,163 @@ def until(condition):
         time.sleep(0.005)
 
 
-def exchange(active, passive):
-    """Three bytes there, five back; then `ss` looks; then both close in order, the active end first."""
+def counted(name):
+    """A counter of /proc/net/netstat, of this namespace."""
+    with open("/proc/net/netstat") as lines:
+        for names, values in zip(lines, lines):
+            found = dict(zip(names.split(), values.split()))
+            if name in found:
+                return int(found[name])
+    raise KeyError(name)
+
+
+def is_acknowledged(end):
+    waiting = array.array("i", [0])
+    fcntl.ioctl(end, SIOCOUTQ, waiting)
+    return waiting[0] == 0
+
+
+def has_failed(end, error):
+    return end.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == error
+
+
+def ask(active, passive):
     active.sendall(b"abc")
     assert passive.recv(9) == b"abc"
+
+
+def answer(active, passive):
     passive.sendall(b"defgh")
     assert active.recv(9) == b"defgh"
-    # The last bytes may not be acknowledged yet.
-    until(lambda: ss().get("passive", {}).get("bytes_acked", 5) == 5)
-    told = ss()
-    active.shutdown(socket.SHUT_WR)
-    assert passive.recv(9) == b""
-    passive.close()
-    assert active.recv(9) == b""
-    active.close()
-    return told
 
 
-def simple(**how):
+def close(first, second):
+    """Closes in order, with both FINs."""
+    first.shutdown(socket.SHUT_WR)
+    assert second.recv(9) == b""
+    second.close()
+    assert first.recv(9) == b""
+    first.close()
+
+
+def exchange(active, passive):
+    """Three bytes there, five back; then both close in order, the active end first."""
+    ask(active, passive)
+    answer(active, passive)
+    # Else what acknowledges the last bytes may be the FIN.
+    until(lambda: is_acknowledged(passive))
+    close(active, passive)
+
+
+def ask_only(active, passive):
+    ask(active, passive)
+    until(lambda: is_acknowledged(active))
+    close(active, passive)
+
+
+def ipv4(**how):
     listener = listening()
     active = connected(**how)
-    return exchange(active, listener.accept()[0])
-
-
-def ipv4():
-    return simple()
+    exchange(active, accepted(listener))
 
 
 def ipv6():
     listener = listening(("::1", PORT), socket.AF_INET6)
     active = connected(("::1", PORT), socket.AF_INET6)
-    return exchange(active, listener.accept()[0])
+    exchange(active, accepted(listener))
 
 
 def mapped():
     listener = listening(("::", PORT), socket.AF_INET6)
     active = connected((f"::ffff:{HERE}", PORT), socket.AF_INET6)
-    return exchange(active, listener.accept()[0])
+    exchange(active, accepted(listener))
 
 
 def refused():
-    assert tcp().connect_ex((HERE, PORT)) == 111
+    assert connect(tcp()) == 111
 
 
 def unanswered():
-    assert tcp().connect_ex((HERE, PORT)) == 110
+    assert connect(tcp()) == 110
 
 
 def given_up():
     active = tcp()
     active.settimeout(0.2)
-    try:
-        active.connect((HERE, PORT))
-    except TimeoutError:
-        active.close()
+    assert connect(active) == 11
+    active.close()
 
 
 def unreachable():
-    assert tcp().connect_ex((HERE, PORT)) == 113
+    assert connect(tcp()) == 113
 
 
 def slow_accept():
+    """The server sleeps: how long, the record shows."""
     listener = listening()
     active = connected()
     time.sleep(0.3)
-    return exchange(active, listener.accept()[0])
+    exchange(active, accepted(listener))
 
 
 def full_queue():
     """The queue holds one more than its length; what comes then waits until somebody accepts."""
+    step()
     listener = listening(backlog=0)
     first = connected()
     second = tcp()
     second.setblocking(False)
-    second.connect_ex((HERE, PORT))
-    time.sleep(0.3)
-    one = listener.accept()[0]
-    second.setblocking(True)
+    connect(second)
+    until(lambda: counted("ListenDrops") == 1)
+    one = accepted(listener)
     second.settimeout(9)
     second.sendall(b"abc")
-    two = listener.accept()[0]
+    two = accepted(listener)
     assert two.recv(9) == b"abc"
-    for active, passive in ((first, one), (second, two)):
-        active.close()
-        assert passive.recv(9) == b""
-        passive.close()
+    until(lambda: is_acknowledged(second))
+    close(first, one)
+    close(second, two)
+
+
+def syn_cookies():
+    step()
+    ipv4()
+
+
+def older():
+    """One connection and its listener are older than the probe, another connection is not."""
+    listener = listening()
+    old = connected()
+    passive = accepted(listener)
+    ask(old, passive)
+    step()
+    answer(old, passive)
+    until(lambda: is_acknowledged(passive))
+    close(old, passive)
+    new = connected()
+    exchange(new, accepted(listener))
 
 
 def fast_open():
-    options = [(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)]
-    listener = listening(options=options)
+    listener = listening(options=[(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)])
     for _ in range(2):
         # The first brings a cookie, the second has it in its SYN, with the data.
         active = tcp()
-        active.sendto(b"abc", 0x20000000, (HERE, PORT))
-        passive = listener.accept()[0]
+        timed(active.sendto, "connect", b"abc", MSG_FASTOPEN, (HERE, PORT))
+        passive = accepted(listener)
         assert passive.recv(9) == b"abc"
-        passive.sendall(b"defgh")
-        assert active.recv(9) == b"defgh"
-        active.shutdown(socket.SHUT_WR)
-        assert passive.recv(9) == b""
-        passive.close()
-        assert active.recv(9) == b""
-        active.close()
+        answer(active, passive)
+        until(lambda: is_acknowledged(passive))
+        close(active, passive)
 
 
 def mptcp():
     listener = listening(protocol=MPTCP)
     active = connected(protocol=MPTCP)
-    passive = listener.accept()[0]
-    active.sendall(b"abc")
-    assert passive.recv(9) == b"abc"
-    passive.sendall(b"defgh")
-    assert active.recv(9) == b"defgh"
-    active.close()
-    assert passive.recv(9) == b""
-    passive.close()
+    passive = accepted(listener)
+    ask(active, passive)
+    answer(active, passive)
+    close(active, passive)
 
 
 def simultaneous():
@@ -192,17 +246,11 @@ def simultaneous():
         end = tcp()
         end.bind((HERE, own))
         end.setblocking(False)
-        end.connect_ex((HERE, other))
+        connect(end, (HERE, other))
         ends.append(end)
     for end in ends:
-        end.setblocking(True)
         end.settimeout(9)
-    one, other = ends
-    one.sendall(b"abc")
-    assert other.recv(9) == b"abc"
-    one.close()
-    assert other.recv(9) == b""
-    other.close()
+    ask_only(*ends)
 
 
 def reuse_port():
@@ -212,19 +260,27 @@ def reuse_port():
     active = connected()
     staying = listening(options=options)
     leaving.close()
-    passive = staying.accept()[0]
-    return exchange(active, passive)
+    exchange(active, accepted(staying))
+
+
+def listener_closes():
+    """The same, where the kernel does not hand on what waits."""
+    options = [(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)]
+    leaving = listening(options=options)
+    active = connected()
+    listening(options=options)
+    leaving.close()
+    until(lambda: has_failed(active, 104))
 
 
 def half_close():
     listener = listening()
     active = connected()
-    passive = listener.accept()[0]
+    passive = accepted(listener)
     active.shutdown(socket.SHUT_WR)
     assert passive.recv(9) == b""
-    time.sleep(0.1)
-    passive.sendall(b"defgh")
-    assert active.recv(9) == b"defgh"
+    answer(active, passive)
+    until(lambda: is_acknowledged(passive))
     passive.close()
     assert active.recv(9) == b""
     active.close()
@@ -234,21 +290,21 @@ def unread_data():
     """The passive end closes before it has read: an RST."""
     listener = listening()
     active = connected()
-    passive = listener.accept()[0]
+    passive = accepted(listener)
     active.sendall(b"abc")
     assert passive.recv(9, socket.MSG_PEEK) == b"abc"
+    until(lambda: is_acknowledged(active))
     passive.close()
-    until(lambda: active.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 104)
+    until(lambda: has_failed(active, 104))
 
 
 def linger():
     """The active end closes with SO_LINGER 0: an RST."""
     listener = listening()
-    active = connected()
-    passive = listener.accept()[0]
-    active.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    active = connected(options=[RESETS])
+    passive = accepted(listener)
     active.close()
-    until(lambda: passive.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 104)
+    until(lambda: has_failed(passive, 104))
 
 
 def drop_all():
@@ -258,13 +314,13 @@ def drop_all():
 def keep_alive():
     listener = listening()
     active = connected()
-    passive = listener.accept()[0]
-    for option, value in ((socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 1)):
-        active.setsockopt(socket.IPPROTO_TCP, option, value)
-    active.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    passive = accepted(listener)
+    for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT):
+        active.setsockopt(socket.IPPROTO_TCP, option, 1)
     drop_all()
-    until(lambda: active.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 110)
-    passive.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    active.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    until(lambda: has_failed(active, 110))
+    passive.setsockopt(*RESETS)
     passive.close()
 
 
@@ -272,86 +328,114 @@ def zero_window():
     """The peer does not read until its window is full; then it reads all."""
     listener = listening(options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
     active = connected(options=[(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 500)])
-    passive = listener.accept()[0]
+    passive = accepted(listener)
     # The kernel takes all at once.
     assert active.send(bytes(20000)) == 20000
-    # Shorter than it takes until the window is probed.
-    time.sleep(0.1)
+    until(lambda: counted("TCPToZeroWindowAdv") > 0)
     received = 0
     while received < 20000:
         received += len(passive.recv(20000))
-    active.close()
-    assert passive.recv(9) == b""
-    passive.close()
-
-
-def data_loss():
-    """One segment with data is dropped once (by a rule that sees its payload), and sent again."""
-    return simple()
+    until(lambda: is_acknowledged(active))
+    close(active, passive)
 
 
 def port_reuse():
     """The same four numbers again, at once."""
-    options = [(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))]
     listener = listening()
     for _ in range(2):
-        active = tcp()
-        for option in options:
-            active.setsockopt(*option)
+        active = tcp(options=[(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1), RESETS])
         active.bind((HERE, PORT + 1))
-        active.connect((HERE, PORT))
-        passive = listener.accept()[0]
+        assert connect(active) == 0
+        passive = accepted(listener)
         active.close()
-        until(lambda: passive.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 104)
+        until(lambda: has_failed(passive, 104))
         passive.close()
+
+
+def child(work):
+    """Runs `work` in a process that inherits all sockets."""
+    process = os.fork()
+    if process == 0:
+        work()
+        os._exit(0)
+    processes[process] = "child"
+    return process
 
 
 def fork():
-    """The child inherits the connected socket and closes it; who connected stays the owner."""
+    """The child inherits the connected socket, and ends it; who connected stays the owner."""
     listener = listening()
     active = connected()
-    passive = listener.accept()[0]
-    child = os.fork()
-    if child == 0:
+    passive = accepted(listener)
+
+    def work():
         passive.close()
         active.sendall(b"abc")
+        active.shutdown(socket.SHUT_WR)
+        assert active.recv(9) == b""
         active.close()
-        os._exit(0)
+
+    process = child(work)
     active.close()
     assert passive.recv(9) == b"abc"
     assert passive.recv(9) == b""
     passive.close()
-    os.waitpid(child, 0)
+    os.waitpid(process, 0)
+
+
+def worker():
+    """The child inherits the listener, and accepts: it is the owner."""
+    listener = listening()
+    said, tell = os.pipe()
+
+    def work():
+        passive = accepted(listener)
+        assert passive.recv(9) == b"abc"
+        assert passive.recv(9) == b""
+        passive.close()
+        os.write(tell, json.dumps(calls["accept"]).encode())
+
+    process = child(work)
+    active = connected()
+    active.sendall(b"abc")
+    until(lambda: is_acknowledged(active))
+    active.shutdown(socket.SHUT_WR)
+    assert active.recv(9) == b""
+    active.close()
+    os.waitpid(process, 0)
+    calls["accept"] += json.loads(os.read(said, 999))
 
 
 def same_socket():
     """Refused, then again on the same socket, with somebody listening."""
     active = tcp()
-    assert active.connect_ex((HERE, PORT)) == 111
+    assert connect(active) == 111
     listener = listening()
-    active.connect((HERE, PORT))
-    return exchange(active, listener.accept()[0])
+    assert connect(active) == 0
+    exchange(active, accepted(listener))
 
 
 def deferred():
     """The listener wants data before it accepts."""
     listener = listening(options=[(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)])
     active = connected()
-    time.sleep(0.2)
+    until(lambda: counted("TCPDeferAcceptDrop") == 1)
     active.sendall(b"abc")
-    passive = listener.accept()[0]
+    passive = accepted(listener)
     assert passive.recv(9) == b"abc"
-    active.close()
-    assert passive.recv(9) == b""
-    passive.close()
+    close(active, passive)
 
 
 def marked():
-    return simple(options=[(socket.SOL_SOCKET, socket.SO_MARK, 77)])
+    ipv4(options=[(socket.SOL_SOCKET, socket.SO_MARK, 77)])
 
 
 if __name__ == "__main__":
-    signal.alarm(15)
+    signal.alarm(40)
+    # On two processors, segments would overtake each other.
+    processors = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {processors[PORT // 10 % len(processors)]})
     netns = tcp().getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
-    ends = globals()[sys.argv[1]]() or {}
-    print(json.dumps({"netns": struct.unpack("Q", netns)[0], "ends": ends}))
+    globals()[sys.argv[1]]()
+    print(json.dumps({"netns": struct.unpack("Q", netns)[0], "processes": processes, "calls": calls}), flush=True)
+    sys.stdin.read()

@@ -9,19 +9,29 @@
     reason = "a test says by panicking what went wrong, in its helpers too"
 )]
 
+mod burst;
 mod capture;
+mod cases;
 mod cgroup;
 mod connections;
+mod conversation;
+mod forged;
+mod middlebox;
 mod neighbour;
 mod netns;
 mod probe;
 mod process;
 mod receiver;
+mod ss;
 mod stats;
 mod table;
 mod tags;
 mod told;
 mod traffic;
+#[path = "../life/waiting.rs"]
+mod waiting;
+mod wire;
+mod witnesses;
 
 use std::{
     env,

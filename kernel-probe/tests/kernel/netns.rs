@@ -39,6 +39,12 @@ impl Netns {
         succeed(Command::new("ip").args(arguments));
     }
 
+    /// Adds an IPv4 address to loopback.
+    pub(crate) fn address(&self, address: &str) {
+        let arguments = ["-n", &self.name, "address", "add", address, "dev", "lo"];
+        succeed(Command::new("ip").args(arguments));
+    }
+
     /// Adds a rule for what comes in.
     pub(crate) fn nft(&self, rule: &str) {
         self.exec(&format!("nft add rule inet test in {rule}"));

@@ -1,6 +1,7 @@
 //! The probe's process, stopped at the end.
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
@@ -22,6 +23,8 @@ const NOBODY: u32 = 65534;
 /// Ends the process when dropped.
 pub(crate) struct Probe {
     child: Child,
+    /// What it says after it is ready.
+    lines: mpsc::Receiver<String>,
 }
 
 impl Probe {
@@ -56,22 +59,31 @@ impl Probe {
         self.child.wait().unwrap()
     }
 
+    /// Stops the probe; returns what it says that its programs counted, by name.
+    pub(crate) fn counted(mut self) -> BTreeMap<String, u64> {
+        assert!(self.stop().success());
+        let lines = self.lines.iter();
+        let fields = lines.filter_map(|line| {
+            let (_, fields) = line.split_once("Counted in the kernel counter=\"")?;
+            let (name, count) = fields.split_once("\" count=")?;
+            Some((name.to_owned(), count.parse().unwrap()))
+        });
+        fields.collect()
+    }
+
     fn spawn(command: &mut Command, ready: &'static str) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (told, tell) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let is_ready = line.contains(ready);
                 say(&line);
-                if is_ready && told.send(()).is_err() {
-                    // The test gave up waiting; the lines still help to see why.
-                    continue;
-                }
+                // The test may have heard enough.
+                drop(tell.send(line));
             }
         });
-        let probe = Self { child };
-        tell.recv_timeout(DEADLINE).unwrap();
+        let probe = Self { child, lines: told };
+        while !probe.lines.recv_timeout(DEADLINE).unwrap().contains(ready) {}
         probe
     }
 }

@@ -1,7 +1,6 @@
 //! A bridge that keeps every batch in memory.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, Permissions},
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
@@ -18,7 +17,7 @@ use std::{
 };
 
 use prost::Message as _;
-use syntrace_proto::{Batch, Connection, FACTS_PATH, Opening, Outcome, Rung, fact::Body};
+use syntrace_proto::{Batch, Connection, FACTS_PATH, Incident, Opening, Outcome, Rung, fact::Body};
 use tempfile::TempDir;
 
 /// How long a fact may take from the kernel to here.
@@ -102,43 +101,20 @@ impl Receiver {
         })
     }
 
-    /// Waits for the connections in the namespace `netns` to end and to be told as `expected`, or
-    /// for the deadline; returns the last snapshot of each, as it began, with its line.
-    pub(crate) fn ended_in(
+    /// Waits until what `look` makes of all batches `is_done`, or for the deadline; returns it.
+    pub(crate) fn settled<T>(
         &self,
-        netns: u64,
-        told: impl Fn(&Connection) -> String,
-        expected: &[&str],
-    ) -> Vec<(Connection, String)> {
-        let last = |batches: &[Batch]| {
-            let mut last = BTreeMap::new();
-            for end in connections(batches).filter(|end| end.netns_cookie == netns) {
-                last.insert(end.socket_cookie, end.clone());
-            }
-            let mut ends: Vec<_> = last.into_values().collect();
-            // The kernel sends the SYN before it receives it.
-            ends.sort_by_key(|end| {
-                (
-                    end.syn_at_ns
-                        .max(end.established_at_ns * u64::from(end.syn_at_ns == 0)),
-                    end.opening,
-                )
-            });
-            let line = |end: Connection| {
-                let line = told(&end);
-                (end, line)
-            };
-            ends.into_iter().map(line).collect::<Vec<_>>()
-        };
+        look: impl Fn(&[Batch]) -> T,
+        is_done: impl Fn(&T) -> bool,
+    ) -> T {
         let kept = self.kept.batches.lock().unwrap();
-        let is_missing =
-            |batches: &mut Vec<Batch>| !last(batches).iter().map(|(_, line)| line).eq(expected);
+        let is_missing = |batches: &mut Vec<Batch>| !is_done(&look(batches));
         let (kept, _) = self
             .kept
             .came
             .wait_timeout_while(kept, DEADLINE, is_missing)
             .unwrap();
-        last(&kept)
+        look(&kept)
     }
 
     /// Returns every snapshot so far.
@@ -213,7 +189,16 @@ pub(crate) fn port_of(end: &Connection) -> u32 {
     listener.as_ref().unwrap().port
 }
 
-fn connections(batches: &[Batch]) -> impl Iterator<Item = &Connection> {
+/// Returns the incidents in `batches`.
+pub(crate) fn incidents(batches: &[Batch]) -> impl Iterator<Item = &Incident> {
+    bodies(batches).filter_map(|body| match body {
+        Body::Incident(incident) => Some(incident),
+        Body::Clock(_) | Body::Rung(_) | Body::Request(_) | Body::Connection(_) => None,
+    })
+}
+
+/// Returns the snapshots in `batches`.
+pub(crate) fn connections(batches: &[Batch]) -> impl Iterator<Item = &Connection> {
     bodies(batches).filter_map(|body| match body {
         Body::Connection(connection) => Some(connection),
         Body::Clock(_) | Body::Rung(_) | Body::Request(_) | Body::Incident(_) => None,

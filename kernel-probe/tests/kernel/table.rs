@@ -1,478 +1,250 @@
-//! Every way in which a connection begins and ends, on the real kernel: the whole record of each
-//! end, and what two witnesses of the same run say, a packet capture and `ss`.
+//! The cases of `cases.rs` on the real kernel: the whole record of each end, and what two witnesses
+//! of the same run say, a packet capture and `ss`.
 
 use std::{
     collections::BTreeMap,
-    process::{Command, Stdio},
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::fs::MetadataExt as _,
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
 };
 
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use syntrace_proto::{Connection, Opening};
+use syntrace_proto::{Connection, Endpoint, Incident, IncidentKind};
 
 use crate::{
-    capture::{Capture, End, Sent},
+    capture::Capture,
+    cases::{Case, TABLE},
     cgroup::Cgroup,
+    conversation::conversations,
     netns::Netns,
     probe::Probe,
-    receiver::Receiver,
-    told::told,
+    receiver::{self, Receiver},
+    say,
+    ss::Destroyed,
+    told::{Known, told, told_incident},
     turn,
+    witnesses::{Calls, Witnesses},
 };
 
 /// The traffic of the cases.
 const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernel/cases.py");
 
-/// How far a time may lie from the capture's, nanoseconds: the machine may be busy between both.
-const TIME_TOLERANCE_NS: u64 = 50_000_000;
+/// The listener's port of the first case, and how far those of two cases are apart.
+const FIRST_PORT: u16 = 4000;
+const PORTS: u16 = 10;
 
-/// What most connections look like.
-const ACTIVE: &str = "active closed: syn<syn_ack=established<closed; 3 out, 5 in";
-const PASSIVE: &str = "passive closed: syn=syn_ack<established<accepted<closed; 5 out, 3 in";
-
-/// One case.
-#[derive(Clone, Copy)]
-struct Case {
-    /// What happens, where the name does not say it.
-    about: &'static str,
-    /// A function of `cases.py`.
-    name: &'static str,
-    /// Settings of the namespace.
-    sysctl: &'static [&'static str],
-    /// Rules for what comes in.
-    rules: &'static [&'static str],
-    /// The records, in the order in which their connections began.
-    ends: &'static [&'static str],
-    /// In what the witnesses see something else, and why.
-    except: &'static [(Except, &'static str)],
+/// A case whose traffic has begun.
+struct Running {
+    case: &'static Case,
+    port: u16,
+    netns: Netns,
+    capture: Capture,
+    destroyed: Destroyed,
+    traffic: Child,
+    out: BufReader<ChildStdout>,
 }
 
-/// What is not compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Except {
-    /// The number of segments.
-    Segments,
-    /// Segments sent again.
-    Again,
-    /// SYNs and SYN-ACKs sent again.
-    Handshake,
-    /// RSTs.
-    Resets,
-    /// When the handshake began.
-    Times,
+/// What was told in one case.
+struct Told {
+    ends: Vec<(Connection, String)>,
+    incidents: Vec<String>,
 }
-
-const PLAIN: Case = Case {
-    about: "",
-    name: "",
-    sysctl: &[],
-    rules: &[],
-    ends: &[ACTIVE, PASSIVE],
-    except: &[],
-};
-
-/// The connection that carries nothing.
-const ACTIVE_IDLE: &str = "active closed: syn<syn_ack=established<closed; 0 out, 0 in";
-const PASSIVE_IDLE: &str = "passive closed: syn=syn_ack<established<accepted<closed; 0 out, 0 in";
-
-/// One that carries the request alone.
-const ACTIVE_ASKS: &str = "active closed: syn<syn_ack=established<closed; 3 out, 0 in";
-const PASSIVE_ASKED: &str = "passive closed: syn=syn_ack<established<accepted<closed; 0 out, 3 in";
-
-const ONE_RETRY: &[&str] = &[
-    "net.ipv4.tcp_syn_retries=1",
-    "net.ipv4.tcp_syn_linear_timeouts=0",
-];
-
-/// The RST leaves when the counters were read.
-const RESET_IS_LAST: &[(Except, &str)] = &[(
-    Except::Segments,
-    "the RST leaves after the socket has closed, and its counters were read",
-)];
-
-const TABLE: &[Case] = &[
-    Case {
-        name: "ipv4",
-        ..PLAIN
-    },
-    Case {
-        name: "ipv6",
-        ..PLAIN
-    },
-    Case {
-        name: "mapped",
-        ..PLAIN
-    },
-    Case {
-        name: "refused",
-        ends: &["active refused: syn<closed; 0 out, 0 in; 111 errno"],
-        ..PLAIN
-    },
-    Case {
-        name: "unanswered",
-        sysctl: ONE_RETRY,
-        rules: &["tcp dport 4000 drop"],
-        ends: &["active unanswered: syn<closed; 0 out, 0 in; 110 errno; 1 more syn"],
-        ..PLAIN
-    },
-    Case {
-        name: "given_up",
-        rules: &["tcp dport 4000 drop"],
-        ends: &["active aborted: syn<closed; 0 out, 0 in"],
-        ..PLAIN
-    },
-    Case {
-        about: "an ICMP error that finds the socket in use is lost: the second SYN brings another",
-        name: "unreachable",
-        sysctl: ONE_RETRY,
-        rules: &[
-            "tcp dport 4000 numgen inc mod 99 < 1 drop",
-            "tcp dport 4000 reject with icmp type host-unreachable",
-        ],
-        ends: &["active unreachable: syn<closed; 0 out, 0 in; 113 errno; 1 more syn"],
-        ..PLAIN
-    },
-    Case {
-        about: "the first SYN-ACK is lost: the SYN is sent again, and the answer with it",
-        name: "ipv4",
-        rules: &["tcp flags == syn|ack numgen inc mod 99 < 1 drop"],
-        ends: &[
-            "active closed: syn<syn_ack=established<closed; 3 out, 5 in; 1 more syn",
-            "passive closed: syn=syn_ack<established<accepted<closed; 5 out, 3 in; 2 more syn_ack",
-        ],
-        ..PLAIN
-    },
-    Case {
-        about: "the final ACK is lost: the data that follow stand for it",
-        name: "ipv4",
-        rules: &["tcp dport 4000 tcp flags == ack numgen inc mod 99 < 1 drop"],
-        ends: &[
-            ACTIVE,
-            "passive closed: syn=syn_ack<established<accepted<closed; 5 out, 3 in; 1 more syn_ack",
-        ],
-        ..PLAIN
-    },
-    Case {
-        name: "slow_accept",
-        ..PLAIN
-    },
-    Case {
-        about: "the second connection finds the queue full: its SYN is dropped",
-        name: "full_queue",
-        ends: &[
-            ACTIVE_IDLE,
-            PASSIVE_IDLE,
-            "active closed: syn<syn_ack=established<closed; 3 out, 0 in; 1 more syn",
-            PASSIVE_ASKED,
-        ],
-        ..PLAIN
-    },
-    Case {
-        about: "SYN cookies: the handshake leaves nothing to be found at its end",
-        name: "ipv4",
-        sysctl: &["net.ipv4.tcp_syncookies=2"],
-        ends: &[
-            ACTIVE,
-            "passive closed: established<accepted<closed; 5 out, 3 in",
-        ],
-        except: &[(Except::Times, "the handshake was not observed")],
-        ..PLAIN
-    },
-    Case {
-        name: "fast_open",
-        sysctl: &["net.ipv4.tcp_fastopen=3"],
-        ends: &[ACTIVE, PASSIVE, ACTIVE, PASSIVE],
-        ..PLAIN
-    },
-    Case {
-        about: "an MPTCP socket is accepted, not the connection below it",
-        name: "mptcp",
-        ends: &[
-            ACTIVE,
-            "passive closed: syn=syn_ack<established<closed; 5 out, 3 in; owner 0/0",
-        ],
-        ..PLAIN
-    },
-    Case {
-        name: "simultaneous",
-        rules: &["tcp flags == syn numgen inc mod 99 < 1 drop"],
-        ends: &[
-            ACTIVE_ASKS,
-            "active closed: syn<syn_ack=established<closed; 0 out, 3 in",
-        ],
-        ..PLAIN
-    },
-    Case {
-        name: "reuse_port",
-        sysctl: &["net.ipv4.tcp_migrate_req=1"],
-        ..PLAIN
-    },
-    Case {
-        name: "half_close",
-        ends: &[
-            "active closed: syn<syn_ack=established<closed; 0 out, 5 in",
-            "passive closed: syn=syn_ack<established<accepted<closed; 5 out, 0 in",
-        ],
-        ..PLAIN
-    },
-    Case {
-        name: "unread_data",
-        ends: &[
-            "active reset_by_peer: syn<syn_ack=established<closed; 3 out, 0 in; 104 errno",
-            "passive reset_locally: syn=syn_ack<established<accepted<closed; 0 out, 3 in; tcp_abort_on_close",
-        ],
-        except: RESET_IS_LAST,
-        ..PLAIN
-    },
-    Case {
-        name: "linger",
-        ends: &[
-            "active reset_locally: syn<syn_ack=established<closed; 0 out, 0 in; tcp_state",
-            "passive reset_by_peer: syn=syn_ack<established<accepted<closed; 0 out, 0 in; 104 errno",
-        ],
-        except: RESET_IS_LAST,
-        ..PLAIN
-    },
-    Case {
-        name: "keep_alive",
-        ends: &[
-            "active timed_out: syn<syn_ack=established<closed; 0 out, 0 in; 110 errno; tcp_keepalive_timeout",
-            "passive reset_locally: syn=syn_ack<established<accepted<closed; 0 out, 0 in; tcp_state",
-        ],
-        except: RESET_IS_LAST,
-        ..PLAIN
-    },
-    Case {
-        name: "zero_window",
-        sysctl: &["net.ipv4.tcp_early_retrans=0"],
-        ends: &[
-            "active closed: syn<syn_ack=established<closed; 20000 out, 0 in",
-            "passive closed: syn=syn_ack<established<accepted<closed; 0 out, 20000 in",
-        ],
-        except: &[(
-            Except::Segments,
-            "loopback carries several segments as one packet",
-        )],
-        ..PLAIN
-    },
-    Case {
-        name: "data_loss",
-        rules: &["tcp dport 4000 meta length 55 numgen inc mod 99 < 1 drop"],
-        ends: &[
-            "active closed: syn<syn_ack=established<closed; 3 out, 5 in; 1 again",
-            PASSIVE,
-        ],
-        ..PLAIN
-    },
-    Case {
-        name: "port_reuse",
-        ends: &[
-            "active reset_locally: syn<syn_ack=established<closed; 0 out, 0 in; tcp_state",
-            "passive reset_by_peer: syn=syn_ack<established<accepted<closed; 0 out, 0 in; 104 errno",
-            "active reset_locally: syn<syn_ack=established<closed; 0 out, 0 in; tcp_state",
-            "passive reset_by_peer: syn=syn_ack<established<accepted<closed; 0 out, 0 in; 104 errno",
-        ],
-        except: RESET_IS_LAST,
-        ..PLAIN
-    },
-    Case {
-        name: "fork",
-        ends: &[ACTIVE_ASKS, PASSIVE_ASKED],
-        ..PLAIN
-    },
-    Case {
-        name: "same_socket",
-        ends: &[
-            "active refused: syn<closed; 0 out, 0 in; 111 errno",
-            "active closed: syn<syn_ack=established<closed; 3 out, 5 in; 1 earlier connections",
-            PASSIVE,
-        ],
-        ..PLAIN
-    },
-    Case {
-        about: "the listener waits for data: the connection is established by them",
-        name: "deferred",
-        ends: &[ACTIVE_ASKS, PASSIVE_ASKED],
-        ..PLAIN
-    },
-    Case {
-        name: "marked",
-        ends: &[
-            "active closed: syn<syn_ack=established<closed; 3 out, 5 in; 77 mark",
-            PASSIVE,
-        ],
-        ..PLAIN
-    },
-];
 
 #[test]
 fn each_way_to_begin_and_end_is_told_exactly() {
-    let Some(_turn) = turn(&["ip", "nft", "tcpdump", "ss", "python3"]) else {
-        return;
-    };
+    let tools = ["ip", "nft", "tcpdump", "ss", "stdbuf", "python3"];
+    let Some(_turn) = turn(&tools) else { return };
     let cgroup = Cgroup::new();
     let receiver = Receiver::new();
+    let ports = (FIRST_PORT..).step_by(PORTS.into());
+    let (older, younger): (Vec<_>, Vec<_>) =
+        TABLE.iter().zip(ports).partition(|(case, _)| case.is_older);
+    let begin = |(case, port)| Running::begin(case, port, &cgroup);
+    let older: Vec<_> = older.into_iter().map(begin).collect();
     let _probe = Probe::start(&cgroup, &receiver, &[]);
     let _member = cgroup.join();
-    let wrong: Vec<String> = thread::scope(|scope| {
-        let running: Vec<_> = TABLE
-            .iter()
-            .map(|case| scope.spawn(|| run(case, &receiver)))
-            .collect();
+    let (wrong, apart) = thread::scope(|scope| {
+        let end = |running: Running| running.end(&cgroup, &receiver);
+        let older = older.into_iter().map(|case| scope.spawn(move || end(case)));
+        let younger = younger
+            .into_iter()
+            .map(|case| scope.spawn(move || end(begin(case))));
+        let running: Vec<_> = older.chain(younger).collect();
         let ended = running.into_iter().map(|case| case.join().unwrap());
-        ended.flatten().collect()
+        let (wrong, apart): (Vec<_>, Vec<_>) = ended.unzip();
+        (wrong.concat(), apart.into_iter().max().unwrap())
     });
+    say(&format!(
+        "{} cases; times were at most {} us apart from the capture's",
+        TABLE.len(),
+        apart / 1000
+    ));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// Returns what is wrong in this case.
-fn run(case: &Case, receiver: &Receiver) -> Vec<String> {
-    let netns = Netns::new();
-    for setting in case.sysctl {
-        netns.sysctl(setting);
-    }
-    for rule in case.rules {
-        netns.nft(rule);
-    }
-    let capture = Capture::begin(&netns);
-    let traffic = Command::new("ip")
-        .args(["netns", "exec", netns.name(), "python3", CASES, case.name])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let process = traffic.id();
-    let output = traffic.wait_with_output().unwrap();
-    if !output.status.success() {
-        return vec![format!("{}: the traffic failed", case.name)];
-    }
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ends = receiver.ended_in(
-        said["netns"].as_u64().unwrap(),
-        |end| told(end, process),
-        case.ends,
-    );
-    let lines: Vec<_> = ends.iter().map(|(_, line)| line.as_str()).collect();
-    let mut wrong = Vec::new();
-    if lines != case.ends {
-        wrong.push(format!("told     {lines:#?}\nexpected {:#?}", case.ends));
-    }
-    let ends: Vec<_> = ends.into_iter().map(|(end, _)| end).collect();
-    wrong.extend(by_capture(case, &ends, &capture.end()));
-    wrong.extend(by_ss(&ends, &said["ends"]));
-    let title = format!("{} {}", case.name, case.about);
-    let named = |wrong| format!("{}: {wrong}", title.trim());
-    wrong.iter().map(named).collect()
-}
+// === impl Running ===
 
-/// Compares with the capture, which cannot tell connections with the same four numbers apart.
-fn by_capture(case: &Case, ends: &[Connection], flows: &BTreeMap<(End, End), Sent>) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let mut grouped = BTreeMap::<_, Vec<&Connection>>::new();
-    for end in ends {
-        let name = |end: &Option<syntrace_proto::Endpoint>| {
-            let end = end.clone().unwrap();
-            (end.address, end.port as u16)
-        };
-        grouped
-            .entry((name(&end.local), name(&end.peer)))
-            .or_default()
-            .push(end);
-    }
-    for ((local, peer), group) in grouped {
-        let nothing = Sent::default();
-        let sent = flows
-            .get(&(local.clone(), peer.clone()))
-            .unwrap_or(&nothing);
-        let sum = |field: fn(&Connection) -> u32| group.iter().map(|end| field(end)).sum::<u32>();
-        let first = group[0];
-        let is_active = first.opening() == Opening::Active;
-        let n_groups = group.len() as u32;
-        let syns = if is_active { sent.syns } else { sent.syn_acks };
-        let resets = group.iter().filter(|end| resets(end)).count() as u32;
-        let syn_at = if is_active {
-            first.syn_at_ns
+impl Running {
+    /// Begins the traffic in `cgroup`, in a namespace of its own; waits for its first step.
+    fn begin(case: &'static Case, port: u16, cgroup: &Cgroup) -> Self {
+        let netns = Netns::new();
+        for setting in case.sysctl {
+            netns.sysctl(setting);
+        }
+        for rule in case.rules {
+            netns.nft(&rule.replace("PORT", &port.to_string()));
+        }
+        let capture = Capture::begin(&netns);
+        let destroyed = Destroyed::begin(&netns);
+        let mut command = Command::new("ip");
+        let arguments = ["netns", "exec", netns.name(), "python3", CASES, case.name];
+        command.args(arguments).arg(port.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut traffic = if case.is_older {
+            cgroup.within(|| command.spawn().unwrap())
         } else {
-            first.syn_ack_at_ns
+            command.spawn().unwrap()
         };
-        let apart = (syn_at + wall_offset_ns()).abs_diff(sent.first_at_ns);
-        let counts = [
-            (Except::Segments, sum(|end| end.segments_out), sent.segments),
-            (Except::Again, sum(|end| end.retransmits), sent.again),
-            (
-                Except::Handshake,
-                n_groups + sum(|end| end.syn_retransmits + end.syn_ack_retransmits),
-                syns,
-            ),
-            (
-                Except::Resets,
-                resets,
-                u32::from(sent.resets > 0) * resets.max(1),
-            ),
-            (Except::Times, u32::from(apart > TIME_TOLERANCE_NS), 0),
-        ];
-        for (what, told, seen) in counts {
-            let is_excepted = case.except.iter().any(|(except, _)| *except == what);
-            if told != seen && !is_excepted {
-                wrong.push(format!(
-                    "{what:?} of the {:?} end: told {told}, captured {seen}",
-                    first.opening()
-                ));
-            }
+        let mut out = BufReader::new(traffic.stdout.take().unwrap());
+        if case.is_older {
+            out.read_line(&mut String::new()).unwrap();
+        }
+        Self {
+            case,
+            port,
+            netns,
+            capture,
+            destroyed,
+            traffic,
+            out,
         }
     }
-    wrong
-}
 
-/// Compares with what `ss` said while the connection was open.
-fn by_ss(ends: &[Connection], said: &Value) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for end in ends.iter().filter(|end| end.established_at_ns != 0) {
-        let name = if end.opening() == Opening::Active {
-            "active"
-        } else {
-            "passive"
-        };
-        let Some(said) = said.get(name) else {
-            continue;
-        };
-        let said = |field: &str| said.get(field).and_then(Value::as_u64).unwrap_or(0);
-        // `ss` counts our SYN as a byte.
-        let acked = said("bytes_acked") - u64::from(name == "active");
-        let pairs = [
-            ("acknowledged", end.bytes_acked, acked),
-            ("received", end.bytes_received, said("bytes_received")),
-            (
-                "sent again",
-                u64::from(end.retransmits + end.syn_retransmits.max(end.syn_ack_retransmits)),
-                said("retrans"),
-            ),
-        ];
-        for (what, told, said) in pairs {
-            if told != said {
-                wrong.push(format!(
-                    "{what} by the {name} end: told {told}, `ss` said {said}"
-                ));
-            }
+    /// Lets it go on to its end; returns what is wrong, and how far times were apart, nanoseconds.
+    fn end(mut self, cgroup: &Cgroup, receiver: &Receiver) -> (Vec<String>, u64) {
+        let mut stdin = self.traffic.stdin.take().unwrap();
+        if self.case.is_older {
+            stdin.write_all(b"\n").unwrap();
         }
-        // The segments of the end are still to come.
-        if u64::from(end.segments_out) < said("segs_out") {
-            wrong.push(format!("segments of the {name} end: fewer than `ss` said"));
-        }
+        let title = format!("{} {}", self.case.name, self.case.about);
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        let Ok(said) = serde_json::from_str::<Value>(&line) else {
+            return (vec![format!("{title}: the traffic failed")], 0);
+        };
+        let known = known(&said, self.port, cgroup);
+        let told = Told::of(self.case, receiver, &known);
+        drop(stdin);
+        self.traffic.wait().unwrap();
+        let mut wrong = told.differs(self.case);
+        let mut witnesses = Witnesses {
+            conversations: conversations(&self.capture.end(&self.netns)),
+            destroyed: self.destroyed,
+            calls: Calls::of(&said["calls"]),
+            furthest_ns: 0,
+        };
+        let ends: Vec<_> = told.ends.into_iter().map(|(end, _)| end).collect();
+        wrong.extend(witnesses.disagree(&ends, self.case.except));
+        drop(self.netns);
+        let wrong = wrong
+            .iter()
+            .map(|wrong| format!("{}: {wrong}", title.trim()));
+        (wrong.collect(), witnesses.furthest_ns)
     }
-    wrong
 }
 
-/// Returns whether this end should have sent an RST.
-fn resets(end: &Connection) -> bool {
-    !end.reset_reason.is_empty()
+// === impl Told ===
+
+impl Told {
+    /// Waits for what the case expects, or for the deadline.
+    fn of(case: &Case, receiver: &Receiver, known: &Known) -> Self {
+        receiver.settled(
+            |batches| {
+                let ends = ends(receiver::connections(batches), known.port);
+                let lines = ends.into_iter().map(|end| {
+                    let line = told(&end, known);
+                    (end, line)
+                });
+                Self {
+                    ends: lines.collect(),
+                    incidents: incidents(receiver::incidents(batches), known),
+                }
+            },
+            |told| told.differs(case).is_empty(),
+        )
+    }
+
+    fn differs(&self, case: &Case) -> Vec<String> {
+        let ends: Vec<_> = self.ends.iter().map(|(_, line)| line.as_str()).collect();
+        let mut wrong = Vec::new();
+        if ends != case.ends {
+            wrong.push(format!("told     {ends:#?}\nexpected {:#?}", case.ends));
+        }
+        if self.incidents != case.incidents {
+            let (told, expected) = (&self.incidents, case.incidents);
+            wrong.push(format!("incidents {told:#?}\nexpected {expected:#?}"));
+        }
+        wrong
+    }
 }
 
-/// Returns `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, nanoseconds.
-fn wall_offset_ns() -> u64 {
-    let now = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+/// Returns the last record of each connection with this port, or the next, in the order in which
+/// they began.
+fn ends<'a>(all: impl Iterator<Item = &'a Connection>, port: u16) -> Vec<Connection> {
+    let mut last = BTreeMap::new();
+    for end in all.filter(|end| has_port(&end.local, port) || has_port(&end.peer, port)) {
+        last.insert(end.socket_cookie, end.clone());
+    }
+    let mut ends: Vec<_> = last.into_values().collect();
+    // The kernel sends the SYN before it receives it.
+    ends.sort_by_key(|end| {
+        let began = [end.syn_at_ns, end.established_at_ns, 0];
+        let began = began.into_iter().find(|at| *at != 0);
+        (began, end.opening)
+    });
+    ends
+}
+
+/// Returns the lines of incidents at sockets with this port: those of a kind at a socket in one.
+fn incidents<'a>(all: impl Iterator<Item = &'a Incident>, known: &Known) -> Vec<String> {
+    let mut each = BTreeMap::<(u64, IncidentKind), Incident>::new();
+    let ours = all.filter(|incident| {
+        has_port(&incident.local, known.port) || has_port(&incident.peer, known.port)
+    });
+    for incident in ours {
+        let key = (incident.socket_cookie, incident.kind());
+        let count = each.get(&key).map_or(0, |earlier| earlier.count);
+        let mut sum = incident.clone();
+        sum.count += count;
+        each.insert(key, sum);
+    }
+    each.values()
+        .map(|incident| told_incident(incident, known))
+        .collect()
+}
+
+fn has_port(end: &Option<Endpoint>, port: u16) -> bool {
+    end.as_ref().is_some_and(|end| end.port == u32::from(port))
+}
+
+/// Returns what the records should say of where they were taken.
+fn known(said: &Value, port: u16, cgroup: &Cgroup) -> Known {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let digits = boot_id.trim().replace('-', "");
+    let processes = said["processes"].as_object().unwrap().iter();
+    let named = |(process, name): (&String, &Value)| {
+        (process.parse().unwrap(), name.as_str().unwrap().to_owned())
     };
-    now(ClockId::Realtime) - now(ClockId::Boottime)
+    Known {
+        boot_id: u128::from_str_radix(&digits, 16)
+            .unwrap()
+            .to_be_bytes()
+            .into(),
+        cgroup_id: fs::metadata(cgroup.path()).unwrap().ino(),
+        netns_cookie: said["netns"].as_u64().unwrap(),
+        processes: processes.map(named).collect(),
+        port,
+    }
 }

@@ -1,11 +1,8 @@
 //! Tags in SYN and SYN-ACK: sent, answered, believed or not, and withdrawn.
 
 use std::{
-    collections::BTreeSet,
     fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
+    net::{TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -228,55 +225,6 @@ fn while_keys_change_a_tag_under_either_is_believed() {
     let port = client.within(|| exchange(&listener, size));
     let passive = beliefs.end(port, Opening::Passive, Outcome::Closed);
     assert_eq!(passive.tag_state(), TagState::Believed);
-}
-
-#[test]
-fn of_a_thousand_connects_a_middlebox_harms_one_for_each_destination() {
-    const DESTINATIONS: usize = 20;
-    const CONNECTS: usize = 1000;
-    const AT_ONCE: usize = 100;
-    let Some(_turn) = turn(&["ip", "nft"]) else {
-        return;
-    };
-    for timeout in [Duration::from_millis(250), Duration::from_secs(5)] {
-        let cgroup = Cgroup::new();
-        let receiver = Receiver::new();
-        let _probe = Probe::start(&cgroup, &receiver, &["--tag-to", LOOPBACK]);
-        let netns = Netns::new();
-        netns.nft("tcp option 253 exists counter drop");
-        let _member = cgroup.join();
-        let failed = netns.within(|| {
-            let listener = TcpListener::bind("0.0.0.0:0").unwrap();
-            // Nobody accepts: the queue holds them all.
-            rustix::net::listen(&listener, CONNECTS as i32).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let next = AtomicUsize::new(0);
-            let connect = || {
-                let mut failed = Vec::new();
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= CONNECTS {
-                        return failed;
-                    }
-                    let destination = number % DESTINATIONS;
-                    let address = Ipv4Addr::new(127, 0, 1, destination as u8);
-                    if TcpStream::connect_timeout(&(address, port).into(), timeout).is_err() {
-                        failed.push(destination);
-                    }
-                }
-            };
-            thread::scope(|scope| {
-                let connecting: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(connect)).collect();
-                let failed = connecting.into_iter().map(|thread| thread.join().unwrap());
-                failed.flatten().collect::<Vec<usize>>()
-            })
-        });
-        // Each destination's trial was dropped, once.
-        assert_eq!(netns.dropped_packets(), DESTINATIONS as u64);
-        let each: BTreeSet<_> = failed.iter().collect();
-        assert_eq!(each.len(), failed.len(), "{failed:?}");
-        assert!(timeout < Duration::from_secs(1) || failed.is_empty());
-    }
 }
 
 #[test]

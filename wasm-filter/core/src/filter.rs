@@ -172,6 +172,12 @@ impl Filter {
         self.outbox.on_call_response(host, status);
     }
 
+    /// Returns how many requests have begun and not ended.
+    #[must_use]
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
     /// Begins a report of what ends without having been seen to begin.
     fn adopt(&mut self, host: &impl Host) -> Option<Stream> {
         let rules = self.plugins.rules(host)?;

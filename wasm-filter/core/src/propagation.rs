@@ -185,7 +185,8 @@ fn write_b3_headers(host: &impl Host, incoming: &Incoming<'_>, context: &Context
     }
 }
 
-/// Passes `tracestate` on as it came; with an own entry, or without what must not be passed on.
+/// Passes `tracestate` on as it came, several fields as one; with an own entry, or without what must not be
+/// passed on.
 fn write_tracestate(
     host: &impl Host,
     rules: &Rules,
@@ -204,8 +205,12 @@ fn write_tracestate(
         host.set_request_header("tracestate", header.as_bytes());
         return header;
     }
-    if list.is_none() && incoming.tracestate.count > 0 {
+    let header = list.map(|list| list.to_header()).unwrap_or_default();
+    if header.is_empty() && incoming.tracestate.count > 0 {
         host.remove_request_header("tracestate");
+    } else if incoming.tracestate.count > 1 {
+        host.remove_request_header("tracestate");
+        host.set_request_header("tracestate", header.as_bytes());
     }
-    list.map(|list| list.to_header()).unwrap_or_default()
+    header
 }

@@ -61,10 +61,11 @@ impl Known<'_> {
     /// Says of each incident which of the connection's requests it hit.
     fn incidents(self, connection: Connection<'_>) -> Vec<ConnectionIncident> {
         let round_trip_ns = connection.socket().map_or(0, phases::round_trip_ns);
-        let mut ran: Vec<_> = connection
+        // Few connections have any: only then it matters when their requests ran.
+        let hit = connection
             .requests()
-            .filter_map(|request| self.ran(request))
-            .collect();
+            .filter(|_| !connection.incidents().is_empty());
+        let mut ran: Vec<_> = hit.filter_map(|request| self.ran(request)).collect();
         ran.sort_by_key(|ran| ran.span_id);
         ran.dedup_by_key(|ran| ran.span_id);
         let mut incidents: Vec<_> = connection

@@ -10,7 +10,7 @@ use crate::{
     evidence::Evidence,
     explain,
     fact::{Report, SenderId},
-    failure,
+    failure::{self, Earlier},
     join::{self, DISORDER_NS, Found, Interval},
     phases,
     record::{
@@ -20,16 +20,13 @@ use crate::{
     sockets::{Connection, Socket},
 };
 
-/// Protocols that carry several requests at once.
-const MULTIPLEXED: [&str; 3] = ["HTTP/2", "HTTP/3", "h2"];
-
 /// What was found for one request.
 struct Joined<'a> {
     received_on: Result<Found<'a>, Missing>,
     served_by: Option<Found<'a>>,
     failed_by: Option<Found<'a>>,
     opened: Option<Found<'a>>,
-    earlier: Vec<Found<'a>>,
+    earlier: Earlier<'a>,
 }
 
 impl<'a> Known<'a> {
@@ -73,6 +70,7 @@ impl<'a> Known<'a> {
             },
             earlier: joined
                 .earlier
+                .found
                 .iter()
                 .map(|found| self.join(found, None))
                 .collect(),
@@ -121,8 +119,9 @@ impl<'a> Known<'a> {
         let opened = served_by
             .clone()
             .filter(|found| join::waited_for(found.socket, report, ran));
-        let earlier = upstream.map_or_else(Vec::new, |upstream| {
-            failure::earlier(self.sockets, gateway, upstream, ran)
+        let last = failed_by.as_ref().map(|found| found.socket);
+        let earlier = upstream.map_or_else(Earlier::default, |upstream| {
+            failure::earlier(self.sockets, gateway, upstream, ran, last)
         });
         Joined {
             received_on,
@@ -148,7 +147,7 @@ impl<'a> Known<'a> {
                 first_end.is_none_or(|first_end| first_end >= ran.start)
             });
         let served_by = joined.served_by.as_ref();
-        let multiplexed = MULTIPLEXED.contains(&&*report.http.protocol);
+        let multiplexed = report.http.is_multiplexed();
         let charged = [
             (received_on, LinkKind::ReceivedOn, multiplexed),
             (served_by, LinkKind::ServedBy, report.http.grpc),
@@ -175,11 +174,7 @@ impl<'a> Known<'a> {
                 .failed_by
                 .as_ref()
                 .map(|found| (found.socket, found.confidence)),
-            earlier: joined
-                .earlier
-                .iter()
-                .map(|found| (found.socket, found.confidence))
-                .collect(),
+            earlier: joined.earlier.connects.clone(),
             incidents,
         }
     }
@@ -255,7 +250,7 @@ impl Joined<'_> {
             served_by: None,
             failed_by: None,
             opened: None,
-            earlier: Vec::new(),
+            earlier: Earlier::default(),
         }
     }
 }

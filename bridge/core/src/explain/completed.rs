@@ -50,7 +50,7 @@ pub(super) fn completed(report: &Report, evidence: &Evidence<'_>, phases: &[Phas
         Party::Unknown if time.unknown_ns > total_ns / 2 => {
             format!("Completed in {total}; {took} of it is not accounted for")
         }
-        Party::Unknown => format!("Completed in {total}; no party took most of it for sure"),
+        Party::Unknown => format!("Completed in {total}; no party took most of it beyond doubt"),
         Party::Client | Party::Network | Party::Kernel | Party::Proxy | Party::Service => {
             let name = slowest.name();
             format!("Completed in {total}; the {name} took {took} of it")
@@ -68,7 +68,7 @@ fn leader(time: &TimeByParty, phases: &[Phase]) -> Party {
         .iter()
         .map(|phase| match (phase.kind, phase.party) {
             (_, Party::Unknown)
-            | (PhaseKind::FailedAttempts | PhaseKind::RequestWait, _)
+            | (PhaseKind::FailedAttempts | PhaseKind::Backoff | PhaseKind::RequestWait, _)
             | (PhaseKind::Response, Party::Proxy) => phase.duration_ns,
             (PhaseKind::RoundTrip, _) => phase.duration_ns.saturating_mul(4),
             _ => 0,
@@ -146,7 +146,9 @@ fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'static str)> {
         ),
         PhaseKind::Handshake
         | PhaseKind::Tls
+        | PhaseKind::Head
         | PhaseKind::FailedAttempts
+        | PhaseKind::Backoff
         | PhaseKind::PoolWait
         | PhaseKind::UpstreamHandshake
         | PhaseKind::RoundTrip

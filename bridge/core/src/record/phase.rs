@@ -31,8 +31,12 @@ pub enum PhaseKind {
     Tls,
     /// The connection was ready, and the client had not sent the request.
     RequestWait,
+    /// The request's head, from its first byte on, where that took long.
+    Head,
     /// Connects of earlier attempts that failed.
     FailedAttempts,
+    /// Pauses before further attempts, and whatever else the proxy did between them.
+    Backoff,
     /// Waiting in the proxy for an upstream connection, beyond the handshake.
     PoolWait,
     /// The handshake of the upstream connection that the request waited for, or the life of the
@@ -42,7 +46,7 @@ pub enum PhaseKind {
     RequestLost,
     /// One round trip to the service and back.
     RoundTrip,
-    /// From then to the first byte of the response.
+    /// From then to the last byte of the response, or until somebody kept the proxy from reading it.
     Service,
     /// The rest of the response, and the proxy's own work before and after.
     Response,
@@ -67,7 +71,9 @@ impl PhaseKind {
             Self::AcceptWait => "accept_wait",
             Self::Tls => "tls",
             Self::RequestWait => "request_wait",
+            Self::Head => "head",
             Self::FailedAttempts => "failed_attempts",
+            Self::Backoff => "backoff",
             Self::PoolWait => "pool_wait",
             Self::UpstreamHandshake => "upstream_handshake",
             Self::RequestLost => "request_lost",

@@ -231,7 +231,7 @@ impl<'a> Connection<'a> {
     /// Returns which kinds of facts about it contradict each other, in order.
     pub(crate) fn contradictions(self) -> Contradictions {
         let kernel = self.entry.kernel.as_ref();
-        let own = kernel.map_or_else(Contradictions::default, Kernel::contradictions);
+        let own = kernel.map_or(Contradictions::NONE, Kernel::contradictions);
         self.entry.contradictions.and(own)
     }
 

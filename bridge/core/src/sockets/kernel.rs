@@ -26,6 +26,8 @@ pub(crate) struct Kernel {
     segments_in: u32,
     pub(super) opening: Opening,
     pub(super) outcome: Outcome,
+    /// What it says against itself.
+    own: Contradictions,
     rare: Option<Box<Rare>>,
 }
 
@@ -132,9 +134,11 @@ impl Kernel {
             segments_in: 0,
             opening: told.opening,
             outcome: told.outcome,
+            own: Contradictions::NONE,
             rare: None,
         };
         kernel.take_latest(told);
+        kernel.own = kernel.own_contradictions();
         kernel
     }
 
@@ -191,6 +195,7 @@ impl Kernel {
             let rare = self.rare.get_or_insert_default();
             rare.tag = rare.tag.or(Some(tag));
         }
+        self.own = self.own_contradictions();
         Contradictions::OTHER_TIMES.when(differ && watched)
     }
 
@@ -233,23 +238,36 @@ impl Kernel {
     }
 
     /// Returns what it says against itself.
-    pub(super) fn contradictions(&self) -> Contradictions {
-        let ends_before = |begin: Option<BootNanos>| {
-            let closed_at = self.closed_at();
-            closed_at.zip(begin).is_some_and(|(end, begin)| end < begin)
+    pub(super) const fn contradictions(&self) -> Contradictions {
+        self.own
+    }
+
+    fn own_contradictions(&self) -> Contradictions {
+        let end = self.closed_at();
+        let ends_before = |begin: Moment| {
+            let begin = begin.known();
+            end.zip(begin).is_some_and(|(end, begin)| end < begin)
         };
-        let future = self.closed_at().is_some_and(|end| end > self.seen_at);
+        let future = end.is_some_and(|end| end > self.seen_at);
+        let mut latest = BootNanos(0);
+        let mut out_of_order = false;
         let steps = [
-            self.syn_at(),
-            self.syn_ack_at(),
-            self.established_at(),
-            self.accepted_at(),
+            self.syn_at,
+            self.syn_ack_at,
+            self.established_at,
+            self.accepted_at,
         ];
+        for step in steps {
+            if let Some(at) = step.known() {
+                out_of_order |= at < latest;
+                latest = latest.max(at);
+            }
+        }
         Contradictions::ENDED_BEFORE_BEGUN
-            .when(ends_before(self.syn_at()) || ends_before(self.established_at()))
+            .when(ends_before(self.syn_at) || ends_before(self.established_at))
             .and(Contradictions::NO_PORT.when(!self.has_ports()))
             .and(Contradictions::FROM_THE_FUTURE.when(future))
-            .and(Contradictions::OUT_OF_ORDER.when(!steps.iter().flatten().is_sorted()))
+            .and(Contradictions::OUT_OF_ORDER.when(out_of_order))
     }
 
     /// Returns all that is known, as a value of its own.

@@ -31,6 +31,10 @@ pub struct Parties {
     pub all: u64,
     pub unknown: u64,
     pub wrong: u64,
+    /// How long all of them took, and what of it is charged to nobody, and to somebody wrong.
+    pub took_ns: u64,
+    pub unknown_ns: u64,
+    pub wrong_ns: u64,
 }
 
 /// All tables.
@@ -170,15 +174,23 @@ impl Score {
         let parties = self.parties.entry(truth.ending).or_default();
         let cause = &record.answer.cause;
         parties.all += 1;
-        if cause.party == Party::Unknown {
-            parties.unknown += 1;
-            return true;
-        }
         let mut time = truth.time;
         if record.before_ns() > 0 {
             time.iter_mut()
                 .zip(truth.before)
                 .for_each(|(time, before)| *time += before);
+        }
+        let said = record.answer.time;
+        parties.took_ns += said.total_ns();
+        parties.unknown_ns += said.unknown_ns;
+        for (party, truth_ns) in Party::ALL.into_iter().zip(time) {
+            if party != Party::Unknown {
+                parties.wrong_ns += said.of(party).saturating_sub(truth_ns);
+            }
+        }
+        if cause.party == Party::Unknown {
+            parties.unknown += 1;
+            return true;
         }
         let longest = time.iter().copied().max().unwrap_or(0);
         let took = Party::ALL
@@ -218,6 +230,9 @@ impl Score {
             known.all += parties.all;
             known.unknown += parties.unknown;
             known.wrong += parties.wrong;
+            known.took_ns += parties.took_ns;
+            known.unknown_ns += parties.unknown_ns;
+            known.wrong_ns += parties.wrong_ns;
         }
         self.errors.extend(other.errors);
     }
@@ -262,14 +277,18 @@ impl Score {
             }
         }
         self.earlier.row("of an earlier attempt", &mut out);
-        out.push_str("\n## Who is named\n\n| ending | requests | unknown | wrong |\n| --- | ---: | ---: | ---: |\n");
+        out.push_str("\n## Who is named, and whose the time is\n\n| ending | requests | unknown | wrong | time unknown | time of another |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
         for (ending, parties) in &self.parties {
-            let share = parties.unknown as f64 * 100.0 / parties.all.max(1) as f64;
-            let name = ending.name();
+            let share = |some: u64, all: u64| some as f64 * 100.0 / all.max(1) as f64;
             let _ = writeln!(
                 out,
-                "| {name} | {} | {share:.3} % | {} |",
-                parties.all, parties.wrong
+                "| {} | {} | {:.3} % | {} | {:.3} % | {:.3} % |",
+                ending.name(),
+                parties.all,
+                share(parties.unknown, parties.all),
+                parties.wrong,
+                share(parties.unknown_ns, parties.took_ns),
+                share(parties.wrong_ns, parties.took_ns)
             );
         }
         out

@@ -28,13 +28,18 @@ pub const BOOT: BootId = BootId([1; 16]);
 
 /// How far the proxy notices what the kernel did.
 const NOTICE: (u64, u64) = (5 * US, 80 * US);
+/// The same, of a worker that gets no processor.
+const NOTICE_LATE: (u64, u64) = (MS / 2, 4 * MS);
 const CONNECT_TIMEOUT: u64 = 250 * MS;
 const PORTS: u64 = 2_000;
 
 /// How a host of a cluster behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    Answers { multiplexed: bool, takes: u64 },
+    Answers {
+        multiplexed: bool,
+        takes: u64,
+    },
     Flaky,
     Refuses,
     Drops,
@@ -43,6 +48,22 @@ pub enum Manner {
     BreaksTls,
     Resets,
     ResetsStreams,
+    /// Answers, and the proxy tries again: it retries on 5xx.
+    Displeases,
+}
+
+/// Who keeps an answered request waiting, beside the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holdup {
+    None,
+    /// The service goes on with its answer slowly.
+    Streaming,
+    /// The client sends a long body slowly.
+    Upload,
+    /// The client takes a long answer slowly: by TCP's window, or by the stream's.
+    Download,
+    /// The worker gets no processor.
+    Busy,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +145,11 @@ struct Ask {
     before: [u64; 6],
     at: u64,
     served_at: u64,
-    first_byte: u64,
+    /// From then until the last byte of the answer.
+    answered: u64,
+    /// From the first byte of the request to the end of its head.
+    head: u64,
+    holdup: Holdup,
 }
 
 #[derive(Debug, Default)]
@@ -254,12 +279,14 @@ impl<'a> Worker<'a> {
     }
 
     fn noticed(&mut self, at: u64) -> u64 {
-        at + self.random.between(NOTICE.0, NOTICE.1)
+        let late = self.random.in_million(20_000);
+        let (least, most) = if late { NOTICE_LATE } else { NOTICE };
+        at + self.random.between(least, most)
     }
 }
 
 /// The manners, in the order in which [`Worker::ask`] shares requests out.
-pub const MANNERS: [Manner; 11] = [
+pub const MANNERS: [Manner; 12] = [
     Manner::Answers {
         multiplexed: false,
         takes: 2 * MS,
@@ -280,6 +307,7 @@ pub const MANNERS: [Manner; 11] = [
     Manner::BreaksTls,
     Manner::Resets,
     Manner::ResetsStreams,
+    Manner::Displeases,
 ];
 
 fn is_multiplexed(manner: Manner) -> bool {

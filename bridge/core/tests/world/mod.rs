@@ -148,6 +148,7 @@ pub fn request(n: u64, downstream: ConnKey, from: f64, until: f64) -> Report {
             method: "GET".into(),
             path: "/".into(),
             status: 200,
+            head_ns: Some(20_000),
             ..Http::default()
         },
         upstream: None,

@@ -15,14 +15,20 @@ pub(in crate::cli) enum Address {
 
 /// Text that is no [`Address`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected http://HOST:PORT, https://HOST:PORT or unix:/PATH, such as http://127.0.0.1:4390")]
+#[error(
+    "expected http://HOST:PORT, https://HOST:PORT or unix:/PATH, such as http://127.0.0.1:4390"
+)]
 pub(in crate::cli) struct ParseAddressError;
 
 impl Address {
     /// Returns the host without its port, as a certificate names it.
     pub(super) fn host(authority: &str) -> &str {
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
+        let inner = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         inner.unwrap_or(host)
     }
 }
@@ -77,7 +83,14 @@ mod tests {
         assert_eq!("https://gateway:4390".parse(), tls);
         let unix = Ok(Address::Unix("/run/x.sock".into()));
         assert_eq!("unix:/run/x.sock".parse(), unix);
-        for wrong in ["", "host", "http://host", "https://host", "unix:x.sock", ":1"] {
+        for wrong in [
+            "",
+            "host",
+            "http://host",
+            "https://host",
+            "unix:x.sock",
+            ":1",
+        ] {
             assert_eq!(wrong.parse::<Address>(), Err(ParseAddressError), "{wrong}");
         }
     }

@@ -233,9 +233,11 @@ impl<'a> Object<'a> {
         self.read(key, || expected.to_owned(), read)
     }
 
+    /// Names a key by its path; one line of bounded length, whatever the key is.
     fn key(&self, key: &str) -> String {
+        let key: String = key.escape_debug().take(MAX_SHOWN_CHARS).collect();
         if self.path.is_empty() {
-            key.to_owned()
+            key
         } else {
             format!("{}.{key}", self.path)
         }

@@ -49,6 +49,14 @@ fn everything() -> Value {
 }
 
 #[test]
+fn an_unknown_key_is_named_on_one_line_whatever_it_is() {
+    let long = format!(r#"{{"a\n{}": 1}}"#, "b".repeat(10_000));
+    let line = error(&long);
+    assert!(line.starts_with(r"unknown key `a\nbbb"), "{line}");
+    assert!(line.len() < 1_000 && !line.contains('\n'), "{line}");
+}
+
+#[test]
 fn no_configuration_means_all_defaults() {
     for text in ["", "  \n", "{}"] {
         let config = Config::parse(text.as_bytes()).unwrap();

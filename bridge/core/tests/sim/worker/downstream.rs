@@ -1,6 +1,9 @@
 //! The worker's clients: their connections, and the requests on them.
 
-use super::{Arrival, Ask, CLIENT, Coming, Down, Event, KERNEL, MANNERS, MS, NETWORK, US, Worker};
+use super::{
+    Arrival, Ask, CLIENT, Coming, Down, Event, Holdup, KERNEL, MANNERS, MS, NETWORK, PROXY, US,
+    Worker,
+};
 
 impl Worker<'_> {
     pub(super) fn come(&mut self, index: usize) {
@@ -108,8 +111,9 @@ impl Worker<'_> {
                     940..945 => 6,
                     945..955 => 7,
                     955..965 => 8,
-                    965..985 => 9,
-                    _ => 10,
+                    965..980 => 9,
+                    980..990 => 10,
+                    _ => 11,
                 };
                 host.manner == MANNERS[manner]
             })
@@ -136,11 +140,21 @@ impl Worker<'_> {
             before,
             at: now,
             served_at: 0,
-            first_byte: 0,
+            answered: 0,
+            head: 0,
+            holdup: Holdup::None,
         });
         self.downs[down].requests += 1;
         let ask = self.asks.len() - 1;
-        let at = now + self.random.between(8 * US, 90 * US);
+        let slow = self.random.in_million(5_000);
+        let head = if slow {
+            self.random.between(MS, 400 * MS)
+        } else {
+            self.random.between(2 * US, 30 * US)
+        };
+        self.asks[ask].head = head;
+        self.charge(ask, if slow { CLIENT } else { PROXY }, now + head);
+        let at = now + head + self.random.between(8 * US, 90 * US);
         self.later(at, Event::Attempt(ask));
     }
 

@@ -3,7 +3,7 @@
 use syntrace_core::fact::{Fact, Http, Report, Upstream};
 use syntrace_model::{SpanId, TraceId, UnixNanos};
 
-use super::{Arrival, Ending, Event, MS, Request, Seen, US, Worker, party_of};
+use super::{Arrival, Ending, Event, Holdup, MS, Request, Seen, US, Worker, party_of};
 
 impl Worker<'_> {
     pub(super) fn done(
@@ -82,13 +82,20 @@ impl Worker<'_> {
         let duration_ns = now - known.start;
         let detailed = failed
             || down.requests == 1
-            || duration_ns > 100 * MS
+            || duration_ns > 10 * MS
             || known.attempts > 1
             || up.is_some_and(|up| self.ups[up].uses == 1);
+        let (request_bytes, response_bytes) = match known.holdup {
+            _ if !detailed || failed => (0, 0),
+            Holdup::Upload => (500_000, 100),
+            Holdup::Download => (0, 3_000_000),
+            Holdup::None | Holdup::Streaming | Holdup::Busy => (100, 5_000),
+        };
         let multiplexed = down.coming.arrival == Arrival::Multiplexed;
         let session = down.coming.arrival == Arrival::TcpSession;
         let words = self.spans.is_multiple_of(2);
         let (flags, failure, details) = match ending {
+            Ending::Answered if detailed => (0, "", "via_upstream"),
             Ending::Answered => (0, "", ""),
             Ending::Refused if words => (1 << 5, "delayed connect error: 111", ""),
             Ending::Refused => (1 << 5, "delayed connect error: Connection refused", ""),
@@ -124,10 +131,10 @@ impl Worker<'_> {
             local: up.map(|up| self.ups[up].key.local),
             peer: host.end,
             cluster: "service".into(),
-            pool_wait_ns: detailed.then_some(waited),
-            attempts: if detailed { known.attempts } else { 0 },
+            pool_wait_ns: Some(waited),
+            attempts: known.attempts,
             failure: failure.into(),
-            first_byte_ns: (detailed && !failed).then_some(known.first_byte),
+            first_byte_ns: (!failed).then_some(known.answered),
         };
         let started = known.start - lag;
         Report {
@@ -165,6 +172,9 @@ impl Worker<'_> {
                 }),
                 response_flags: flags,
                 response_details: details.into(),
+                request_bytes,
+                response_bytes,
+                head_ns: Some(known.head),
                 tcp_session: session,
                 ..Http::default()
             },

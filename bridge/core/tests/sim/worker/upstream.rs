@@ -3,8 +3,8 @@
 use syntrace_model::{ConnKey, Endpoint, Outcome};
 
 use super::{
-    CONNECT_TIMEOUT, Ending, Event, Host, MS, Manner, NETWORK, PORTS, PROXY, SERVICE, UNKNOWN, US,
-    Up, Worker, is_multiplexed,
+    Arrival, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, NETWORK, PORTS,
+    PROXY, SERVICE, UNKNOWN, US, Up, Worker, is_multiplexed,
 };
 
 impl Worker<'_> {
@@ -58,9 +58,11 @@ impl Worker<'_> {
                 };
                 (outcome, Some(syn_at + round_trip), syn_at + after, 0)
             }
-            Manner::Answers { .. } | Manner::Flaky | Manner::Resets | Manner::ResetsStreams => {
-                established()
-            }
+            Manner::Answers { .. }
+            | Manner::Flaky
+            | Manner::Resets
+            | Manner::ResetsStreams
+            | Manner::Displeases => established(),
         };
         let port = 20_000 + self.place.number % 16 * PORTS + self.next_port % PORTS;
         self.next_port += 1;
@@ -193,10 +195,15 @@ impl Worker<'_> {
             Manner::ResetsStreams => roll < 30,
             _ => false,
         };
-        let first_byte = now + travel + works;
+        let holdup = self.holdup(ask, up);
+        let upload = match holdup {
+            Holdup::Upload => self.random.between(2 * MS, 300 * MS),
+            _ => 0,
+        };
+        let first_byte = now + upload + travel + works;
         self.asks[ask].served_at = now;
-        self.asks[ask].first_byte = travel + works;
-        self.charge(ask, NETWORK, now + travel);
+        self.charge(ask, CLIENT, now + upload);
+        self.charge(ask, NETWORK, now + upload + travel);
         self.charge(ask, SERVICE, first_byte);
         if breaks {
             let noticed = self.noticed(first_byte);
@@ -210,20 +217,58 @@ impl Worker<'_> {
             self.later(noticed, Event::Cut(ask, up));
             return;
         }
-        let streams = self.random.in_million(20_000);
-        let tail = if streams {
-            self.random.between(2 * MS, 200 * MS)
-        } else {
-            self.random.between(10 * US, 200 * US)
+        let slow = self.random.between(2 * MS, 300 * MS);
+        let down = self.asks[ask].down;
+        let multiplexed = self.downs[down].coming.arrival == Arrival::Multiplexed;
+        // Of an HTTP/2 stream the proxy holds what the client's window does not take.
+        let (answer, after) = match holdup {
+            Holdup::Streaming => (Some((SERVICE, slow)), None),
+            Holdup::Download if multiplexed => (None, Some((CLIENT, slow))),
+            Holdup::Download => (Some((CLIENT, slow)), None),
+            Holdup::Busy => (None, Some((PROXY, slow))),
+            Holdup::None | Holdup::Upload => (None, None),
         };
-        self.asks[ask].time[if streams { SERVICE } else { PROXY }] += tail;
-        self.asks[ask].at = first_byte + tail;
-        let done = first_byte + tail;
-        self.later(done, Event::Done(ask, up));
+        let mut at = first_byte;
+        if let Some((party, took)) = answer {
+            at += took;
+            self.charge(ask, party, at);
+        }
+        self.asks[ask].answered = at - now;
+        if let Some((party, took)) = after {
+            at += took;
+            self.charge(ask, party, at);
+        }
+        let done = at + self.random.between(10 * US, 200 * US);
+        self.charge(ask, PROXY, done);
+        let again = manner == Manner::Displeases
+            && roll < 40
+            && self.asks[ask].attempts < self.asks[ask].most_attempts;
+        if again {
+            let pause = self.random.below(25 * MS);
+            self.later(done + pause, Event::Attempt(ask));
+        } else {
+            self.later(done, Event::Done(ask, up));
+        }
         let free = done
             .saturating_sub(self.random.below(5 * US))
             .max(first_byte);
         self.later(free, Event::Free(up));
+    }
+
+    /// Who keeps this request waiting; resets come at once.
+    fn holdup(&mut self, ask: usize, up: usize) -> Holdup {
+        let roll = self.random.below(1_000);
+        let manner = self.hosts[self.ups[up].host].manner;
+        let holdup = match roll {
+            _ if matches!(manner, Manner::Resets | Manner::ResetsStreams) => Holdup::None,
+            0..20 => Holdup::Streaming,
+            20..25 => Holdup::Upload,
+            25..35 => Holdup::Download,
+            35..45 => Holdup::Busy,
+            _ => Holdup::None,
+        };
+        self.asks[ask].holdup = holdup;
+        holdup
     }
 
     pub(super) fn free(&mut self, up: usize, now: u64) {

@@ -1,0 +1,100 @@
+//! From the request's first byte towards the service to the end.
+//!
+//! The proxy tells one length of it: until the last byte of the answer had come. Whoever held the answer
+//! up, did so within that: a client that does not take it keeps the proxy from reading it.
+
+use crate::{
+    answer::Party,
+    evidence::Evidence,
+    fact::{IncidentKind, Report},
+    phases::{Cut, round_trip_ns},
+    record::{ChargedIncident, LinkKind, PhaseKind},
+};
+
+/// Envoy's response flags that name the service as the one that was waited for: `UT`, `UMSDR`.
+const SERVICE_WAS_SLOW: u64 = 1 << 2 | 1 << 19;
+
+/// The longest request body that a client sends in one go, bytes: Linux' initial congestion window of
+/// ten segments. For what is longer, the client may have been waited for.
+const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
+
+/// The longest answer that the proxy takes whatever the client does, bytes: the least that one fills of
+/// what the gateway's socket and the proxy buffer. For what is longer, the client may have been waited for.
+const ANSWER_AT_ONCE_BYTES: u64 = 65_536;
+
+// === impl Cut ===
+
+impl Cut {
+    /// Cuts off all that is left of a request that was sent.
+    pub(super) fn answering(&mut self, report: &Report, evidence: &Evidence<'_>, explained: bool) {
+        let upstream = report.upstream.as_ref();
+        let details = upstream
+            .filter(|upstream| upstream.pool_wait_ns.is_some() || upstream.first_byte_ns.is_some());
+        let round_trip_ns = evidence.served_by.map_or(0, round_trip_ns);
+        let Some(details) = details else {
+            // The connection was there, and whatever took the time, a round trip was part of it.
+            self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
+            self.rest(PhaseKind::Unreported, Party::Unknown);
+            return;
+        };
+        let answered_ns = details.first_byte_ns.unwrap_or(self.left_ns);
+        let answered_ns = answered_ns.min(self.left_ns);
+        let after_ns = self.left_ns - answered_ns;
+        let since_sent_ns = |charged: &ChargedIncident| {
+            let sent_at = evidence.ran?.end.minus_ns(after_ns + answered_ns);
+            Some(charged.incident.at.since_ns(sent_at))
+        };
+        self.left_ns = answered_ns;
+        let lost = evidence.exclusive(IncidentKind::Retransmit, LinkKind::ServedBy);
+        let lost_ns = lost.and_then(since_sent_ns).unwrap_or(0);
+        self.take(PhaseKind::RequestLost, Party::Network, lost_ns);
+        self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
+        let held_up = held_up(report, evidence)
+            .and_then(|(party, incident)| Some((party, since_sent_ns(incident)?)));
+        let service = service_party(report, evidence);
+        if let Some((party, since_ns)) = held_up {
+            let taken_ns = answered_ns - self.left_ns;
+            self.take(
+                PhaseKind::Service,
+                service,
+                since_ns.saturating_sub(taken_ns),
+            );
+            self.rest(PhaseKind::Response, party);
+        } else {
+            self.rest(PhaseKind::Service, service);
+        }
+        self.left_ns = after_ns;
+        self.own_work(PhaseKind::Response, report, explained);
+    }
+}
+
+/// Returns whose the time is that the proxy waited for the answer.
+fn service_party(report: &Report, evidence: &Evidence<'_>) -> Party {
+    let is_answered = report
+        .upstream
+        .as_ref()
+        .is_some_and(|upstream| upstream.first_byte_ns.is_some());
+    let is_alone = report.http.request_bytes <= REQUEST_AT_ONCE_BYTES
+        && report.http.response_bytes <= ANSWER_AT_ONCE_BYTES;
+    if is_answered && evidence.served_by.is_some() && is_alone
+        || report.http.response_flags & SERVICE_WAS_SLOW != 0
+        || evidence.reset_by_service
+    {
+        Party::Service
+    } else {
+        Party::Unknown
+    }
+}
+
+/// Returns who kept the proxy from handing a long answer on, and by which incident that began.
+fn held_up<'a>(
+    report: &Report,
+    evidence: &'a Evidence<'_>,
+) -> Option<(Party, &'a ChargedIncident)> {
+    let on_client = |kind| evidence.exclusive(kind, LinkKind::ReceivedOn);
+    if report.http.response_bytes <= ANSWER_AT_ONCE_BYTES {
+        return None;
+    }
+    let closed = on_client(IncidentKind::ZeroWindow).map(|incident| (Party::Client, incident));
+    closed.or_else(|| Some((Party::Network, on_client(IncidentKind::Retransmit)?)))
+}

@@ -1,0 +1,17 @@
+//! What the benchmarks found, put together: the summary, the document and its pictures.
+//!
+//! Pure: JSON in, JSON, Markdown and SVG out. Measures nothing; what measures is in `benches/`, here and in the
+//! other parts, and writes its figures below `target/bench`.
+
+mod document;
+mod evidence;
+mod figures;
+mod picture;
+mod tables;
+
+pub use self::{
+    document::{Machine, document},
+    evidence::{Evidence, Sighting, Tool},
+    figures::{Benchmark, Figure, Summary, Verdict},
+    picture::{latency_picture, processor_picture},
+};

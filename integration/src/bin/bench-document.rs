@@ -1,0 +1,128 @@
+//! Reads `target/bench/`, writes `target/bench/summary.json`, `docs/BENCHMARKS.md` and its pictures: what `make bench`
+//! does last. Measures nothing.
+#![forbid(unsafe_code)]
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use syntrace_integration::{
+    benchmarks::{
+        Benchmark, Evidence, Machine, Summary, document, latency_picture, processor_picture,
+    },
+    paths,
+};
+
+/// Written from the others.
+const SUMMARY: &str = "summary";
+
+fn main() -> anyhow::Result<()> {
+    let (found, docs) = (
+        paths::root().join("target/bench"),
+        paths::root().join("docs"),
+    );
+    let benchmarks = benchmarks(&found)?;
+    anyhow::ensure!(
+        !benchmarks.is_empty(),
+        "{} has no figures: run `make bench`",
+        found.display()
+    );
+    let summary = Summary::of(&benchmarks);
+    let text = serde_json::to_string_pretty(&summary)?;
+    fs::write(found.join(SUMMARY).with_extension("json"), text)?;
+
+    let mut evidence = Evidence::default();
+    for path in files(&found.join("evidence"))? {
+        evidence = evidence.and(read(&path)?);
+    }
+    fs::create_dir_all(docs.join("bench"))?;
+    for (name, picture) in [
+        ("processor", processor_picture(&summary)),
+        ("latency", latency_picture(&summary)),
+    ] {
+        if let Some(picture) = picture {
+            fs::write(docs.join("bench").join(name).with_extension("svg"), picture)?;
+        }
+    }
+    let text = document(&machine()?, &benchmarks, &evidence);
+    fs::write(docs.join("BENCHMARKS.md"), text).context("writing docs/BENCHMARKS.md")
+}
+
+/// Reads the figures of all benchmarks, by name.
+fn benchmarks(folder: &Path) -> anyhow::Result<Vec<Benchmark>> {
+    let mut benchmarks = Vec::new();
+    for path in files(folder)? {
+        let name = path.file_stem().unwrap_or_default().display().to_string();
+        if name != SUMMARY {
+            let Summary { figures } = read(&path)?;
+            benchmarks.push(Benchmark {
+                name,
+                measured_at: minute(fs::metadata(&path)?.modified()?)?,
+                figures,
+            });
+        }
+    }
+    Ok(benchmarks)
+}
+
+/// Lists the JSON files of a folder, by name; none where there is no folder.
+fn files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", folder.display())),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        files.push(entry?.path());
+    }
+    files.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "json")
+    });
+    files.sort();
+    Ok(files)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
+}
+
+fn machine() -> anyhow::Result<Machine> {
+    let value = |file: &str, key: &str| -> anyhow::Result<String> {
+        let text = fs::read_to_string(file).with_context(|| format!("reading {file}"))?;
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(key))
+            .unwrap_or_default();
+        let value = line.split_once([':', '=']).map_or("", |(_, value)| value);
+        Ok(value.trim().trim_matches('"').to_owned())
+    };
+    let kernel = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    let memory = value("/proc/meminfo", "MemTotal")?;
+    let kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+    Ok(Machine {
+        description: format!(
+            "{} processors ({}), {} GiB, Linux {kernel}, {}",
+            std::thread::available_parallelism()?,
+            value("/proc/cpuinfo", "model name")?,
+            kib.div_ceil(1 << 20),
+            value("/etc/os-release", "PRETTY_NAME")?,
+        ),
+        day: minute(SystemTime::now())?,
+    })
+}
+
+/// Writes a time to the minute, UTC.
+fn minute(at: SystemTime) -> anyhow::Result<String> {
+    let at = Timestamp::try_from(at)?;
+    Ok(at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
