@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build wasm fmt lint doc deny break-rules check-wasm verify test demo bench bench-quick bench-bridge bench-filter bench-probe bench-reconciler clean ci
+.PHONY: help setup build wasm wasm-image fmt lint doc deny break-rules check-wasm verify test demo bench bench-quick bench-bridge bench-filter bench-probe bench-reconciler clean ci
 
 # Programs that `make setup` puts below the checkout or where cargo puts them.
 export PATH := $(CURDIR)/.tools/bin:$(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin:/usr/sbin:/sbin
@@ -29,6 +29,9 @@ build: ## build the bridge, the probe with its eBPF programs, and the filter
 
 wasm: ## build the filter's module, target/wasm/syntrace_filter.wasm
 	scripts/build-wasm $(SYNTRACE_WASM)
+
+wasm-image: wasm ## the module as an OCI image layout, target/wasm/image, and its digest
+	scripts/wasm-image $(SYNTRACE_WASM) target/wasm/image
 
 fmt: ## format all Rust code
 	cargo fmt --all
@@ -61,6 +64,7 @@ verify: ## the eBPF programs pass this kernel's verifier; says what it allows; n
 test: ## install what is missing, build, and run all tests
 	@scripts/setup kernel envoy bridge page
 	@$(MAKE) --no-print-directory build
+	scripts/build-wasm $(dir $(SYNTRACE_WASM))trap.wasm trap
 	cargo test --locked
 
 demo: ## install what is missing, build, and show one trace per connection (DEMO_ONCE=1: once, then exit)

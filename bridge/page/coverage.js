@@ -34,7 +34,7 @@ function ledger(coverage) {
   const { connections, requests } = coverage;
   const contradictions = Object.values(coverage.contradictions).reduce((sum, n) => sum + n, 0);
   return h("section", { class: "card" }, h("h2", {}, "The ledger"), table(["What", "Count"], [
-    ["The probe's rung", coverage.rung ? coverage.rung.name : "no probe"],
+    ["The probe’s rung", coverage.rung ? coverage.rung.name : "no probe"],
     ...(coverage.rung?.missing ?? []).map((reason) => [`Without ${reason}`, "–"]),
     ["Connections live · settled", `${count(connections.live)} · ${count(connections.settled)}`],
     ["Requests live · settled", `${count(requests.live)} · ${count(requests.settled)}`],

@@ -169,9 +169,9 @@ function seen(connection, requests) {
     }
   }
   return facts("How it is known", [
-    ["Kernel's view", yes(coverage.kernel && coverage.handshake, coverage.handshake ? "from its SYN on" : coverage.kernel ? `the handshake was not observed${how ? `: ${how}` : ""}` : "missing: no probe saw it")],
-    ["Proxy's view", yes(coverage.proxy, coverage.proxy ? requestCount(connection) : "no request was joined to it")],
-    ["Trace id", { filter: "minted by the filter with its first request", tag: "carried by its SYN", kernel: "minted by the probe", request: "of its first request: the kernel's view is missing" }[connection.trace_id_source] ?? plain(connection.trace_id_source)],
+    ["Kernel’s view", yes(coverage.kernel && coverage.handshake, coverage.handshake ? "from its SYN on" : coverage.kernel ? `the handshake was not observed${how ? `: ${how}` : ""}` : "missing: no probe saw it")],
+    ["Proxy’s view", yes(coverage.proxy, coverage.proxy ? requestCount(connection) : "no request was joined to it")],
+    ["Trace id", { filter: "minted by the filter with its first request", tag: "carried by its SYN", kernel: "minted by the probe", request: "of its first request: the kernel’s view is missing" }[connection.trace_id_source] ?? plain(connection.trace_id_source)],
     ...[...sure].map(([words, n]) => [counted(n, "join"), words]),
     ["Sampled", coverage.one_in > 1 ? `one of ${coverage.one_in} such connections is reported` : null],
     ["Left out", connection.requests_evicted > 0 ? `${counted(connection.requests_evicted, "older request")}: the record keeps the newest` : null],

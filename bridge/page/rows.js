@@ -16,7 +16,7 @@ export const endOf = (request) => later(request.started_at, request.duration_ns)
 // What a phase is called on the picture; its colour is its party's, where it has one.
 const PHASES = {
   handshake: ["network", "handshake"], accept_wait: ["kernel", "waits to be accepted"], tls: ["tls", "TLS handshake"], open: ["open", "open"],
-  request_wait: ["client", "waits for the client's request"], failed_attempts: ["failed", "failed attempts"], pool_wait: ["proxy", "waits for an upstream connection"],
+  request_wait: ["client", "waits for the client’s request"], head: ["client", "waits for the rest of its head"], failed_attempts: ["failed", "failed attempts"], backoff: ["proxy", "waits before the next attempt"], pool_wait: ["proxy", "waits for an upstream connection"],
   upstream_handshake: ["network", "upstream handshake"], request_lost: ["network", "request lost and sent again"], round_trip: ["network", "round trip"],
   service: ["service", "waits for the service"], response: ["rest", "response"], proxy: ["proxy", "in the proxy"], session: ["rest", "session"], unreported: ["rest", "not reported"],
 };
@@ -25,7 +25,7 @@ const PHASES = {
 function bar(phase, from) {
   const [known, words] = PHASES[phase.name] ?? ["rest", plain(phase.name)];
   // Whose a stretch was may differ from case to case: the bridge knows.
-  const name = ["tls", "open", "failed"].includes(known) || !phase.party || phase.party === "unknown" ? known : phase.party;
+  const name = ["tls", "open", "failed"].includes(known) || !phase.party ? known : phase.party;
   const begin = phase.started_at ?? later(from, phase.after_ns);
   return { from: begin, until: later(begin, phase.duration_ns), class: name, words };
 }
@@ -49,7 +49,7 @@ export function connectionRow(connection, depth, note) {
 }
 
 const INCIDENTS = {
-  retransmit: "data was sent again", zero_window: "the peer's window was closed", accept_overflow: "the accept queue was full", syn_overflow: "the SYN queue was full", syn_cookies: "answered by SYN cookies",
+  retransmit: "data was sent again", zero_window: "the peer’s window was closed", accept_overflow: "the accept queue was full", syn_overflow: "the SYN queue was full", syn_cookies: "answered by SYN cookies",
 };
 
 // What happened, how often, and how full the accept queue was.

@@ -47,7 +47,7 @@ function tokenPanel(again) {
     again();
   }
   const wrong = hasToken() ? "The bridge does not take the token that was given." : "This bridge answers only to those who have its token.";
-  return panel("A token is needed", h("p", {}, wrong, " It is in the bridge's configuration; this page keeps it until the tab is closed."), form);
+  return panel("A token is needed", h("p", {}, wrong, " It is in the bridge’s configuration; this page keeps it until the tab is closed."), form);
 }
 
 // What an empty store says, by what is there at all.
@@ -88,9 +88,9 @@ export function notice() {
 function notesOf(ready, { rung, lost }) {
   const notes = [];
   const [kernel, proxy] = ["kernel", "proxy"].map((view) => ready.missing.includes(view));
-  if (kernel && proxy) notes.push(["warn", "Neither the probe nor the filter has reported. ", "Run “syntrace doctor” on the gateway's host."]);
-  else if (kernel) notes.push(["warn", rung ? `The kernel's view is missing: ${rung.missing.join("; ") || "the probe may see nothing"}.` : "The kernel's view is missing: no probe reports. Requests are listed without their connections; start syntrace-probe."]);
-  else if (proxy) notes.push(["warn", "The proxy's view is missing: no filter has reported. Connections are listed without their requests; look at Envoy's log, or run “syntrace doctor”."]);
+  if (kernel && proxy) notes.push(["warn", "Neither the probe nor the filter has reported. ", "Run “syntrace doctor” on the gateway’s host."]);
+  else if (kernel) notes.push(["warn", rung ? `The kernel’s view is missing: ${rung.missing.join("; ") || "the probe may see nothing"}.` : "The kernel’s view is missing: no probe reports. Requests are listed without their connections; start syntrace-probe."]);
+  else if (proxy) notes.push(["warn", "The proxy’s view is missing: no filter has reported. Connections are listed without their requests; look at Envoy’s log, or run “syntrace doctor”."]);
   if (!kernel && rung && rung.name !== "full") notes.push(["warn", `The probe is on the rung “${rung.name}”: ${rung.missing.join("; ")}`]);
   if (lost > 0) notes.push(["warn", `${lost.toLocaleString("en")} facts were lost on their way here: see Coverage.`]);
   return notes;

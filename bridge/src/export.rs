@@ -86,9 +86,16 @@ impl Exporter {
         if let Some(batch) = self.view.recent_after(number, EXPORT_RECORDS) {
             return batch;
         }
-        let view = self.view.clone();
-        let read = spawn_blocking(move || view.settled_after(number, EXPORT_RECORDS));
-        read.await.unwrap_or_default()
+        loop {
+            let view = self.view.clone();
+            let read = spawn_blocking(move || view.settled_after(number, EXPORT_RECORDS));
+            match read.await {
+                Ok(Ok(batch)) => return batch,
+                Ok(Err(error)) => tracing::debug!(%error, "Records wait for their export"),
+                Err(_ending) => return Vec::new(),
+            }
+            sleep(PATIENCE_MIN).await;
+        }
     }
 
     /// Counts what was given up before it was taken.

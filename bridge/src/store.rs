@@ -20,7 +20,7 @@ use syntrace_core::{
 use syntrace_model::{ConnectionId, Endpoint, SpanId, TraceId, UnixNanos};
 
 pub use self::{
-    database::{Bounds, Database, DatabaseStatus},
+    database::{Bounds, Database, DatabaseStatus, ReadError},
     keeper::Keeper,
     recent::{Recent, Table},
 };

@@ -29,11 +29,8 @@ pub use self::{
 };
 use crate::{
     fold::Folder,
-    store::{Database, DatabaseStatus, Kept, Name, Recent, Settled},
+    store::{Database, DatabaseStatus, Name, ReadError, Recent, Settled, chunk::Part},
 };
-
-/// Failed records that are counted one by one.
-const FAILED_MAX: usize = 100_000;
 
 /// A view that one task writes and many read.
 #[derive(Clone, Debug)]
@@ -101,65 +98,115 @@ impl SharedView {
     }
 
     /// Returns one connection.
-    #[must_use]
-    pub fn connection(&self, id: ConnectionId) -> Option<Arc<ConnectionRecord>> {
-        Self::one(
+    ///
+    /// # Errors
+    ///
+    /// If it is not in memory, and the database cannot be read; so do all questions below.
+    pub fn connection(&self, id: ConnectionId) -> Result<Option<Arc<ConnectionRecord>>, ReadError> {
+        one(
             || self.recent().connections.get(id).cloned(),
-            || self.database()?.get(id),
+            || {
+                self.database()
+                    .map_or(Ok(None), |database| database.get(id))
+            },
             || self.live().reconciler().connection(id),
         )
     }
 
     /// Returns one request.
-    #[must_use]
-    pub fn request(&self, id: SpanId) -> Option<Arc<RequestRecord>> {
-        Self::one(
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub fn request(&self, id: SpanId) -> Result<Option<Arc<RequestRecord>>, ReadError> {
+        one(
             || self.recent().requests.get(id).cloned(),
-            || self.database()?.get(id),
+            || {
+                self.database()
+                    .map_or(Ok(None), |database| database.get(id))
+            },
             || self.live().reconciler().request(id),
         )
     }
 
-    /// Looks for one record, at last where the fold has to be waited for.
-    fn one<R>(
-        recent: impl Fn() -> Option<Arc<R>>,
-        stored: impl Fn() -> Option<Arc<R>>,
-        live: impl Fn() -> Option<R>,
-    ) -> Option<Arc<R>> {
-        let settled = || recent().or_else(&stored);
-        let live = || live().map(Arc::new);
-        // One that was live is looked for again: it may have settled meanwhile.
-        settled().or_else(live).or_else(settled)
-    }
-
     /// Returns a page of connections, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
     pub fn connections(
         &self,
         ask: &Ask<ConnectionId>,
         keep: impl Fn(&ConnectionRecord) -> bool,
-    ) -> Page<ConnectionRecord> {
-        page::connections(self, ask, keep)
+    ) -> Result<Page<ConnectionRecord>, ReadError> {
+        page::page(self, ask, None, &keep)
     }
 
     /// Returns a page of requests, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
     pub fn requests(
         &self,
         ask: &Ask<SpanId>,
         keep: impl Fn(&RequestRecord) -> bool,
-    ) -> Page<RequestRecord> {
-        page::requests(self, ask, keep)
+    ) -> Result<Page<RequestRecord>, ReadError> {
+        page::page(self, ask, None, &keep)
+    }
+
+    /// Returns a page of the requests that failed, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub fn failed_requests(
+        &self,
+        ask: &Ask<SpanId>,
+        keep: impl Fn(&RequestRecord) -> bool,
+    ) -> Result<Page<RequestRecord>, ReadError> {
+        page::page(self, ask, Some(Part::Failed), &keep)
+    }
+
+    /// Returns a page of the connections that failed, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub fn failed_connections(
+        &self,
+        ask: &Ask<ConnectionId>,
+        keep: impl Fn(&ConnectionRecord) -> bool,
+    ) -> Result<Page<ConnectionRecord>, ReadError> {
+        page::page(self, ask, Some(Part::Failed), &keep)
+    }
+
+    /// Counts the requests that began since, of one cluster or of all.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub fn count_requests(
+        &self,
+        since: UnixNanos,
+        cluster: Option<&str>,
+    ) -> Result<u64, ReadError> {
+        page::count_requests(self, since, cluster)
     }
 
     /// Returns everything under one name; at most `limit` of each kind have it themselves.
-    #[must_use]
-    pub fn trace(&self, name: &Name, limit: usize) -> Trace {
-        let connections = self.connections(&Ask::named(name.clone(), limit), |_| true);
-        let requests = self.requests(&Ask::named(name.clone(), limit), |_| true);
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub fn trace(&self, name: &Name, limit: usize) -> Result<Trace, ReadError> {
+        let connections = self.connections(&Ask::named(name.clone(), limit), |_| true)?;
+        let requests = self.requests(&Ask::named(name.clone(), limit), |_| true)?;
         let mut trace = Trace::default();
         for connection in connections.records {
             for listed in &connection.requests {
                 if !trace.requests.contains_key(&listed.span_id)
-                    && let Some(request) = self.request(listed.span_id)
+                    && let Some(request) = self.request(listed.span_id)?
                 {
                     trace.requests.insert(listed.span_id, request);
                 }
@@ -169,40 +216,14 @@ impl SharedView {
         for request in requests.records {
             for id in joined(&request) {
                 if !trace.connections.contains_key(&id)
-                    && let Some(connection) = self.connection(id)
+                    && let Some(connection) = self.connection(id)?
                 {
                     trace.connections.insert(id, connection);
                 }
             }
             trace.requests.insert(request.report.span_id, request);
         }
-        trace
-    }
-
-    /// Counts the requests that began since, of one cluster or of all.
-    #[must_use]
-    pub fn count_requests(&self, since: UnixNanos, cluster: Option<&str>) -> u64 {
-        page::count_requests(self, since, cluster)
-    }
-
-    /// Returns the requests that began since and failed, the newest first, up to a bound.
-    #[must_use]
-    pub fn failed_requests(
-        &self,
-        since: UnixNanos,
-        keep: impl Fn(&RequestRecord) -> bool,
-    ) -> Vec<Arc<RequestRecord>> {
-        page::failed_requests(self, since, FAILED_MAX, keep)
-    }
-
-    /// Returns the connections that began since and failed, the newest first, up to a bound.
-    #[must_use]
-    pub fn failed_connections(
-        &self,
-        since: UnixNanos,
-        keep: impl Fn(&ConnectionRecord) -> bool,
-    ) -> Vec<Arc<ConnectionRecord>> {
-        page::failed_connections(self, since, FAILED_MAX, keep)
+        Ok(trace)
     }
 
     /// Returns what was seen, joined and lost so far.
@@ -241,49 +262,25 @@ impl SharedView {
         self.0.due.subscribe()
     }
 
-    /// Returns at most `limit` records that settled after the one with this number, in order.
-    #[must_use]
-    pub fn settled_after(&self, number: u64, limit: usize) -> Vec<Settled> {
+    /// Returns at most `limit` records that settled after the one with this number, in order; less those
+    /// that are kept no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connection`].
+    pub fn settled_after(&self, number: u64, limit: usize) -> Result<Vec<Settled>, ReadError> {
         if let Some(recent) = self.recent_after(number, limit) {
-            return recent;
+            return Ok(recent);
         }
         let stored = self
             .database()
-            .map(|database| database.settled_after(number, limit));
-        match stored {
-            Some(stored) if !stored.is_empty() => stored,
-            Some(_) | None => {
-                let recent = self.recent();
-                let first = recent.first().saturating_sub(1).max(number);
-                recent.settled_after(first, limit).unwrap_or_default()
-            }
+            .map_or_else(|| Ok(Vec::new()), |all| all.settled_after(number, limit))?;
+        if !stored.is_empty() {
+            return Ok(stored);
         }
-    }
-
-    /// Returns connections among at most `limit` records that settled after the one with this number.
-    #[must_use]
-    pub fn connections_after(
-        &self,
-        number: u64,
-        limit: usize,
-    ) -> Vec<(u64, Arc<ConnectionRecord>)> {
-        let settled = self.settled_after(number, limit).into_iter();
-        let connections = settled.filter_map(|settled| match settled.record {
-            Kept::Connection(record) => Some((settled.number, record)),
-            Kept::Request(_) => None,
-        });
-        connections.collect()
-    }
-
-    /// Returns requests among at most `limit` records that settled after the one with this number.
-    #[must_use]
-    pub fn requests_after(&self, number: u64, limit: usize) -> Vec<(u64, Arc<RequestRecord>)> {
-        let settled = self.settled_after(number, limit).into_iter();
-        let requests = settled.filter_map(|settled| match settled.record {
-            Kept::Request(record) => Some((settled.number, record)),
-            Kept::Connection(_) => None,
-        });
-        requests.collect()
+        let recent = self.recent();
+        let first = recent.first().saturating_sub(1).max(number);
+        Ok(recent.settled_after(first, limit).unwrap_or_default())
     }
 
     /// Returns the highest number that is stored; without a database, that of all.
@@ -326,6 +323,23 @@ impl WeakView {
     #[must_use]
     pub fn upgrade(&self) -> Option<SharedView> {
         self.0.upgrade().map(SharedView)
+    }
+}
+
+/// Looks for one record, at last where the fold has to be waited for.
+fn one<R>(
+    recent: impl Fn() -> Option<Arc<R>>,
+    stored: impl Fn() -> Result<Option<Arc<R>>, ReadError>,
+    live: impl Fn() -> Option<R>,
+) -> Result<Option<Arc<R>>, ReadError> {
+    let settled = || recent().map_or_else(&stored, |found| Ok(Some(found)));
+    if let Some(found) = settled()? {
+        return Ok(Some(found));
+    }
+    match live() {
+        Some(found) => Ok(Some(Arc::new(found))),
+        // It may have settled meanwhile.
+        None => settled(),
     }
 }
 

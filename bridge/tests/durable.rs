@@ -262,39 +262,54 @@ async fn answers(bridge: &Bridge) -> Value {
     try_answers(bridge).await.unwrap()
 }
 
-/// The same; `None` while a record that is listed is not found.
+/// The same; `None` while the view says that it cannot be read, or a record is not found.
 async fn try_answers(bridge: &Bridge) -> Option<Value> {
     let mut by_id = Vec::new();
     for kind in ["requests", "connections"] {
-        for record in list(bridge, kind).await {
+        for record in try_list(bridge, kind).await? {
             let id = record["id"].as_str().unwrap();
-            let answer = bridge.get(&format!("/v1/{kind}/{id}")).await;
-            if answer.status == StatusCode::NOT_FOUND {
-                return None;
-            }
-            assert_eq!(answer.json(), record);
+            let answer = try_get(bridge, &format!("/v1/{kind}/{id}")).await?;
+            assert_eq!(answer, record);
             let trace = record["trace_id"].as_str().unwrap();
-            by_id.push(bridge.get(&format!("/v1/traces/{trace}")).await.json());
+            by_id.push(try_get(bridge, &format!("/v1/traces/{trace}")).await?);
         }
     }
+    let ends = "/v1/connections?local=192.0.2.1:8080&limit=1000";
     Some(json!({
         "by_id": by_id,
-        "causes": bridge.get("/v1/causes").await.json(),
-        "ends": bridge.get("/v1/connections?local=192.0.2.1:8080&limit=1000").await.json(),
+        "causes": try_get(bridge, "/v1/causes").await?,
+        "ends": try_get(bridge, ends).await?,
     }))
+}
+
+/// An answer, unless it is not there or the view cannot be read: never a part of it.
+async fn try_get(bridge: &Bridge, path: &str) -> Option<Value> {
+    let answer = bridge.get(path).await;
+    match answer.status {
+        StatusCode::OK => Some(answer.json()),
+        StatusCode::NOT_FOUND => None,
+        _ => {
+            assert_eq!(answer.error(), (503, "database_failed".to_owned()));
+            None
+        }
+    }
 }
 
 /// All records of one kind, from page to page.
 async fn list(bridge: &Bridge, kind: &str) -> Vec<Value> {
+    try_list(bridge, kind).await.unwrap()
+}
+
+async fn try_list(bridge: &Bridge, kind: &str) -> Option<Vec<Value>> {
     let mut found = Vec::new();
     let mut cursor = String::new();
     loop {
         let path = format!("/v1/{kind}?limit=30{cursor}");
-        let mut page = bridge.get(&path).await.json();
+        let mut page = try_get(bridge, &path).await?;
         found.append(page[kind].as_array_mut().unwrap());
         match page["next"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
-            None => return found,
+            None => return Some(found),
         }
     }
 }

@@ -8,8 +8,9 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use http_body_util::BodyExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Answer, Bridge, DEADLINE, call, facts};
+use syntrace_bridge::pipeline::Settings;
 use syntrace_proto::{Connection, fact::Body as Fact};
 use tokio::time::timeout;
 use tower::ServiceExt as _;
@@ -20,10 +21,11 @@ struct Stream {
     text: String,
 }
 
-/// One event: its id, its name, its data.
+/// One event: its id and its name, empty if it has none, and its data.
 #[derive(Debug)]
 struct Event {
     id: String,
+    name: String,
     data: Value,
 }
 
@@ -58,6 +60,22 @@ async fn a_follower_that_comes_again_goes_on_after_the_last_event_that_it_saw() 
     assert_eq!(again.next().await.id, third.id);
     accept_one_more(&bridge).await;
     assert_eq!(again.next().await.data["outcome"], "refused");
+}
+
+#[tokio::test]
+async fn a_follower_that_comes_too_late_is_told_how_many_it_missed() {
+    let bridge = Bridge::start_with(&Settings {
+        settled_records: 2,
+        ..Settings::default()
+    });
+    bridge.accept(&facts::story()).await;
+    let settled = |answer: &Answer| answer.json()["connections"]["settled"] == 3;
+    bridge.eventually("/v1/coverage", settled).await;
+    let last = bridge.pipeline.view().settled_number();
+    let mut requests = Stream::open(&bridge, "/v1/requests", Some("1")).await;
+    let missed = requests.next().await;
+    assert_eq!((&*missed.name, &*missed.id), ("missed", ""));
+    assert_eq!(missed.data, json!({ "count": last - 1 - 2 }));
 }
 
 #[tokio::test]
@@ -152,11 +170,13 @@ impl Event {
     fn parse(text: &str) -> Self {
         let field = |name: &str| {
             let mut lines = text.lines();
-            lines.find_map(|line| line.strip_prefix(name).map(|value| value.trim().to_owned()))
+            let value = lines.find_map(|line| line.strip_prefix(name));
+            value.unwrap_or_default().trim().to_owned()
         };
         Self {
-            id: field("id:").unwrap(),
-            data: serde_json::from_str(&field("data:").unwrap()).unwrap(),
+            id: field("id:"),
+            name: field("event:"),
+            data: serde_json::from_str(&field("data:")).unwrap(),
         }
     }
 }

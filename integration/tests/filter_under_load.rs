@@ -11,7 +11,7 @@ use syntrace_integration::{
     bridge::{self, Bridge},
     deadline::{self, Look},
     envoy::{ADMIN_PORT, Gateway},
-    load::{Answered, Load},
+    load::Load,
     paths,
     process::{Process, Program},
     requirements,
@@ -24,9 +24,19 @@ const REQUESTS: u64 = 4_000;
 const KINDS: u64 = 3;
 const STATES: u64 = 5;
 
+/// Most facts in a batch, by default.
+const BATCH_FACTS: u64 = 512;
+
+/// What the allocator may round up by once the queue has been full, pages of 64 KiB.
+const SLACK_PAGES: u64 = 2;
+
 /// What the filter keeps is delivered within its back-off.
 const SOON: Duration = Duration::from_secs(60);
 
+#[expect(
+    clippy::print_stdout,
+    reason = "a run of a million requests has figures to tell: `--nocapture`"
+)]
 #[test]
 fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_counted() {
     if !requirements::are_met() {
@@ -50,13 +60,13 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
     finish(load().unwrap());
     drop(bridge);
     finish(load().unwrap());
-    // The queue has been full once: what it takes is taken.
-    let pages = metric(&sandbox, "memory_pages").unwrap();
     for mode in ["refuse", "hang"] {
         let failing = failing(&sandbox, mode).unwrap();
         finish(load().unwrap());
         drop(failing);
     }
+    // The queue has been full, with a batch on its way and without: what it takes is taken.
+    let pages = metric(&sandbox, "memory_pages").unwrap();
     let under_way = load().unwrap();
     let mut kills = 0;
     while !under_way.is_done().unwrap() {
@@ -88,9 +98,21 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
     })
     .unwrap();
     assert_eq!(metric(&sandbox, "reports_total").unwrap(), expected);
-    assert_eq!(metric(&sandbox, "dropped_total").unwrap(), lost);
+    // What the filter gave up is what the bridge misses, but for batches whose answer died with a bridge.
+    let dropped = metric(&sandbox, "dropped_total").unwrap();
     assert!(lost > 0, "the queue was never full");
-    assert_eq!(metric(&sandbox, "memory_pages").unwrap(), pages);
+    assert!(
+        (lost..=lost + kills * BATCH_FACTS).contains(&dropped),
+        "{dropped} dropped, {lost} missing, {kills} kills"
+    );
+    let pages_at_end = metric(&sandbox, "memory_pages").unwrap();
+    println!(
+        "{expected} requests, {kills} kills: {lost} missing, {dropped} dropped, {pages} and {pages_at_end} pages"
+    );
+    assert!(
+        pages_at_end <= pages + SLACK_PAGES,
+        "{pages} to {pages_at_end} pages"
+    );
     assert!(envoy.process().end().unwrap().success());
 }
 
@@ -111,7 +133,9 @@ fn metric(sandbox: &Sandbox, name: &str) -> anyhow::Result<u64> {
         .start(sandbox.directory())?
         .finish(SOON)?;
     let value = printed.trim().rsplit(' ').next().map(str::parse);
-    value.with_context(|| printed.clone())?.context(name.to_owned())
+    value
+        .with_context(|| printed.clone())?
+        .context(name.to_owned())
 }
 
 /// The shipped gateway with a short queue, and with a service that is as fast as the gateway behind all routes.

@@ -7,8 +7,8 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use syntrace_probe::{
-    BridgeAddress, Capability, Destination, MeshKeys, Network, RingBytes, Settings, Succession,
-    Whose, cgroup, process,
+    BridgeAddress, Capability, Destination, MAX_NETWORKS, MeshKeys, Network, RingBytes, Settings,
+    Succession, Whose, cgroup, process,
 };
 
 /// Where bpffs is usually mounted.
@@ -247,6 +247,17 @@ const fn only(whose: Whose) -> Settings {
 
 impl Orders {
     fn check(self) -> Result<Command, Usage> {
+        for (key, networks) in [
+            ("--tag-to", &self.tag_to),
+            ("--believe-from", &self.believe_from),
+        ] {
+            if networks.len() > MAX_NETWORKS {
+                return Err(Usage::Wrong(format!(
+                    "error: {} networks for '{key}': expected at most {MAX_NETWORKS}",
+                    networks.len()
+                )));
+            }
+        }
         let whose = self.whom.check()?;
         let mesh_keys = match &self.mesh_key_file {
             None => None,

@@ -5,6 +5,9 @@ use std::{fs, io};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use syntrace_proto::Clock;
 
+/// No host is suspended for less, nanoseconds.
+const LEAST_SUSPENSION_NS: u64 = 1_000_000;
+
 /// Reads both clocks at one moment.
 ///
 /// Of three tries the one with the shortest time between two looks at `CLOCK_BOOTTIME` counts: an
@@ -20,6 +23,17 @@ pub(crate) fn sample() -> Clock {
 /// Returns `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, nanoseconds.
 pub(crate) fn wall_offset_ns(clock: &Clock) -> u64 {
     clock.unix_ns.saturating_sub(clock.boot_ns)
+}
+
+/// Returns `CLOCK_BOOTTIME` minus `CLOCK_MONOTONIC`, nanoseconds: 0 if the host was never suspended.
+pub(crate) fn boot_offset_ns() -> u64 {
+    let monotonic = nanos(clock_gettime(ClockId::Monotonic));
+    let boot = nanos(clock_gettime(ClockId::Boottime));
+    match boot.saturating_sub(monotonic) {
+        // What lies between the two looks.
+        ..LEAST_SUSPENSION_NS => 0,
+        suspended => suspended,
+    }
 }
 
 /// Returns /proc/sys/kernel/random/boot_id, 16 bytes.

@@ -2,7 +2,7 @@
 
 use std::{fmt, fs, io};
 
-use syntrace_ebpf_common::siphash24;
+use syntrace_ebpf_common::{Wide, siphash24};
 
 use crate::{clock, view::random};
 
@@ -49,7 +49,7 @@ fn derive(machine_id: u128, boot_id: [u8; 16]) -> [u8; 16] {
     let boot = u128::from_be_bytes(boot_id);
     let half = |which: u64| {
         let message = [boot as u64, (boot >> 64) as u64, which];
-        siphash24(machine_id.to_be_bytes(), message)
+        siphash24(Wide::from_bytes(machine_id.to_be_bytes()), message)
     };
     (u128::from(half(0)) | u128::from(half(1)) << 64).to_le_bytes()
 }

@@ -36,7 +36,7 @@ impl Lease {
 
     /// Renews the lease, and the wall clock's offset with it.
     pub(crate) fn renew(&mut self) {
-        self.config = renewed(self.config, &clock::sample());
+        self.config = renewed(self.config, &clock::sample(), clock::boot_offset_ns());
         if let Err(error) = self.map.set(0, self.config.to_bytes(), 0) {
             tracing::warn!(%error, "Could not renew the lease, tagging ends");
         }
@@ -72,9 +72,10 @@ impl Lease {
     }
 }
 
-fn renewed(config: Config, now: &Clock) -> Config {
+fn renewed(config: Config, now: &Clock, boot_offset_ns: u64) -> Config {
     Config {
         wall_offset_ns: clock::wall_offset_ns(now),
+        boot_offset_ns,
         lease_until: now.boot_ns.saturating_add(LEASE_NS),
         ..config
     }
@@ -90,8 +91,9 @@ mod tests {
             boot_ns: 5,
             unix_ns: 105,
         };
-        let config = renewed(Config::EMPTY, &now);
+        let config = renewed(Config::EMPTY, &now, 7);
         assert_eq!(config.lease_until, 10_000_000_005);
         assert_eq!(config.wall_offset_ns, 100);
+        assert_eq!(config.boot_offset_ns, 7);
     }
 }

@@ -63,4 +63,5 @@ pub use settings::{
     CgroupError, MeshKeyError, MeshKeys, ParseRingBytesError, RingBytes, Settings, cgroup,
 };
 pub use status::status;
+pub use syntrace_ebpf_common::MAX_NETWORKS;
 pub use watch::watch;

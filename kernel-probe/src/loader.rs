@@ -11,18 +11,18 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf},
+    maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf},
     programs::{BtfTracePoint, CgroupSockAddr, Program, ProgramError, ProgramInfo, SockOps},
 };
 use syntrace_cgroup_link::{Hook, Link};
 use syntrace_ebpf_common::{
-    CONFIG_LEN, CONN_RECORD_LEN, Config, ConnRecord, Flags, Repeats, cookie_of_name,
+    CONFIG_LEN, CONN_RECORD_LEN, Config, ConnRecord, Flags, NETWORKS_LEN, Repeats, cookie_of_name,
 };
 
 use crate::{
     attach::attach,
     load_error::{LoadError, chain, unsupported, verify},
-    network::Network,
+    network::{Network, list},
     offsets::Offsets,
     pins::Pins,
     rung::{Capability, Ladder},
@@ -128,12 +128,13 @@ impl Loaded {
         if let Some(RingBytes(bytes)) = ring_bytes {
             loader.map_max_entries(EVENTS, bytes);
         }
+        let fields = offsets.by_name();
+        for (name, offset) in &fields {
+            loader.override_global(*name, offset, true);
+        }
         let mut ebpf = loader
             // Nothing in the object is relocated against the kernel's types: not parsed.
             .btf(None)
-            .override_global("SK_ERR_OFFSET", &offsets.sk_err.unwrap_or(0), true)
-            .override_global("SKC_FLAGS_OFFSET", &offsets.skc_flags.unwrap_or(0), true)
-            .override_global("SK_MARK_OFFSET", &offsets.sk_mark.unwrap_or(0), true)
             .load(OBJECT)
             .map_err(unsupported)?;
         verify(
@@ -186,7 +187,6 @@ impl Loaded {
             Map::Array(data)
             | Map::PerCpuArray(data)
             | Map::RingBuf(data)
-            | Map::LpmTrie(data)
             | Map::SkStorage(data)
             | Map::LruHashMap(data)
             | Map::HashMap(data) => Some((name, data)),
@@ -211,7 +211,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// Fails if a map is missing or full.
+    /// Fails if a map is missing.
     pub(crate) fn order(
         &mut self,
         tag_to: &[Network],
@@ -219,17 +219,9 @@ impl Loaded {
     ) -> Result<(), LoadError> {
         for (name, networks) in [("TAG_TO", tag_to), ("BELIEVE_FROM", believe_from)] {
             let map = self.ebpf.map_mut(name).ok_or(LoadError::Incomplete(name))?;
-            let mut map: LpmTrie<_, [u8; 16], u8> = map.try_into().map_err(unsupported)?;
-            // A predecessor's, which are ordered no more.
-            let old: Vec<_> = map.keys().filter_map(Result::ok).collect();
-            for key in old {
-                if !networks.iter().any(|network| network.has(&key)) {
-                    map.remove(&key).map_err(unsupported)?;
-                }
-            }
-            for network in networks {
-                map.insert(&network.key(), 1, 0).map_err(unsupported)?;
-            }
+            let mut map: Array<_, [u8; NETWORKS_LEN]> = map.try_into().map_err(unsupported)?;
+            map.set(0, list(networks).to_bytes(), 0)
+                .map_err(unsupported)?;
         }
         Ok(())
     }
@@ -288,7 +280,8 @@ impl Loaded {
         M::try_from(map).map_err(unsupported)
     }
 
-    /// Attaches the programs to `cgroup`, or puts them in the place of those whose links are pinned.
+    /// Attaches the programs to `cgroup`, or puts them in the place of those whose links are pinned;
+    /// but for those of which only capabilities have a use that are off.
     ///
     /// # Errors
     ///
@@ -296,13 +289,16 @@ impl Loaded {
     /// ladder says so.
     pub(crate) fn attach(&mut self, cgroup: &File, pins: Option<&Pins>) -> Result<(), LoadError> {
         self.attach_one(CONNECTIONS, Hook::SockOps, cgroup, pins)?;
-        if self.ladder.reason(Capability::ResetReason).is_none()
+        let is_on = |ladder: &Ladder, capability| {
+            ladder.reason(Capability::LifeCycle).is_none() && ladder.reason(capability).is_none()
+        };
+        if is_on(&self.ladder, Capability::ResetReason)
             && let Err(error) = program::<BtfTracePoint>(&mut self.ebpf, RESETS)?.attach()
         {
             self.ladder.lose(Capability::ResetReason, &chain(&error));
         }
         for (name, hook) in ACCEPTS {
-            if self.ladder.reason(Capability::AcceptWait).is_none()
+            if is_on(&self.ladder, Capability::AcceptWait)
                 && let Err(error) = self.attach_one(name, hook, cgroup, pins)
             {
                 self.ladder.lose(Capability::AcceptWait, &error.to_string());

@@ -1,12 +1,11 @@
-//! Networks in CIDR notation, as the kernel's longest-prefix maps want them.
+//! Networks in CIDR notation, and as the programs read them.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str,
 };
 
-use aya::maps::lpm_trie::Key;
-use syntrace_ebpf_common::{MAPPED_BITS, mapped};
+use syntrace_ebpf_common::{MAPPED_BITS, MAX_NETWORKS, Networks, Wide, mapped};
 
 /// An address and how many of its leading bits count.
 ///
@@ -35,22 +34,26 @@ pub enum ParseNetworkError {
 }
 
 impl Network {
-    /// Returns the key of the kernel's longest-prefix maps: IPv4 is v4-mapped.
-    pub(crate) fn key(self) -> Key<[u8; 16]> {
+    /// Returns the address and how many of its bits count, with IPv4 v4-mapped.
+    fn widened(self) -> ([u8; 16], u32) {
+        let prefix_len = self.prefix_len.into();
         match self.address {
-            IpAddr::V4(address) => Key::new(
-                MAPPED_BITS + u32::from(self.prefix_len),
-                mapped(address.octets()),
-            ),
-            IpAddr::V6(address) => Key::new(self.prefix_len.into(), address.octets()),
+            IpAddr::V4(address) => (mapped(address.octets()), MAPPED_BITS + prefix_len),
+            IpAddr::V6(address) => (address.octets(), prefix_len),
         }
     }
+}
 
-    /// Returns whether `key` is this network's.
-    pub(crate) fn has(self, key: &Key<[u8; 16]>) -> bool {
-        let own = self.key();
-        (own.prefix_len(), own.data()) == (key.prefix_len(), key.data())
+/// Returns `networks` as the programs read them; those beyond [`MAX_NETWORKS`], which the command
+/// line refuses, are left out.
+pub(crate) fn list(networks: &[Network]) -> Networks {
+    let mut list = Networks::NONE;
+    for (at, network) in networks.iter().take(MAX_NETWORKS).enumerate() {
+        let (address, prefix_len) = network.widened();
+        let is_put = list.put(at, Wide::from_bytes(address), prefix_len);
+        debug_assert!(is_put, "a place for each");
     }
+    list
 }
 
 impl str::FromStr for Network {
@@ -103,21 +106,24 @@ fn masked(address: IpAddr, prefix_len: u8) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn wide(address: [u8; 4]) -> Wide {
+        Wide::from_bytes(mapped(address))
+    }
+
     #[test]
-    fn an_ipv4_network_is_looked_up_in_mapped_form() {
-        let key = "10.0.0.0/8".parse::<Network>().unwrap().key();
-        assert_eq!(key.prefix_len(), 104);
-        assert_eq!(key.data(), mapped([10, 0, 0, 0]));
+    fn an_ipv4_network_is_listed_in_mapped_form() {
+        let networks = list(&["10.0.0.0/8".parse().unwrap()]);
+        assert!(networks.have(wide([10, 1, 2, 3])));
+        assert!(!networks.have(wide([11, 1, 2, 3])));
     }
 
     #[test]
     fn an_address_alone_is_a_network_of_one() {
         assert_eq!("192.0.2.1".parse::<Network>(), "192.0.2.1/32".parse());
         assert_eq!("2001:db8::1".parse::<Network>(), "2001:db8::1/128".parse());
-        assert_eq!(
-            "0.0.0.0/0".parse::<Network>().unwrap().key().prefix_len(),
-            96
-        );
+        let all_ipv4 = list(&["0.0.0.0/0".parse().unwrap()]);
+        assert!(all_ipv4.have(wide([192, 0, 2, 1])));
+        assert!(!all_ipv4.have(Wide::from_bytes([0xfe; 16])));
     }
 
     #[test]

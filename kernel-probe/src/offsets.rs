@@ -19,6 +19,14 @@ pub(crate) struct Offsets {
     pub(crate) skc_flags: Option<u32>,
     /// `sk_mark`: SO_MARK.
     pub(crate) sk_mark: Option<u32>,
+    /// `tcp_clock_cache`: when the kernel began with the segment that it works on.
+    pub(crate) tcp_clock_cache: Option<u32>,
+    /// `__sk_common.skc_cookie`: the socket's cookie.
+    pub(crate) skc_cookie: Option<u32>,
+    /// `__sk_common.skc_net`: the socket's network namespace, `struct net`.
+    pub(crate) skc_net: Option<u32>,
+    /// `net_cookie` in that: its cookie.
+    pub(crate) net_cookie: Option<u32>,
 }
 
 impl Offsets {
@@ -38,7 +46,27 @@ impl Offsets {
             sk_err: offset_of(&btf, "sock", "sk_err"),
             skc_flags: offset_of(&btf, "sock_common", "skc_flags"),
             sk_mark: offset_of(&btf, "sock", "sk_mark"),
+            tcp_clock_cache: offset_of(&btf, "tcp_sock", "tcp_clock_cache"),
+            skc_cookie: offset_of(&btf, "sock_common", "skc_cookie"),
+            skc_net: offset_of(&btf, "sock_common", "skc_net"),
+            net_cookie: offset_of(&btf, "net", "net_cookie"),
         }
+    }
+}
+
+impl Offsets {
+    /// Returns the offsets by the names that the programs give them; 0 for what was not found.
+    pub(crate) fn by_name(&self) -> [(&'static str, u32); 7] {
+        [
+            ("SK_ERR_OFFSET", self.sk_err),
+            ("SKC_FLAGS_OFFSET", self.skc_flags),
+            ("SK_MARK_OFFSET", self.sk_mark),
+            ("TCP_CLOCK_CACHE_OFFSET", self.tcp_clock_cache),
+            ("SKC_COOKIE_OFFSET", self.skc_cookie),
+            ("SKC_NET_OFFSET", self.skc_net),
+            ("NET_COOKIE_OFFSET", self.net_cookie),
+        ]
+        .map(|(name, offset)| (name, offset.unwrap_or(0)))
     }
 }
 

@@ -8,7 +8,7 @@ mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use syntrace_ebpf_common::mint_untagged;
+use syntrace_ebpf_common::{Wide, mint_untagged};
 use syntrace_proto::{Connection, Opening, Origin, Outcome};
 
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) struct Identity {
 /// The connections of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Poll {
-    host_key: [u8; 16],
+    host_key: Wide,
     identity: Identity,
     retries: SynRetries,
     followed: BTreeMap<u64, Followed>,
@@ -62,7 +62,7 @@ impl Poll {
     /// Follows nothing yet; ids are minted under `host_key`.
     pub(crate) const fn new(host_key: [u8; 16], identity: Identity, retries: SynRetries) -> Self {
         Self {
-            host_key,
+            host_key: Wide::from_bytes(host_key),
             identity,
             retries,
             followed: BTreeMap::new(),
@@ -99,7 +99,7 @@ impl Poll {
             }
             let is_new = !self.followed.contains_key(&cookie);
             let opening = self.opening(&socket);
-            let minted = mint_untagged(self.host_key, cookie);
+            let minted = mint_untagged(self.host_key, cookie).to_bytes();
             let followed = self.followed.entry(cookie).or_insert_with(|| Followed {
                 opening,
                 outcome,
@@ -142,7 +142,7 @@ impl Poll {
                 Followed {
                     opening,
                     outcome: Outcome::Unknown,
-                    minted: mint_untagged(self.host_key, socket.cookie),
+                    minted: mint_untagged(self.host_key, socket.cookie).to_bytes(),
                     owner_pid: 0,
                     syn_retransmits: 0,
                     missed: 0,

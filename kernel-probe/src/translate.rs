@@ -1,8 +1,8 @@
 //! The kernel's records to the wire's messages, field by field. Decides nothing.
 
 use syntrace_ebpf_common::{
-    ConnRecord, Event, IncidentKind, IncidentRecord, Opening, Origin, Outcome, TagState, mapped,
-    mint_untagged,
+    ConnRecord, Event, IncidentKind, IncidentRecord, Opening, Origin, Outcome, TagState, Wide,
+    mapped, mint_untagged,
 };
 use syntrace_proto::{self as proto, fact::Body};
 
@@ -109,9 +109,9 @@ fn connection(record: &ConnRecord, host: &Host) -> proto::Connection {
 /// Returns the id that the kernel view gives the connection: its own tag, where it sent one.
 fn minted(record: &ConnRecord, host: &Host) -> [u8; 16] {
     match TagState::from_u8(record.tag_state) {
-        Some(TagState::Sent | TagState::Answered) => record.tag,
+        Some(TagState::Sent | TagState::Answered) => record.tag.to_bytes(),
         Some(TagState::None | TagState::Believed | TagState::Disbelieved) | None => {
-            mint_untagged(host.key, record.socket_cookie)
+            mint_untagged(Wide::from_bytes(host.key), record.socket_cookie).to_bytes()
         }
     }
 }
@@ -134,7 +134,8 @@ fn origin(origin: u8) -> proto::Origin {
 }
 
 /// An address that is v4-mapped crosses as 4 bytes.
-fn endpoint(address: [u8; 16], port: [u8; 2]) -> proto::Endpoint {
+fn endpoint(address: Wide, port: [u8; 2]) -> proto::Endpoint {
+    let address = address.to_bytes();
     let [.., a, b, c, d] = address;
     let ipv4 = [a, b, c, d];
     let address = if address == mapped(ipv4) {
@@ -149,11 +150,11 @@ fn endpoint(address: [u8; 16], port: [u8; 2]) -> proto::Endpoint {
 }
 
 /// An id that is all zero is none.
-fn id(id: [u8; 16]) -> Vec<u8> {
-    if id == [0; 16] {
+fn id(id: Wide) -> Vec<u8> {
+    if id.is_zero() {
         Vec::new()
     } else {
-        id.to_vec()
+        id.to_bytes().to_vec()
     }
 }
 
@@ -213,9 +214,9 @@ mod tests {
     #[test]
     fn addresses_ports_and_ids_take_the_wire_form() {
         let record = ConnRecord {
-            local_addr: mapped([127, 0, 0, 1]),
+            local_addr: Wide::from_bytes(mapped([127, 0, 0, 1])),
             local_port: [0x1f, 0x90],
-            peer_addr: [0x20; 16],
+            peer_addr: Wide::from_bytes([0x20; 16]),
             reset_reason: 16,
             ..ConnRecord::EMPTY
         };
@@ -233,7 +234,7 @@ mod tests {
         let named = |tag_state: TagState| {
             let record = ConnRecord {
                 socket_cookie: 5,
-                tag: [7; 16],
+                tag: Wide::from_bytes([7; 16]),
                 tag_state: tag_state as u8,
                 ..ConnRecord::EMPTY
             };
@@ -241,8 +242,9 @@ mod tests {
         };
         assert_eq!(named(TagState::Sent), [7; 16]);
         assert_eq!(named(TagState::Answered), [7; 16]);
-        assert_eq!(named(TagState::Believed), mint_untagged(HOST.key, 5));
-        assert_eq!(named(TagState::None), mint_untagged(HOST.key, 5));
+        let untagged = mint_untagged(Wide::from_bytes(HOST.key), 5).to_bytes();
+        assert_eq!(named(TagState::Believed), untagged);
+        assert_eq!(named(TagState::None), untagged);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{cell::Cell, future::pending, io, time::Instant};
 
 use rustix::rand::{GetRandomFlags, getrandom};
-use syntrace_ebpf_common::{Config, Flags};
+use syntrace_ebpf_common::{Config, Flags, Wide};
 
 use crate::{
     counters::Counters,
@@ -54,6 +54,9 @@ impl KernelView {
                 Capability::Tag,
                 "not ordered, neither --tag-to nor --believe-from",
             );
+        }
+        for &capability in &settings.without {
+            loaded.ladder.switch_off(capability);
         }
         loaded.order(&settings.tag_to, &settings.believe_from)?;
         let counters = Counters::new(loaded.take_counters()?);
@@ -160,9 +163,10 @@ pub(crate) fn config(settings: &Settings, host_key: [u8; 16]) -> Config {
     // Without a mesh key nobody checks the MAC; then the host's key fills its place.
     let mesh_keys = settings
         .mesh_keys
-        .map_or([host_key; 2], |MeshKeys(keys)| keys);
+        .map_or([host_key; 2], |MeshKeys(keys)| keys)
+        .map(Wide::from_bytes);
     Config {
-        host_key,
+        host_key: Wide::from_bytes(host_key),
         mesh_keys,
         flags,
         ..Config::EMPTY

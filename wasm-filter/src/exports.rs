@@ -89,7 +89,8 @@ extern "C" fn proxy_on_http_call_response(
 fn configure(root: u32, size: usize) -> Result<(), String> {
     let text = match size {
         0 => Vec::new(),
-        _ => abi::plugin_configuration(size).ok_or("configuration cannot be read")?,
+        _ => abi::plugin_configuration(size)
+            .ok_or("the configuration cannot be read: is proxy_get_buffer_bytes allowed?")?,
     };
     FILTER.with(|cell| {
         let mut cell = cell
@@ -105,7 +106,7 @@ fn configure(root: u32, size: usize) -> Result<(), String> {
         if abi::set_tick_period(period_ms) {
             Ok(())
         } else {
-            Err("Envoy refused the tick".to_owned())
+            Err("no tick: is proxy_set_tick_period_milliseconds allowed?".to_owned())
         }
     })
 }
@@ -114,7 +115,7 @@ fn seed() -> Result<[u8; 16], String> {
     let mut seed = [0; 16];
     match getrandom::fill(&mut seed) {
         Ok(()) => Ok(seed),
-        Err(error) => Err(format!("Envoy gave no random bytes: {error}")),
+        Err(error) => Err(format!("no random bytes: is random_get allowed? ({error})")),
     }
 }
 

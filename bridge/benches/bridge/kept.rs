@@ -1,6 +1,7 @@
 //! What it costs to keep records over restarts, and to find one among a million while others come.
 
 use std::{
+    fs,
     path::Path,
     sync::{
         Arc,
@@ -17,6 +18,7 @@ use syntrace_bridge::{
     pipeline::{Pipeline, Settings},
 };
 use syntrace_model::SpanId;
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{idle::resident_bytes, load};
@@ -122,15 +124,20 @@ async fn measure_find(report: &mut Report) {
         "bytes",
         count(each),
     ));
+    // What a bridge that is killed at this moment leaves.
+    let killed = copy(place.path());
     pipeline.finish().await.unwrap();
-
     let began = Instant::now();
-    let pipeline = Pipeline::start(&settings(Some(place.path()))).unwrap();
+    let again = Pipeline::start(&settings(Some(killed.path()))).unwrap();
+    again.view().rebuilt().await.unwrap();
     let restart_ms = began.elapsed().as_secs_f64() * 1e3;
+    again.finish().await.unwrap();
+    drop(killed);
     report.add(
         Figure::new("bridge.restart_ms", "ms", Estimate::exact(restart_ms, 1)).at_most(1_000.0),
     );
 
+    let pipeline = Pipeline::start(&settings(Some(place.path()))).unwrap();
     let pipeline = Arc::new(pipeline);
     let done = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn(half_load(
@@ -146,7 +153,7 @@ async fn measure_find(report: &mut Report) {
             let name = n.wrapping_mul(0x9e37_79b9) % KEPT;
             let id = SpanId::new(load::span_id(name)).unwrap();
             let began = Instant::now();
-            assert!(view.request(id).is_some(), "{name}");
+            assert!(view.request(id).unwrap().is_some(), "{name}");
             took.push(began.elapsed());
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -197,6 +204,19 @@ async fn eventually_kept(pipeline: &Pipeline, records: u64) {
     while view.settled_number() < records || view.stored_number() < records {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+fn copy(place: &Path) -> TempDir {
+    let to = tempfile::tempdir().unwrap();
+    for part in ["log", "view"] {
+        fs::create_dir(to.path().join(part)).unwrap();
+        for file in fs::read_dir(place.join(part)).unwrap() {
+            let file = file.unwrap();
+            let to = to.path().join(part).join(file.file_name());
+            fs::copy(file.path(), to).unwrap();
+        }
+    }
+    to
 }
 
 fn settings(place: Option<&Path>) -> Settings {

@@ -37,6 +37,9 @@ use crate::{
 /// A TLS handshake that takes longer is ended by the proxy's connect timeout, as a rule.
 const BRIEF_NS: u64 = 10_000_000_000;
 
+/// How long a worker that gets no processor may not notice that a connect has failed, nanoseconds.
+const UNNOTICED_NS: u64 = 250_000_000;
+
 /// Earlier attempts that a record names.
 const EARLIER_MAX: usize = 8;
 
@@ -73,14 +76,16 @@ pub(crate) fn failed_by<'a>(
     };
     // What the proxy did beside waiting, it may have done after it: then the wait ended before the request.
     let beside_ns = match upstream.attempts {
-        0 | 1 => began_to_wait.since_ns(ran.start),
+        0 | 1 => began_to_wait
+            .since_ns(ran.start)
+            .saturating_sub(report.http.head_ns.unwrap_or(0)),
         _ => 0,
     };
     let ended_at = ran.end.minus_ns(beside_ns.min(DISORDER_NS));
     let mut fitting = ended(ended_at.minus_ns(DISORDER_NS));
     let is_late = fitting.is_empty() || beside_ns > DISORDER_NS;
-    if fitting.is_empty() {
-        fitting = ended(ran.start.minus_ns(DISORDER_NS));
+    if is_late {
+        fitting = ended(ran.start.minus_ns(UNNOTICED_NS));
     }
     // The first that ended after the request began to wait ended the wait of all.
     let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(began_to_wait);

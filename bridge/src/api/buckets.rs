@@ -62,19 +62,23 @@ impl Buckets {
     }
 
     /// Shows the buckets, by what there is from a time on.
-    pub(super) fn show(self, from: impl Fn(UnixNanos) -> u64) -> Shown {
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be had.
+    pub(super) fn show<E>(self, from: impl Fn(UnixNanos) -> Result<u64, E>) -> Result<Shown, E> {
         let begins = |index: u64| self.start.plus_ns(index.saturating_mul(self.step_ns));
         let counts: Vec<_> = (0..=self.count as u64)
             .map(|index| from(begins(index)))
-            .collect();
+            .collect::<Result<_, E>>()?;
         let pairs = counts.iter().zip(counts.iter().skip(1));
-        Shown {
+        Ok(Shown {
             started_at: json::time(self.start),
             step_ns: self.step_ns,
             requests: pairs
                 .map(|(from, beyond)| from.saturating_sub(*beyond))
                 .collect(),
-        }
+        })
     }
 }
 
@@ -128,7 +132,7 @@ mod tests {
             [index(0), index(109), index(110), index(129), index(500)],
             [0, 0, 1, 2, 2]
         );
-        let shown = buckets.show(|at| 1_000 - at.0);
-        assert_eq!(shown.requests, [10, 10, 10]);
+        let shown = buckets.show(|at| Ok::<_, ()>(1_000 - at.0));
+        assert_eq!(shown.unwrap().requests, [10, 10, 10]);
     }
 }

@@ -7,7 +7,6 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
 };
 
 use axum::extract::{Query, State as Extract, rejection::QueryRejection};
@@ -23,14 +22,18 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     ApiError, State,
     buckets::{Buckets, Shown},
-    json::Json,
+    json::{self, Json},
     query,
     requests::cluster_of,
 };
 use crate::{
-    store::Record as _,
-    view::{SharedView, joined},
+    store::{ReadError, Record},
+    view::{Ask, Page, SharedView, joined},
 };
+
+/// Failed records that are looked at together, and how often: so many of a kind are counted.
+const TURN: usize = 10_000;
+const TURNS_MAX: usize = 10;
 
 /// The query as it comes.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -57,6 +60,10 @@ pub(super) struct Causes {
     requests: u64,
     /// Those that failed or were slow.
     failed: u64,
+    /// Present if more failed than are counted: what began before is not among the causes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    counted_since: Option<String>,
     /// The most frequent first.
     causes: Vec<Count>,
     /// Present if a step was given.
@@ -114,7 +121,7 @@ pub(super) async fn list(
     let Query(parameters) = parameters?;
     let question = Question::parse(parameters)?;
     let view = state.view.clone();
-    let causes = super::blocking(move || question.answer(&view)).await?;
+    let causes = super::blocking(move || question.answer(&view)).await??;
     Ok(Json(causes))
 }
 
@@ -130,34 +137,50 @@ impl Question {
         })
     }
 
-    fn answer(&self, view: &SharedView) -> Causes {
-        let failed = view.failed_requests(self.since, |record| {
-            self.is_in_time(record.began_at()) && self.is_of_cluster(record)
-        });
+    fn answer(&self, view: &SharedView) -> Result<Causes, ReadError> {
         let mut counts = Counts::new();
         let mut seen = BTreeSet::new();
-        for record in &failed {
-            seen.extend(joined(record));
-            let id = record.id().to_string();
-            let count = self.count(&mut counts, &record.answer, "request", id);
-            count.requests += 1;
-            count.add(1, self.buckets, record.began_at());
-        }
-        let connections = view.failed_connections(self.since, |record| {
+        let mut failed = 0;
+        let keep = |record: &RequestRecord| {
+            self.is_in_time(record.began_at()) && self.is_of_cluster(record)
+        };
+        let requests_since = each(
+            self.since,
+            |ask| view.failed_requests(ask, keep),
+            |record| {
+                failed += 1;
+                if self.cluster.is_some() {
+                    seen.extend(joined(record));
+                }
+                let id = record.id().to_string();
+                let count = self.count(&mut counts, &record.answer, "request", id);
+                count.requests += 1;
+                count.add(1, self.buckets, record.began_at());
+            },
+        )?;
+        let keep = |record: &ConnectionRecord| {
             self.is_in_time(record.began_at())
                 && (self.cluster.is_none() || seen.contains(&record.id))
-        });
-        self.count_connections(&connections, &mut counts);
+        };
+        let connections_since = each(
+            self.since,
+            |ask| view.failed_connections(ask, keep),
+            |record| self.count_connection(record, &mut counts),
+        )?;
         let mut causes: Vec<_> = counts.into_values().collect();
         causes.sort_by_key(|cause| Reverse(cause.count));
         let from = |at| view.count_requests(at, self.cluster.as_deref());
-        let beyond = self.until.map_or(0, from);
-        Causes {
-            requests: from(self.since).saturating_sub(beyond),
-            failed: failed.len() as u64,
+        let beyond = self.until.map_or(Ok(0), from)?;
+        Ok(Causes {
+            requests: from(self.since)?.saturating_sub(beyond),
+            failed,
+            counted_since: requests_since.max(connections_since).map(json::time),
             causes,
-            buckets: self.buckets.map(|buckets| buckets.show(from)),
-        }
+            buckets: match self.buckets {
+                Some(buckets) => Some(buckets.show(from)?),
+                None => None,
+            },
+        })
     }
 
     fn is_in_time(&self, began_at: UnixNanos) -> bool {
@@ -169,15 +192,13 @@ impl Question {
         cluster.is_none_or(|cluster| cluster == cluster_of(record))
     }
 
-    fn count_connections(&self, failed: &[Arc<ConnectionRecord>], counts: &mut Counts) {
-        for record in failed {
-            if let Some(answer) = &record.answer {
-                let id = record.id.to_string();
-                let count = self.count(counts, answer, "connection", id);
-                count.connections += 1;
-                if record.requests.is_empty() {
-                    count.add(1, self.buckets, record.began_at());
-                }
+    fn count_connection(&self, record: &ConnectionRecord, counts: &mut Counts) {
+        if let Some(answer) = &record.answer {
+            let id = record.id.to_string();
+            let count = self.count(counts, answer, "connection", id);
+            count.connections += 1;
+            if record.requests.is_empty() {
+                count.add(1, self.buckets, record.began_at());
             }
         }
     }
@@ -216,5 +237,31 @@ impl Count {
         {
             *place += count;
         }
+    }
+}
+
+/// Takes page after page, and gives each record to `count`; returns when the last one began if there were
+/// too many.
+fn each<R: Record>(
+    since: UnixNanos,
+    page: impl Fn(&Ask<R::Id>) -> Result<Page<R>, ReadError>,
+    mut count: impl FnMut(&R),
+) -> Result<Option<UnixNanos>, ReadError> {
+    let mut ask = Ask {
+        since,
+        ..Ask::newest(TURN)
+    };
+    let mut turns = 0;
+    loop {
+        let found = page(&ask)?;
+        found.records.iter().for_each(|record| count(record));
+        turns += 1;
+        let Some(next) = found.next else {
+            return Ok(None);
+        };
+        if turns == TURNS_MAX {
+            return Ok(Some(next.0));
+        }
+        ask.below = Some(next);
     }
 }

@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
+use syntrace_core::record::ConnectionRecord;
 use utoipa::{IntoParams, ToSchema};
 
 use self::filter::Filter;
@@ -22,10 +23,10 @@ use super::{
     ApiError, State, follow,
     json::{self, Json},
     page,
-    query::{self, Paging},
+    query::Paging,
 };
 use crate::{
-    store::{Kept, Name},
+    store::{Kept, Name, ReadError},
     view::Ask,
 };
 
@@ -116,10 +117,10 @@ pub(super) async fn list(
     if follow::is_asked(&headers) {
         let view = state.view.clone();
         return follow::stream(&state, &headers, move |record| match record {
-            Kept::Connection(record) => filter
-                .keeps(&view, record)
-                .then(|| json::Connection::from(&**record)),
-            Kept::Request(_) => None,
+            Kept::Connection(record) => Ok(filter
+                .keeps(&view, record)?
+                .then(|| json::Connection::from(&**record))),
+            Kept::Request(_) => Ok(None),
         });
     }
     let view = state.view.clone();
@@ -132,22 +133,12 @@ pub(super) async fn list(
             limit: paging.limit,
         };
         let turn = |ask: &Ask<_>| view.connections(ask, |record| filter.fits(record));
-        let page = page::fill(
-            ask,
-            turn,
-            |record| filter.joins(&view, record),
-            |record| record.requests.len(),
-        );
-        List {
-            connections: page
-                .records
-                .iter()
-                .map(|record| (&**record).into())
-                .collect(),
-            next: page.next.map(query::cursor),
-        }
+        let joins = |record: &ConnectionRecord| filter.joins(&view, record);
+        let page = page::fill(ask, turn, joins, |record| record.requests.len())?;
+        let (connections, next) = page::shown(&page);
+        Ok::<_, ReadError>(List { connections, next })
     });
-    Ok(Json(list.await?).into_response())
+    Ok(Json(list.await??).into_response())
 }
 
 /// Shows one connection.
@@ -165,7 +156,8 @@ pub(super) async fn one(
     let (Path(id), Query(options)) = (id?, options?);
     let view = state.view.clone();
     let parsed = id.parse().ok();
-    let found = super::blocking(move || view.connection(parsed?)).await?;
+    let found =
+        super::blocking(move || parsed.map_or(Ok(None), |id| view.connection(id))).await??;
     let record = found.ok_or(ApiError::UnknownConnection(id))?;
     Ok(Json(if options.audit.is_some() {
         json::Connection::audited(&record)

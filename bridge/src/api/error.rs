@@ -12,7 +12,7 @@ use tokio::task::JoinError;
 use utoipa::ToSchema;
 
 use super::{BODY_BYTES_MAX, json::Json};
-use crate::{ingest::IngestError, log::AppendError};
+use crate::{ingest::IngestError, log::AppendError, store::ReadError};
 
 /// Seconds after which a sender may try again.
 const RETRY_AFTER: &str = "1";
@@ -40,6 +40,9 @@ pub enum ApiError {
         /// Entries that there are.
         of: u64,
     },
+    /// A part of the answer cannot be had.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// More requests a second than are answered.
     #[error("too many requests in a second")]
     TooFast,
@@ -127,6 +130,7 @@ impl ApiError {
             Self::UnknownTrace(_) => (StatusCode::NOT_FOUND, "unknown_trace"),
             Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
             Self::Rebuilding { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
+            Self::Read(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_failed"),
             Self::TooFast => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
             Self::TooManyAnswers => (StatusCode::TOO_MANY_REQUESTS, "too_many_answers"),
             Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown_path"),

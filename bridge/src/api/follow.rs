@@ -19,7 +19,11 @@ use tokio::sync::watch;
 use utoipa::IntoParams;
 
 use super::{ApiError, State, blocking, json};
-use crate::{metrics::Present, store::Kept, view::SharedView};
+use crate::{
+    metrics::Present,
+    store::{Kept, ReadError},
+    view::SharedView,
+};
 
 /// Event streams that are open at the same time.
 const FOLLOWERS_MAX: i64 = 64;
@@ -50,7 +54,7 @@ struct Follower {
 }
 
 /// Shows a settled record as JSON, if it is one of those that were asked for.
-type Look = Arc<dyn Fn(&Kept) -> Option<Event> + Send + Sync>;
+type Look = Arc<dyn Fn(&Kept) -> Result<Option<Event>, ReadError> + Send + Sync>;
 
 /// Records that the follower was too slow for.
 #[derive(Debug, Serialize)]
@@ -69,7 +73,7 @@ pub(super) fn is_asked(headers: &HeaderMap) -> bool {
 pub(super) fn stream<R: Serialize>(
     state: &State,
     headers: &HeaderMap,
-    look: impl Fn(&Kept) -> Option<R> + Send + Sync + 'static,
+    look: impl Fn(&Kept) -> Result<Option<R>, ReadError> + Send + Sync + 'static,
 ) -> Result<Response, ApiError> {
     let running = state.running.subscribe();
     let present = state.metrics.http.try_follow(FOLLOWERS_MAX);
@@ -78,7 +82,10 @@ pub(super) fn stream<R: Serialize>(
     let after = start(headers, *settled.borrow())?;
     let follower = Follower {
         view: state.view.clone(),
-        look: Arc::new(move |record| Some(Event::default().data(json::text(&look(record)?).ok()?))),
+        look: Arc::new(move |record| {
+            let text = look(record)?.and_then(|shown| json::text(&shown).ok());
+            Ok(text.map(|text| Event::default().data(text)))
+        }),
         settled,
         running,
         after,
@@ -135,16 +142,19 @@ impl Follower {
     async fn turn(&mut self, last: u64) -> Option<Vec<Event>> {
         let (view, look, after) = (self.view.clone(), Arc::clone(&self.look), self.after);
         let turn = blocking(move || {
-            let settled = view.settled_after(after, TURN);
+            let settled = view.settled_after(after, TURN)?;
             let first = settled.first().map_or(last + 1, |first| first.number);
             let missed = missed(after, first);
-            let shown = settled
-                .iter()
-                .filter_map(|settled| Some(look(&settled.record)?.id(settled.number.to_string())));
-            let events: Vec<_> = missed.into_iter().chain(shown).collect();
-            (settled.last().map_or(last, |last| last.number), events)
+            let mut events: Vec<_> = missed.into_iter().collect();
+            for settled in &settled {
+                let shown = look(&settled.record)?;
+                events.extend(shown.map(|event| event.id(settled.number.to_string())));
+            }
+            let last = settled.last().map_or(last, |last| last.number);
+            Ok::<_, ReadError>((last, events))
         });
-        let (after, events) = turn.await.ok()?;
+        // Who cannot be told goes, and may come again with what it was told last.
+        let (after, events) = turn.await.ok()?.ok()?;
         self.after = after;
         Some(events)
     }

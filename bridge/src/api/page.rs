@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::query;
 use crate::{
-    store::Record,
+    store::{ReadError, Record},
     view::{Ask, Page},
 };
 
@@ -18,17 +19,17 @@ const LINKS_MAX: usize = 20_000;
 /// Takes `turn`s until the page is full: of what a turn gives, what `keep` keeps.
 pub(super) fn fill<R: Record>(
     mut ask: Ask<R::Id>,
-    turn: impl Fn(&Ask<R::Id>) -> Page<R>,
-    keep: impl Fn(&R) -> bool,
+    turn: impl Fn(&Ask<R::Id>) -> Result<Page<R>, ReadError>,
+    keep: impl Fn(&R) -> Result<bool, ReadError>,
     links: impl Fn(&R) -> usize,
-) -> Page<R> {
+) -> Result<Page<R>, ReadError> {
     let mut records: Vec<Arc<R>> = Vec::new();
     let mut shown = 0;
     for _ in 0..TURNS_MAX {
-        let page = turn(&ask);
+        let page = turn(&ask)?;
         let count = page.records.len();
         for (index, record) in page.records.into_iter().enumerate() {
-            if !keep(&record) {
+            if !keep(&record)? {
                 continue;
             }
             shown += links(&record);
@@ -36,10 +37,10 @@ pub(super) fn fill<R: Record>(
             records.push(record);
             let is_last = index + 1 == count && page.next.is_none();
             if (records.len() == ask.limit || shown > LINKS_MAX) && !is_last {
-                return Page {
+                return Ok(Page {
                     records,
                     next: Some(place),
-                };
+                });
             }
         }
         ask.below = page.next;
@@ -47,8 +48,14 @@ pub(super) fn fill<R: Record>(
             break;
         }
     }
-    Page {
+    Ok(Page {
         records,
         next: ask.below,
-    }
+    })
+}
+
+/// Returns the records of a page as they are shown, and the cursor of the next page.
+pub(super) fn shown<R: Record, J: for<'a> From<&'a R>>(page: &Page<R>) -> (Vec<J>, Option<String>) {
+    let records = page.records.iter().map(|record| J::from(record)).collect();
+    (records, page.next.map(query::cursor))
 }

@@ -23,9 +23,12 @@ use super::{
     ApiError, State, follow,
     json::{self, Json},
     page,
-    query::{self, Paging},
+    query::Paging,
 };
-use crate::{store::Kept, view::Ask};
+use crate::{
+    store::{Kept, ReadError},
+    view::Ask,
+};
 
 /// The query as it comes.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -109,8 +112,10 @@ pub(super) async fn list(
     let view = state.view.clone();
     if follow::is_asked(&headers) {
         return follow::stream(&state, &headers, move |record| match record {
-            Kept::Request(record) => filter.keeps(record).then(|| json::Request::from(&**record)),
-            Kept::Connection(_) => None,
+            Kept::Request(record) => {
+                Ok(filter.keeps(record).then(|| json::Request::from(&**record)))
+            }
+            Kept::Connection(_) => Ok(None),
         });
     }
     let list = super::blocking(move || {
@@ -121,17 +126,11 @@ pub(super) async fn list(
             limit: paging.limit,
         };
         let turn = |ask: &Ask<_>| view.requests(ask, |record| filter.keeps(record));
-        let page = page::fill(ask, turn, |_| true, |record| record.incidents.len());
-        List {
-            requests: page
-                .records
-                .iter()
-                .map(|record| (&**record).into())
-                .collect(),
-            next: page.next.map(query::cursor),
-        }
+        let page = page::fill(ask, turn, |_| Ok(true), |record| record.incidents.len())?;
+        let (requests, next) = page::shown(&page);
+        Ok::<_, ReadError>(List { requests, next })
     });
-    Ok(Json(list.await?).into_response())
+    Ok(Json(list.await??).into_response())
 }
 
 /// Shows one request.
@@ -148,7 +147,7 @@ pub(super) async fn one(
     let Path(id) = id?;
     let parsed = id.parse().ok();
     let view = state.view.clone();
-    let found = super::blocking(move || view.request(parsed?)).await?;
+    let found = super::blocking(move || parsed.map_or(Ok(None), |id| view.request(id))).await??;
     let record = found.ok_or(ApiError::UnknownRequest(id))?;
     Ok(Json((&*record).into()))
 }

@@ -56,7 +56,7 @@ pub(super) async fn one(
     let asked = id.parse::<TraceId>().ok();
     let name = asked.map_or_else(|| Name::RequestId(id.as_str().into()), Name::Trace);
     let view = state.view.clone();
-    let found = super::blocking(move || view.trace(&name, RECORDS_MAX)).await?;
+    let found = super::blocking(move || view.trace(&name, RECORDS_MAX)).await??;
     let Some(trace_id) = trace_id(asked, &found) else {
         return Err(ApiError::UnknownTrace(id));
     };

@@ -5,13 +5,15 @@ use std::borrow::Cow;
 use super::text;
 
 /// What time was spent on, by the API's names.
-const PHASES: [(&str, &str); 15] = [
+const PHASES: [(&str, &str); 17] = [
     ("handshake", "handshake"),
     ("accept_wait", "waits to be accepted"),
     ("tls", "TLS handshake"),
     ("open", "open"),
     ("request_wait", "waits for the client's request"),
+    ("head", "waits for the rest of its head"),
     ("failed_attempts", "failed attempts"),
+    ("backoff", "waits before the next attempt"),
     ("pool_wait", "waits for an upstream connection"),
     ("upstream_handshake", "upstream handshake"),
     ("request_lost", "request lost and sent again"),
@@ -54,6 +56,7 @@ mod tests {
     #[test]
     fn the_page_says_the_same() {
         let page = include_str!("../../page/rows.js").replace('\n', " ");
+        let page = page.replace('’', "'");
         for (name, words) in PHASES {
             let said = page
                 .split_once(&format!(" {name}: ["))

@@ -1,6 +1,7 @@
 //! All chunks of the database, as questions see them.
 //!
-//! A chunk that cannot be read is left out of the answer and reported; mending it is the keeper's part.
+//! An answer that needs a chunk which cannot be read is none: it would leave records out. Mending what is
+//! damaged is the keeper's part.
 
 use std::{
     cmp::Reverse,
@@ -67,6 +68,14 @@ pub struct DatabaseStatus {
     pub chunks_damaged: u64,
     /// Bytes of the files.
     pub bytes: u64,
+}
+
+/// A part of the database cannot be read at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database cannot be read: {trouble}")]
+pub struct ReadError {
+    /// Why, as in [`DatabaseStatus::trouble`].
+    pub trouble: &'static str,
 }
 
 /// What a part of a database was asked for, the newest first.
@@ -138,8 +147,8 @@ impl Database {
         since: UnixNanos,
         limit: usize,
         keep: impl Fn(&R) -> bool,
-    ) -> Scan<R> {
-        let chunks = self.by_latest::<R>();
+    ) -> Result<Scan<R>, ReadError> {
+        let chunks = self.by_latest::<R>()?;
         let rows_max = (ROWS_MAX / chunks.len().max(1)).max(CHUNK_ROWS_MIN);
         let until = below.map_or(UnixNanos(u64::MAX), |(at, _)| at);
         let mut scan = Scan::<R>::default();
@@ -171,22 +180,19 @@ impl Database {
                 }
                 ControlFlow::Continue(())
             });
-            if let Err(error) = read {
-                self.report(first, &error);
-            }
+            read.map_err(self.reported(first))?;
             scan.horizon = scan.horizon.max(horizon);
             scan.records.append(&mut found);
             scan.records
                 .sort_unstable_by_key(|record| Reverse(record.place()));
         }
-        scan
+        Ok(scan)
     }
 
     /// Returns the newest record with this id.
-    pub(crate) fn get<R: Row>(&self, id: R::Id) -> Option<Arc<R>> {
+    pub(crate) fn get<R: Row>(&self, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
         let part = Part::Named(id.to_string());
-        let chunks = self.chunks().clone();
-        chunks.into_iter().rev().find_map(|(first, chunk)| {
+        for (first, chunk) in self.chunks().clone().into_iter().rev() {
             let mut found = None;
             let (begin, end) = (UnixNanos(0), UnixNanos(u64::MAX));
             let read = chunk.newest(&part, begin, end, |record: Arc<R>| {
@@ -196,41 +202,48 @@ impl Database {
                 }
                 ControlFlow::Continue(())
             });
-            if let Err(error) = read {
-                self.report(first, &error);
-            }
-            found
-        })
-    }
-
-    /// Returns at most `limit` records of one kind that settled after the one with this number.
-    pub(crate) fn kind_after<R: Row>(&self, number: u64, limit: usize) -> Vec<(u64, Arc<R>)> {
-        let mut found = Vec::new();
-        for (first, chunk) in self.behind(number + 1) {
-            if found.len() >= limit {
-                break;
-            }
-            match chunk.settled_after(number, limit - found.len()) {
-                Ok(mut more) => found.append(&mut more),
-                Err(error) => self.report(first, &error),
+            read.map_err(self.reported(first))?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        found
+        Ok(None)
     }
 
     /// Returns at most `limit` records that settled after the one with this number, in order.
-    pub(crate) fn settled_after(&self, number: u64, limit: usize) -> Vec<Settled> {
-        let requests = self.kind_after(number, limit).into_iter();
-        let connections = self.kind_after(number, limit).into_iter();
+    pub(crate) fn settled_after(
+        &self,
+        number: u64,
+        limit: usize,
+    ) -> Result<Vec<Settled>, ReadError> {
+        let requests = self.kind_after(number, limit)?.into_iter();
+        let connections = self.kind_after(number, limit)?.into_iter();
         let requests = requests.map(|(number, record)| (number, Kept::Request(record)));
         let connections = connections.map(|(number, record)| (number, Kept::Connection(record)));
         let mut found: Vec<_> = requests.chain(connections).collect();
         found.sort_unstable_by_key(|(number, _)| *number);
         found.truncate(limit);
         let numbered = found.into_iter();
-        numbered
+        Ok(numbered
             .map(|(number, record)| Settled { number, record })
-            .collect()
+            .collect())
+    }
+
+    /// Returns at most `limit` records of one kind that settled after the one with this number.
+    fn kind_after<R: Row>(
+        &self,
+        number: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Arc<R>)>, ReadError> {
+        let mut found = Vec::new();
+        for (first, chunk) in self.behind(number + 1) {
+            if found.len() >= limit {
+                break;
+            }
+            let more = chunk.settled_after(number, limit - found.len());
+            found.append(&mut more.map_err(self.reported(first))?);
+        }
+        Ok(found)
     }
 
     /// Counts the requests up to a number that began since, of one cluster or of all.
@@ -239,28 +252,24 @@ impl Database {
         since: UnixNanos,
         cluster: Option<&str>,
         until: u64,
-    ) -> u64 {
+    ) -> Result<u64, ReadError> {
         let mut sum = 0;
         for (first, chunk) in self.chunks().clone() {
-            match chunk.count_requests(since, cluster, until) {
-                Ok(count) => sum += count,
-                Err(error) => self.report(first, &error),
-            }
+            let count = chunk.count_requests(since, cluster, until);
+            sum += count.map_err(self.reported(first))?;
         }
-        sum
+        Ok(sum)
     }
 
     /// Returns the chunks, those with the latest begins first, each with the latest.
-    fn by_latest<R: Row>(&self) -> Vec<(u64, Arc<Chunk>, UnixNanos)> {
+    fn by_latest<R: Row>(&self) -> Result<Vec<(u64, Arc<Chunk>, UnixNanos)>, ReadError> {
         let mut chunks = Vec::new();
         for (first, chunk) in self.chunks().clone() {
-            match chunk.latest::<R>() {
-                Ok(latest) => chunks.push((first, chunk, latest)),
-                Err(error) => self.report(first, &error),
-            }
+            let latest = chunk.latest::<R>().map_err(self.reported(first))?;
+            chunks.push((first, chunk, latest));
         }
         chunks.sort_by_key(|(_, _, latest)| Reverse(*latest));
-        chunks
+        Ok(chunks)
     }
 
     /// Returns the chunks from the one with this number on.
@@ -272,11 +281,16 @@ impl Database {
             .collect()
     }
 
-    fn report(&self, first: u64, error: &rusqlite::Error) {
-        tracing::debug!(%error, chunk = first, "Left chunk out of an answer");
-        if trouble(error) == "corrupt" {
-            let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-            damaged.push(first);
+    /// Tells the keeper of a chunk that is damaged.
+    fn reported(&self, first: u64) -> impl FnOnce(rusqlite::Error) -> ReadError {
+        move |error| {
+            tracing::debug!(%error, chunk = first, "Chunk could not be read");
+            let trouble = trouble(&error);
+            if trouble == "corrupt" {
+                let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+                damaged.push(first);
+            }
+            ReadError { trouble }
         }
     }
 
@@ -301,13 +315,6 @@ impl Database {
         }
         firsts.sort_unstable();
         Ok(firsts)
-    }
-
-    /// Returns the last chunk, and its first number.
-    pub(super) fn last(&self) -> Option<(u64, Arc<Chunk>)> {
-        let chunks = self.chunks();
-        let last = chunks.last_key_value();
-        last.map(|(first, chunk)| (*first, Arc::clone(chunk)))
     }
 
     pub(super) fn path(&self, first: u64) -> PathBuf {

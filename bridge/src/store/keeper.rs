@@ -5,6 +5,7 @@
 //! then, and what a damaged or deleted database held, is folded again from the log.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     sync::Arc,
     thread,
@@ -90,7 +91,12 @@ impl Keeper {
                 looked_at = Instant::now();
                 self.keep_house(&mut open);
             }
-            let wait = match self.step(&view, &mut open) {
+            let step = self.step(&view, &mut open);
+            // Also where nothing is left to store: what an error was told of may be stored all the same.
+            if step.is_ok() && self.database.status_mut().trouble.take().is_some() {
+                tracing::info!("Database takes records again");
+            }
+            let wait = match step {
                 Ok(0) if closing => break,
                 Ok(0) => HOUSE_INTERVAL,
                 Ok(_) => {
@@ -145,9 +151,6 @@ impl Keeper {
         let last = batch.last().map_or(stored, |settled| settled.number);
         chunk.writer.store(&batch)?;
         self.database.set_stored(last);
-        if self.database.status_mut().trouble.take().is_some() {
-            tracing::info!("Database took records again");
-        }
         view.stored();
         Ok(batch.len())
     }
@@ -174,24 +177,35 @@ impl Keeper {
     /// Opens all chunks for questions, and returns the first number of the last.
     fn open_for_questions(&self) -> Result<Option<u64>, KeepError> {
         fs::create_dir_all(self.database.directory())?;
-        self.database.chunks().clear();
-        let firsts = self.database.firsts_of_files()?;
-        for first in firsts {
+        let mut chunks = BTreeMap::new();
+        for first in self.database.firsts_of_files()? {
             match Chunk::open(&self.database.path(first)) {
-                Ok(Some(chunk)) => drop(self.database.chunks().insert(first, Arc::new(chunk))),
+                Ok(Some(chunk)) => drop(chunks.insert(first, Arc::new(chunk))),
                 // An earlier run ended before it made anything of it.
                 Ok(None) => {}
                 Err(error) if trouble(&error) == "corrupt" => self.discard(first, &error),
                 Err(error) => return Err(error.into()),
             }
         }
-        let last = self.database.last();
-        if let Some((first, chunk)) = &last {
-            let highest = chunk.highest()?;
-            self.database
-                .set_stored(highest.unwrap_or(first.saturating_sub(1)));
+        let last = chunks.last_key_value();
+        let last = last.map(|(first, chunk)| (*first, Arc::clone(chunk)));
+        // Until all are open, those that were are asked.
+        *self.database.chunks() = chunks;
+        let Some((first, chunk)) = last else {
+            return Ok(None);
+        };
+        match chunk.highest() {
+            Ok(highest) => {
+                let highest = highest.unwrap_or(first.saturating_sub(1));
+                self.database.set_stored(highest);
+                Ok(Some(first))
+            }
+            Err(error) if trouble(&error) == "corrupt" => {
+                self.discard(first, &error);
+                self.open_for_questions()
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(last.map(|(first, _)| first))
     }
 
     /// Opens all chunks, the last for writing.

@@ -11,7 +11,7 @@ use syntrace_model::{ConnectionId, SpanId, UnixNanos};
 
 use super::SharedView;
 use crate::store::{
-    Name, Record, Table,
+    Name, ReadError, Record, Table,
     chunk::{Part, Row},
     database::Scan,
 };
@@ -43,7 +43,7 @@ pub struct Page<R: Record> {
 }
 
 /// One kind of record in all three places.
-trait Kind: Row + Sized {
+pub(super) trait Kind: Row + Sized {
     fn live(
         view: &SharedView,
         ask: &Ask<<Self as Record>::Id>,
@@ -81,49 +81,11 @@ impl<Id> Ask<Id> {
     }
 }
 
-pub(super) fn connections(
-    view: &SharedView,
-    ask: &Ask<ConnectionId>,
-    keep: impl Fn(&ConnectionRecord) -> bool,
-) -> Page<ConnectionRecord> {
-    page(view, ask, None, &keep)
-}
-
-pub(super) fn requests(
-    view: &SharedView,
-    ask: &Ask<SpanId>,
-    keep: impl Fn(&RequestRecord) -> bool,
-) -> Page<RequestRecord> {
-    page(view, ask, None, &keep)
-}
-
-pub(super) fn failed_requests(
+pub(super) fn count_requests(
     view: &SharedView,
     since: UnixNanos,
-    limit: usize,
-    keep: impl Fn(&RequestRecord) -> bool,
-) -> Vec<Arc<RequestRecord>> {
-    let ask = Ask {
-        since,
-        ..Ask::newest(limit)
-    };
-    page(view, &ask, Some(Part::Failed), &keep).records
-}
-
-pub(super) fn failed_connections(
-    view: &SharedView,
-    since: UnixNanos,
-    limit: usize,
-    keep: impl Fn(&ConnectionRecord) -> bool,
-) -> Vec<Arc<ConnectionRecord>> {
-    let ask = Ask {
-        since,
-        ..Ask::newest(limit)
-    };
-    page(view, &ask, Some(Part::Failed), &keep).records
-}
-
-pub(super) fn count_requests(view: &SharedView, since: UnixNanos, cluster: Option<&str>) -> u64 {
+    cluster: Option<&str>,
+) -> Result<u64, ReadError> {
     let of_cluster = |record: &RequestRecord| {
         let upstream = record.report.upstream.as_ref();
         let name = upstream.map_or("", |upstream| &*upstream.cluster);
@@ -140,18 +102,19 @@ pub(super) fn count_requests(view: &SharedView, since: UnixNanos, cluster: Optio
         let count = found.filter(|record| of_cluster(record)).count() as u64;
         (count, recent.first())
     };
-    let stored = view.database().map_or(0, |database| {
+    let stored = view.database().map_or(Ok(0), |database| {
         database.count_requests(since, cluster, first.saturating_sub(1))
     });
-    live + recent + stored
+    Ok(live + recent + stored?)
 }
 
-fn page<R: Kind>(
+/// Returns one page, of everything or of what failed.
+pub(super) fn page<R: Kind>(
     view: &SharedView,
     ask: &Ask<R::Id>,
     part: Option<Part>,
     keep: &dyn Fn(&R) -> bool,
-) -> Page<R> {
+) -> Result<Page<R>, ReadError> {
     let failed = part.is_some();
     let fits = |record: &R| {
         record.began_at() >= ask.since
@@ -180,9 +143,10 @@ fn page<R: Kind>(
     });
     let named = ask.name.as_ref().map(|name| Part::Named(name.text()));
     let part = part.or(named).unwrap_or(Part::All);
-    let stored = view.database().map_or_else(Scan::default, |database| {
-        database.newest(&part, ask.below, ask.since, more, fits)
-    });
+    let stored = view.database().map_or_else(
+        || Ok(Scan::default()),
+        |database| database.newest(&part, ask.below, ask.since, more, fits),
+    )?;
     let horizon = stored.horizon.max(live.horizon);
     let mut seen = HashSet::new();
     // A record that was on its way is found twice.
@@ -198,10 +162,10 @@ fn page<R: Kind>(
     let has_more = records.len() > ask.limit;
     records.truncate(ask.limit);
     let last = records.last().filter(|_| has_more);
-    Page {
+    Ok(Page {
         next: last.map(|record| record.place()).or(horizon),
         records,
-    }
+    })
 }
 
 impl Kind for ConnectionRecord {

@@ -43,7 +43,7 @@ def token(looker):
 
 def no_filter(looker):
     with looker.page("/?view=connections", for_axe=True) as page:
-        expect(page.locator("#notices")).to_contain_text("The proxy's view is missing")
+        expect(page.locator("#notices")).to_contain_text("The proxy’s view is missing")
         expect(page.locator(".row").first).to_be_visible()
         looker.without_barriers(page)
         looker.picture(page, "state-no-filter")
@@ -51,7 +51,7 @@ def no_filter(looker):
 
 def no_probe(looker):
     with looker.page("/?view=requests", for_axe=True) as page:
-        expect(page.locator("#notices")).to_contain_text("The kernel's view is missing")
+        expect(page.locator("#notices")).to_contain_text("The kernel’s view is missing")
         page.locator(".row a").first.click()
         expect(page.get_by_text("not joined: no probe has reported").first).to_be_visible()
         looker.without_barriers(page)

@@ -1,6 +1,7 @@
 //! The manual pages and the completions: of every command, and fit for those who read them.
 
 use std::{
+    collections::BTreeSet,
     env,
     io::{self, Write as _},
     process::{Command, Stdio},
@@ -49,6 +50,21 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
         let warnings = feed(groff, page);
         assert!(warnings.is_empty(), "{name}: {warnings}");
     }
+}
+
+#[test]
+fn every_cause_that_can_be_asked_for_is_in_the_documents() {
+    let answer = include_str!("../../core/src/answer.rs");
+    let (_, of_codes) = answer.split_once("// === impl Code ===").unwrap();
+    let (of_codes, _) = of_codes.split_once("// === impl ").unwrap();
+    let codes = of_codes.lines().filter_map(|line| line.split('"').nth(1));
+    let codes: BTreeSet<&str> = codes.collect();
+    let document = include_str!("../../../docs/attributes.md");
+    let (_, causes) = document.split_once("## Causes").unwrap();
+    let rows = causes.lines().filter(|line| line.starts_with("| `"));
+    let cells = rows.map(|row| row.split('|').nth(1).unwrap());
+    let told = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    assert_eq!(told.collect::<BTreeSet<_>>(), codes);
 }
 
 #[test]

@@ -121,7 +121,11 @@ impl Process {
             if expected(&answer) {
                 return answer;
             }
-            assert!(Instant::now() < deadline, "{path}: {answer}");
+            assert!(
+                Instant::now() < deadline,
+                "{path}: {answer}\n{}",
+                self.log()
+            );
             // Fewer questions than the bridge answers in a second.
             thread::sleep(Duration::from_millis(10));
         }

@@ -34,22 +34,7 @@ impl Estimate {
 /// The same samples give the same interval.
 #[must_use]
 pub fn median(samples: &[f64]) -> Estimate {
-    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
-    let mut medians: Vec<_> = (0..RESAMPLES)
-        .map(|_| {
-            let resample = samples
-                .iter()
-                .filter_map(|_| samples.get(chance.below(samples.len())));
-            middle(resample.copied().collect())
-        })
-        .collect();
-    medians.sort_by(f64::total_cmp);
-    let at = |share: f64| medians.get((RESAMPLES as f64 * share) as usize).copied();
-    Estimate {
-        value: middle(samples.to_vec()),
-        interval: at(0.025).zip(at(0.975)),
-        n: samples.len(),
-    }
+    resampled(samples, |samples| middle(samples.to_vec()))
 }
 
 /// Returns the median of `a / b`, pair by pair: both of a pair were measured one after the other.
@@ -57,6 +42,36 @@ pub fn median(samples: &[f64]) -> Estimate {
 pub fn ratios(pairs: &[(f64, f64)]) -> Estimate {
     let ratios: Vec<_> = pairs.iter().map(|(a, b)| a / b).collect();
     median(&ratios)
+}
+
+/// Returns the ratio of the median `a` to the median `b`, for numbers so small beside their noise that the
+/// ratio of one pair says nothing.
+#[must_use]
+pub fn ratio_of_medians(pairs: &[(f64, f64)]) -> Estimate {
+    resampled(pairs, |pairs| {
+        let of = |side: fn(&(f64, f64)) -> f64| middle(pairs.iter().map(side).collect());
+        of(|pair| pair.0) / of(|pair| pair.1)
+    })
+}
+
+/// Returns a number made of samples, and the spread of the same number made of resamples.
+fn resampled<T: Copy>(samples: &[T], number: impl Fn(&[T]) -> f64) -> Estimate {
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15);
+    let mut numbers: Vec<_> = (0..RESAMPLES)
+        .map(|_| {
+            let resample = samples
+                .iter()
+                .filter_map(|_| samples.get(chance.below(samples.len())));
+            number(&resample.copied().collect::<Vec<_>>())
+        })
+        .collect();
+    numbers.sort_by(f64::total_cmp);
+    let at = |share: f64| numbers.get((RESAMPLES as f64 * share) as usize).copied();
+    Estimate {
+        value: number(samples),
+        interval: at(0.025).zip(at(0.975)),
+        n: samples.len(),
+    }
 }
 
 fn middle(mut samples: Vec<f64>) -> f64 {
@@ -100,6 +115,14 @@ mod tests {
     #[test]
     fn a_ratio_is_taken_pair_by_pair() {
         assert_eq!(ratios(&[(1.0, 2.0), (10.0, 20.0), (3.0, 6.0)]).value, 0.5);
+    }
+
+    #[test]
+    fn a_ratio_of_medians_survives_a_pair_whose_own_ratio_is_nonsense() {
+        let pairs = [(2.0, 4.0), (2.1, 3.9), (1.9, 0.001), (2.0, 4.1), (2.0, 4.0)];
+        let estimate = ratio_of_medians(&pairs);
+        assert_eq!(estimate.value, 0.5);
+        assert_eq!(estimate.n, 5);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use estimate::{Estimate, median, ratios};
+pub use estimate::{Estimate, median, ratio_of_medians, ratios};
 
 /// One figure, with all that is needed to judge it.
 #[derive(Clone, Debug, PartialEq)]

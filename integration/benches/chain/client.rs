@@ -97,6 +97,8 @@ pub(crate) fn run(orders: &str) -> anyhow::Result<()> {
 
 /// Sends one connection's requests.
 fn connection(orders: &Orders, number: usize, start: Instant) -> Vec<Sample> {
+    // No two clients send the same path.
+    let run = std::process::id();
     let mut stream = None;
     let mut samples = Vec::with_capacity(orders.requests);
     for request in 0..orders.requests {
@@ -112,7 +114,7 @@ fn connection(orders: &Orders, number: usize, start: Instant) -> Vec<Sample> {
         let begun_at_unix_ns = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_nanos());
-        let path = format!("/c/{number}/{request}");
+        let path = format!("/c/{run}/{number}/{request}");
         let done = exchange(&mut stream, orders.address, &path);
         let latency_ns = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let (port, answered) = *done.as_ref().unwrap_or(&(0, false));

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use syntrace_bench_report::{Estimate, Figure, median, ratios};
 
 use crate::{
+    described,
     gateway::Extra,
     ledger,
     loads::Load,
@@ -17,7 +18,7 @@ use crate::{
 
 /// Rounds, and of the rivals that are programs of their own.
 const ROUNDS: usize = 9;
-const TOOL_ROUNDS: usize = 4;
+const TOOL_ROUNDS: usize = 3;
 /// Rounds of the rough picture.
 const QUICK_ROUNDS: usize = 3;
 /// Requests with which the probe's and the bridge's own time is measured.
@@ -60,6 +61,7 @@ struct Cost {
 type Round = BTreeMap<&'static str, Cost>;
 
 pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
+    described::add(world, part)?;
     let rounds = part.rounds(ROUNDS)?;
     let own = own(world, part)?;
     for load in [Load::Http1, Load::Churn, Load::Http2, Load::Grpc, Load::Tls] {
@@ -199,6 +201,7 @@ fn beside(
     let nothing = (NOTHING, Which::Plain, Extra::Nothing);
     let (mut costs, mut more, mut hosts, mut own) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut equal, mut equal_hosts) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let before = cost(world, load, nothing)?;
         let cgroup = world.tools.child(rival.name())?;
@@ -211,6 +214,8 @@ fn beside(
         costs.push(with.worker);
         more.push(with.worker - f64::midpoint(before.worker, after.worker));
         hosts.push(with.host - f64::midpoint(before.host, after.host));
+        equal.push(after.worker - before.worker);
+        equal_hosts.push(after.host - before.host);
     }
     let figure = |what: &str, samples: &[f64]| {
         Figure::new(
@@ -219,14 +224,10 @@ fn beside(
             median(samples),
         )
     };
-    for (what, samples) in [
-        ("cpu_us", &costs),
-        ("added_us", &more),
-        ("host_added_us", &hosts),
-        ("own_us", &own),
-    ] {
-        part.add(figure(what, samples));
-    }
+    part.add(figure("cpu_us", &costs));
+    part.add(figure("added_us", &more).aa(median(&equal).value));
+    part.add(figure("host_added_us", &hosts).aa(median(&equal_hosts).value));
+    part.add(figure("own_us", &own));
     part.tool(rival.described(&world.sandbox)?);
     Ok(())
 }

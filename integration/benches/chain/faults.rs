@@ -39,7 +39,11 @@ const STOPPED: Duration = Duration::from_millis(400);
 /// Connections that the gateway's queue takes while nobody accepts: one more than its backlog.
 const QUEUE: u64 = 3;
 /// Lines that are kept of what a tool printed.
-const LINES: usize = 12;
+const LINES: usize = 16;
+/// Letters that are kept of a line.
+const LETTERS: usize = 400;
+/// Addresses of the sandbox, without which a line is about something else.
+const OURS: [&str; 2] = ["192.0.2.", "198.51.100."];
 
 /// Of the SYNs to the service, the first is dropped.
 const LOSE_SYN: &str = "table ip faults { chain in { type filter hook input priority 0; \
@@ -48,37 +52,40 @@ const LOSE_SYN: &str = "table ip faults { chain in { type filter hook input prio
 const LOSE_DATA: &str = "table ip faults { chain in { type filter hook prerouting priority 0; \
     ip saddr 198.51.100.2 tcp flags & psh == psh numgen inc mod 1000 == 0 drop; }; }";
 
-/// A fault: its name, the path of its request, and the words of which a line has to hold one, in so many lines.
-type Fault = (&'static str, &'static str, &'static [(&'static str, usize)]);
+/// A fault: its name, the path of its request (without a word that could name it), and the words of which one has to be
+/// in so many lines.
+type Fault = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, usize)],
+);
 
 const REFUSED: Fault = (
     "refused connect",
-    "/dead/refused",
+    "/dead/1",
     &[("efused", 1), ("RST", 1), ("[R.]", 1), ("[R]", 1)],
 );
 /// A capture shows the client's SYN, the gateway's, and that again.
 const LOST_SYN: Fault = (
     "lost SYN",
-    "/lost-syn/1",
-    &[
-        ("SYN was lost", 1),
-        ("SYN lost", 1),
-        ("syn_lost", 1),
-        ("SYN_SENT", 1),
-        ("Flags [S],", 3),
-    ],
+    "/two/2",
+    &[("syn_lost", 1), ("SYN_SENT", 1), ("Flags [S],", 3)],
 );
 const FULL_QUEUE: Fault = (
     "full accept queue",
-    "/full-queue/1",
-    &[("accept queue", 1), ("accept_overflow", 1), ("overflow", 1)],
+    "/one/3",
+    &[("accept queue", 1), ("accept_overflow", 1)],
 );
-const SLOW_ACCEPT: Fault = ("slow accept", "/slow-accept/1", &[("accept", 1)]);
+const SLOW_ACCEPT: Fault = (
+    "slow accept",
+    "/one/4",
+    &[("accept_wait", 1), ("waited for a worker to accept", 1)],
+);
 /// A capture shows the request and the answer on both sides, and the answer again.
 const RETRANSMISSION: Fault = (
     "retransmission in the response",
-    "/retransmit/1",
-    &[("etransmi", 1), ("R>", 1), ("seq 1:", 5)],
+    "/three/5",
+    &[("etransmi", 1), ("R> 1", 1), ("seq 1:", 5)],
 );
 
 /// Everything that watches, and what it watches.
@@ -268,7 +275,12 @@ impl Scene {
         let mut ports = vec![hit.client_port];
         ports.extend(logged.first().and_then(|line| upstream_port(line)));
         let mut judged = |tool: &str, lines: Vec<String>| {
-            part.sighting(Sighting::judge((fault, tool), lines, path, &ports, words));
+            let mut seen = Sighting::judge((fault, tool), lines, path, &ports, words);
+            seen.lines.truncate(LINES);
+            for line in &mut seen.lines {
+                *line = line.chars().take(LETTERS).collect();
+            }
+            part.sighting(seen);
         };
         judged("Syntrace: `syntrace show`", shown);
         judged(
@@ -283,9 +295,10 @@ impl Scene {
             let printed = process.output()?;
             let lines = printed.lines().filter(|line| {
                 let dead = fault == REFUSED.0 && line.contains("127.0.0.1") && has_number(line, 9);
-                dead || ports.iter().any(|&port| has_number(line, port))
+                let ours = OURS.iter().any(|address| line.contains(address));
+                dead || ours && ports.iter().any(|&port| has_number(line, port))
             });
-            judged(rival.name(), lines.take(LINES).map(str::to_owned).collect());
+            judged(rival.name(), lines.map(str::to_owned).collect());
         }
         Ok(())
     }
@@ -344,19 +357,23 @@ fn gateway() -> Gateway {
             "address: ${HTTP_ADDRESS}, port_value: ${HTTP_PORT}",
             service,
         )
+        .with("admin:\n", format!("{FLUSH_EACH}admin:\n"))
         .with("  clusters:\n", format!("  clusters:\n{}", pools.concat()))
         .with(
             FIRST_ROUTE,
             format!(
                 "{}{}{FIRST_ROUTE}",
-                route("/lost-syn", "lost_syn"),
-                route("/retransmit", "retransmit")
+                route("/two", "lost_syn"),
+                route("/three", "retransmit")
             ),
         )
 }
 
 const FIRST_ROUTE: &str = "- match: { prefix: \"/\", grpc: {} }";
 const INDENT: &str = "                        ";
+/// Each span is sent alone, so that what is printed of one is about one request.
+const FLUSH_EACH: &str = "layered_runtime: {layers: [{name: bench, static_layer: \
+    {tracing.opentelemetry.min_flush_spans: 1}}]}\n";
 const TRACING: &str = "tracing: {random_sampling: {value: 100}, provider: {name: envoy.tracers.opentelemetry, typed_config: \
     {'@type': type.googleapis.com/envoy.config.trace.v3.OpenTelemetryConfig, service_name: gateway, grpc_service: \
     {envoy_grpc: {cluster_name: sink}, timeout: 1s}}}}";

@@ -23,8 +23,9 @@ const RECORDS: [usize; 3] = [10_000, 100_000, 1_000_000];
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(crate) fn measure(world: &mut World, part: &mut Part) -> anyhow::Result<()> {
-    connections(world, part)?;
-    records(world, part)
+    // In this order: connections bring records.
+    records(world, part)?;
+    connections(world, part)
 }
 
 fn connections(world: &mut World, part: &mut Part) -> anyhow::Result<()> {

@@ -22,7 +22,6 @@ pub(crate) struct Ledger {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Counts {
-    pub(crate) live: u64,
     pub(crate) settled: u64,
 }
 

@@ -8,6 +8,7 @@
 mod client;
 mod coverage;
 mod cpu;
+mod described;
 mod faults;
 mod gateway;
 mod growth;

@@ -44,7 +44,7 @@ pub(crate) enum Which {
 pub(crate) struct Side {
     pub(crate) gateway: Gateway,
     pub(crate) worker: Worker,
-    pub(crate) envoy: Process,
+    _envoy: Process,
     _service: Process,
     cgroup: Cgroup,
 }
@@ -207,7 +207,7 @@ impl Side {
         Ok(Self {
             worker: Worker::of(envoy.id())?,
             gateway,
-            envoy,
+            _envoy: envoy,
             _service: service,
             cgroup,
         })

@@ -2,16 +2,19 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
-use syntrace_bench_report::{Estimate, median, ratios};
+use anyhow::Context as _;
+use syntrace_bench_report::{Estimate, median, ratio_of_medians};
 use syntrace_integration::{paths, process::Program, sandbox::Sandbox};
 
 use crate::{
-    variants::{self, Flush, Variant},
+    variants::{self, ADMIN_PORT, Flush, Variant},
     worker::Worker,
 };
 
 /// Requests of one measurement, over so many connections that are kept alive.
-const REQUESTS: u32 = 4_000;
+///
+/// A multiple of the spans after which the tracer sends them: nothing is left for the next measurement.
+const REQUESTS: u32 = 2_000;
 const CONNECTIONS: u32 = 16;
 /// The worker has one processor to itself; the load, the service and the sinks share the other.
 const WORKER_CPU: &str = "0";
@@ -21,7 +24,11 @@ const LOAD_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a request cost, nanoseconds: for each round, each variant.
 #[derive(Debug)]
-pub(crate) struct Costs(Vec<BTreeMap<Variant, f64>>);
+pub(crate) struct Costs {
+    rounds: Vec<BTreeMap<Variant, f64>>,
+    /// Pages of 64 KiB by which the filter's memory grew after the first round.
+    memory_growth_pages: i64,
+}
 
 /// Measures `variants` in `rounds`, each in an order of its own, after one round that is thrown away.
 pub(crate) fn measure(
@@ -52,6 +59,8 @@ pub(crate) fn measure(
     let worker = Worker::of(envoy.id())?;
     let mut order = variants.to_vec();
     let mut costs = Vec::new();
+    let mut pages = 0;
+    let mut before = worker.rest()?;
     for round in 0..=rounds {
         let shift = round * 3 % order.len();
         order.rotate_left(shift);
@@ -60,15 +69,22 @@ pub(crate) fn measure(
         }
         let mut costs_of_round = BTreeMap::new();
         for &variant in &order {
-            let before = worker.rest()?;
             load(sandbox, variant)?;
-            let cost = (worker.rest()? - before) as f64 / f64::from(REQUESTS);
-            costs_of_round.insert(variant, cost);
+            let after = worker.rest()?;
+            costs_of_round.insert(variant, (after - before) as f64 / f64::from(REQUESTS));
+            before = after;
         }
-        costs.push(costs_of_round);
+        if round == 0 {
+            pages = memory_pages(sandbox)?;
+            before = worker.rest()?;
+        } else {
+            costs.push(costs_of_round);
+        }
     }
-    costs.remove(0);
-    Ok(Costs(costs))
+    Ok(Costs {
+        rounds: costs,
+        memory_growth_pages: memory_pages(sandbox)? - pages,
+    })
 }
 
 /// Sends the requests; every answer has to be a success.
@@ -85,10 +101,29 @@ fn load(sandbox: &Sandbox, variant: Variant) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads how large the filter's memory is, by its own metric.
+fn memory_pages(sandbox: &Sandbox) -> anyhow::Result<i64> {
+    let url = format!("http://127.0.0.1:{ADMIN_PORT}/stats?filter=syntrace.memory_pages");
+    let printed = Program::new("admin", &sandbox.watching, "curl")
+        .inside(&sandbox.gateway)
+        .args(["-q", "-sS", "--fail", "--noproxy", "*", &url])
+        .start(sandbox.directory())?
+        .finish(LOAD_DEADLINE)?;
+    let value = printed.trim().rsplit(' ').next().map(str::parse);
+    value
+        .with_context(|| printed.clone())?
+        .context("memory_pages")
+}
+
 impl Costs {
+    /// Returns by how many pages the filter's memory grew after the first round.
+    pub(crate) const fn memory_growth_pages(&self) -> i64 {
+        self.memory_growth_pages
+    }
+
     /// Returns what `variant` added to each request, microseconds, round by round.
     pub(crate) fn added_us(&self, variant: Variant) -> Vec<f64> {
-        let added = self.0.iter().filter_map(|round| {
+        let added = self.rounds.iter().filter_map(|round| {
             let cost = |variant| round.get(&variant).copied();
             let none = f64::midpoint(cost(Variant::None)?, cost(Variant::NoneAgain)?);
             Some((cost(variant)? - none) / 1_000.0)
@@ -98,21 +133,22 @@ impl Costs {
 
     /// Returns what two equal listeners differ by, microseconds, round by round.
     pub(crate) fn noise(&self) -> Vec<f64> {
-        let noise = self.0.iter().filter_map(|round| {
+        let noise = self.rounds.iter().filter_map(|round| {
             let cost = |variant| round.get(&variant).copied();
             Some((cost(Variant::NoneAgain)? - cost(Variant::None)?) / 1_000.0)
         });
         noise.collect()
     }
 
-    /// Returns what `variant` adds over what `rival` adds.
+    /// Returns what `variant` adds over what `rival` adds: the ratio of both medians, round by round in the
+    /// resamples. A ratio in each round would be one of small differences, and follow the noise.
     pub(crate) fn ratio(&self, variant: Variant, rival: Variant) -> Estimate {
         let pairs: Vec<_> = self
             .added_us(variant)
             .into_iter()
             .zip(self.added_us(rival))
             .collect();
-        ratios(&pairs)
+        ratio_of_medians(&pairs)
     }
 
     pub(crate) fn to_table(&self, title: &str) -> String {
@@ -126,7 +162,7 @@ impl Costs {
             )
             .unwrap_or_default();
         };
-        for variant in self.0.first().into_iter().flat_map(BTreeMap::keys) {
+        for variant in self.rounds.first().into_iter().flat_map(BTreeMap::keys) {
             line(variant.name(), &self.added_us(*variant));
         }
         line("noise (A/A)", &self.noise());

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Rounds against the tracer that flushes rarely, and with its default; `BENCH_ROUNDS` sets the first.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 25;
 
 fn main() -> anyhow::Result<ExitCode> {
     let missing = requirements::missing();
@@ -62,6 +62,7 @@ fn main() -> anyhow::Result<ExitCode> {
 fn report(costs: &Costs) -> anyhow::Result<Report> {
     let mut report = Report::new("filter");
     let noise = median(&costs.noise()).value;
+    let noise_of_ratios = costs.ratio(Variant::SyntraceAgain, Variant::Syntrace).value;
     for (name, rival, budget, goal) in [
         ("filter.over_batched_tracer", Variant::Tracer, 0.60, 0.40),
         ("filter.over_als", Variant::AccessLog, 1.6, 1.0),
@@ -72,7 +73,7 @@ fn report(costs: &Costs) -> anyhow::Result<Report> {
             Figure::new(name, "ratio", estimate)
                 .at_most(budget)
                 .goal(goal)
-                .aa(noise),
+                .aa(noise_of_ratios),
         );
     }
     for variant in Variant::ALL {
@@ -91,6 +92,8 @@ fn report(costs: &Costs) -> anyhow::Result<Report> {
         .goal(100_000.0)
         .floor(111_000.0),
     );
+    let growth = Estimate::exact(costs.memory_growth_pages() as f64, 1);
+    report.add(Figure::new("filter.memory_growth_pages", "pages", growth).at_most(0.0));
     for (name, key, budget, goal) in [
         ("filter.host_calls_per_request", "host_calls", 9.0, 7.0),
         ("filter.vm_entries_per_request", "vm_entries", 4.0, 2.0),

@@ -5,6 +5,8 @@ use syntrace_integration::{bridge, paths, sandbox::Sandbox, services};
 
 /// The first variant's port; the others follow.
 const FIRST_PORT: u16 = 20_000;
+/// Where Envoy shows its metrics.
+pub(crate) const ADMIN_PORT: u16 = 9_901;
 
 /// What a listener has beyond routing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +19,10 @@ pub(crate) enum Variant {
     Empty,
     /// Syntrace as it is shipped.
     Syntrace,
+    /// The same, measured again: the noise of every ratio.
+    SyntraceAgain,
+    /// Syntrace that only watches.
+    Observe,
     /// Envoy's own OpenTelemetry tracer, sampling everything.
     Tracer,
     /// Envoy's gRPC access log.
@@ -36,11 +42,13 @@ pub(crate) enum Flush {
 
 impl Variant {
     /// All of them.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::None,
         Self::NoneAgain,
         Self::Empty,
         Self::Syntrace,
+        Self::SyntraceAgain,
+        Self::Observe,
         Self::Tracer,
         Self::AccessLog,
         Self::Lua,
@@ -52,6 +60,8 @@ impl Variant {
             Self::NoneAgain => "none_again",
             Self::Empty => "empty_sdk_filter",
             Self::Syntrace => "syntrace",
+            Self::SyntraceAgain => "syntrace_again",
+            Self::Observe => "syntrace_observe",
             Self::Tracer => "opentelemetry_tracer",
             Self::AccessLog => "grpc_access_log",
             Self::Lua => "lua",
@@ -68,10 +78,15 @@ impl Variant {
         let mut http_filters = Vec::new();
         match self {
             Self::None | Self::NoneAgain => {}
-            Self::Empty => http_filters.push(wasm("empty", &paths::built("empty.wasm")?)),
-            Self::Syntrace => {
+            Self::Empty => http_filters.push(wasm("empty", "", &paths::built("empty.wasm")?)),
+            Self::Syntrace | Self::SyntraceAgain | Self::Observe => {
+                let (vm_id, settings) = if self == Self::Observe {
+                    ("syntrace-observe", r#"{"mode": "observe"}"#)
+                } else {
+                    ("syntrace", "")
+                };
                 network_filters.push(addresses());
-                http_filters.push(wasm("syntrace", &paths::filter()?));
+                http_filters.push(wasm(vm_id, settings, &paths::filter()?));
             }
             Self::Tracer => {
                 tracing = json!({ "provider": {
@@ -146,6 +161,7 @@ pub(crate) fn bootstrap(sandbox: &Sandbox, flush: Flush) -> anyhow::Result<Value
     let bridge = json!({ "pipe": { "path": bridge::facts_socket(sandbox) } });
     Ok(json!({
         "node": { "id": "gateway", "cluster": "bench" },
+        "admin": { "address": socket(ADMIN_PORT) },
         "layered_runtime": { "layers": [{ "name": "bench", "static_layer": runtime }] },
         "static_resources": {
             "listeners": listeners,
@@ -158,13 +174,16 @@ pub(crate) fn bootstrap(sandbox: &Sandbox, flush: Flush) -> anyhow::Result<Value
     }))
 }
 
-fn wasm(name: &str, module: &std::path::Path) -> Value {
+fn wasm(name: &str, settings: &str, module: &std::path::Path) -> Value {
     json!({
         "name": name,
         "typed_config": {
             "@type": http("http.wasm.v3.Wasm"),
             "config": {
                 "name": name, "root_id": name, "failure_policy": "FAIL_RELOAD",
+                "configuration": {
+                    "@type": "type.googleapis.com/google.protobuf.StringValue", "value": settings
+                },
                 "vm_config": {
                     "vm_id": name, "runtime": "envoy.wasm.runtime.v8",
                     "code": { "local": { "filename": module } }

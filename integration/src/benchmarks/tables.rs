@@ -8,6 +8,9 @@ use super::{
     picture::words,
 };
 
+/// Measurements below which an interval means nothing.
+const ENOUGH: u64 = 3;
+
 /// Writes a number with three significant digits, or as a whole one.
 pub(super) fn number(value: f64) -> String {
     match value.abs() {
@@ -25,7 +28,7 @@ pub(super) fn figure(figure: &Figure) -> String {
     let Some(value) = figure.value else {
         return "no number".to_owned();
     };
-    match figure.interval {
+    match figure.interval.filter(|_| figure.n >= ENOUGH) {
         Some((low, high)) => format!("{} ({} to {})", number(value), number(low), number(high)),
         None => number(value),
     }
@@ -152,7 +155,12 @@ pub(super) fn faults(sightings: &[Sighting]) -> String {
             write!(text, " {} |", seen.map_or_else(String::new, sighting)).unwrap_or_default();
         }
     }
-    text.push_str("\n\n<details><summary>What each printed</summary>\n");
+    text.push_str("\n\nThe first line of what Syntrace printed, right or wrong:\n\n");
+    for of in sightings.iter().filter(|of| of.tool.contains("Syntrace")) {
+        let first = of.lines.first().map_or("(nothing)", String::as_str);
+        writeln!(text, "- {}: \"{first}\"", of.fault).unwrap_or_default();
+    }
+    text.push_str("\n<details><summary>What each printed</summary>\n");
     for of in sightings {
         write!(text, "\n**{}, {}**\n\n```text\n", of.fault, of.tool).unwrap_or_default();
         if of.lines.is_empty() {

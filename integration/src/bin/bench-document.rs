@@ -19,6 +19,8 @@ use syntrace_integration::{
 
 /// Written from the others.
 const SUMMARY: &str = "summary";
+/// Too rough to be kept.
+const QUICK: &str = "quick";
 
 fn main() -> anyhow::Result<()> {
     let (found, docs) = (
@@ -57,7 +59,7 @@ fn benchmarks(folder: &Path) -> anyhow::Result<Vec<Benchmark>> {
     let mut benchmarks = Vec::new();
     for path in files(folder)? {
         let name = path.file_stem().unwrap_or_default().display().to_string();
-        if name != SUMMARY {
+        if name != SUMMARY && name != QUICK {
             let Summary { figures } = read(&path)?;
             benchmarks.push(Benchmark {
                 name,

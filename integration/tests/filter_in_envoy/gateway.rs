@@ -38,7 +38,7 @@ pub(crate) struct Setup<'a> {
 /// A running Envoy, its service, and where they run.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    envoy: Process,
+    _envoy: Process,
     _service: Process,
 }
 
@@ -91,7 +91,7 @@ impl Gateway {
         }
         service.wait_for_port(SERVICE_PORT, START_DEADLINE)?;
         Ok(Self {
-            envoy,
+            _envoy: envoy,
             _service: service,
         })
     }
@@ -131,11 +131,6 @@ impl Gateway {
         Ok(pairs
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
             .collect())
-    }
-
-    /// Returns Envoy's process.
-    pub(crate) fn envoy(&mut self) -> &mut Process {
-        &mut self.envoy
     }
 }
 

@@ -2,7 +2,8 @@
 //! `sock_ops` program in the same run; and what is lost when the reader stops.
 //!
 //! `make bench-probe` writes `target/bench/probe.json`. Times are ratios within one round; the
-//! ratio of two empty programs (A/A) stands beside them. Needs root, cgroup v2 and BTF.
+//! ratio of two empty programs (A/A) stands beside them. They are told; an exact count that is
+//! above its budget fails the run. Needs root, cgroup v2 and BTF.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::indexing_slicing,
@@ -28,6 +29,7 @@ mod traffic;
 
 use std::{
     net::TcpListener,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -66,16 +68,22 @@ const ROUND_TRIPS: usize = 1000;
 /// Snapshots of both ends of a connection: established and closed, and accepted.
 const SNAPSHOTS: u64 = 5;
 
-fn main() {
+fn main() -> ExitCode {
     let mut report = Report::new("probe");
     lost(&mut report);
-    cpu(&mut report);
     let stats = Stats::new();
     runs(&mut report);
+    let is_exact_kept = report.passed();
     times(&mut report);
     drop(stats);
+    cpu(&mut report);
     report.write().unwrap();
     print!("{}", report.to_table());
+    if is_exact_kept {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Runs of the programs, exactly.

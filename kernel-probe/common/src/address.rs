@@ -1,8 +1,5 @@
 //! One form for both address families: 16 bytes, IPv4 mapped into IPv6.
 
-/// Bits of an address in this form.
-pub const ADDRESS_BITS: u32 = 128;
-
 /// Bits that the mapping puts before an IPv4 address: a /8 there is a /104 here.
 pub const MAPPED_BITS: u32 = 96;
 

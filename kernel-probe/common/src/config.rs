@@ -3,17 +3,21 @@
 //! User space renews [`Config::lease_until`]; when it stops, the programs stop tagging by
 //! themselves and go on observing.
 
+use crate::wide::Wide;
+
 /// The orders, as the programs read them.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// Keys the hash of a socket's number: makes ids unguessable, the same for one boot.
-    pub host_key: [u8; 16],
+    pub host_key: Wide,
     /// Keys the MAC in a tag: the same on all hosts of a mesh. The first signs; under either a
     /// tag is believed, so that keys can be changed host by host.
-    pub mesh_keys: [[u8; 16]; 2],
+    pub mesh_keys: [Wide; 2],
     /// `CLOCK_REALTIME` minus `CLOCK_BOOTTIME`, nanoseconds.
     pub wall_offset_ns: u64,
+    /// `CLOCK_BOOTTIME` minus `CLOCK_MONOTONIC`, nanoseconds: how long the host was suspended.
+    pub boot_offset_ns: u64,
     /// `CLOCK_BOOTTIME` until which tagging is ordered, nanoseconds.
     pub lease_until: u64,
     /// What is ordered.
@@ -28,7 +32,7 @@ pub struct Config {
 pub struct Flags(u32);
 
 /// Length of the map's value, in bytes.
-pub const CONFIG_LEN: usize = 3 * 16 + 2 * 8 + 2 * 4;
+pub const CONFIG_LEN: usize = 3 * 16 + 3 * 8 + 2 * 4;
 
 // The sum of the fields equals the size: no implicit padding.
 const _: () = assert!(size_of::<Config>() == CONFIG_LEN);
@@ -38,9 +42,10 @@ const _: () = assert!(size_of::<Config>() == CONFIG_LEN);
 impl Config {
     /// Orders nothing.
     pub const EMPTY: Self = Self {
-        host_key: [0; 16],
-        mesh_keys: [[0; 16]; 2],
+        host_key: Wide::ZERO,
+        mesh_keys: [Wide::ZERO; 2],
         wall_offset_ns: 0,
+        boot_offset_ns: 0,
         lease_until: 0,
         flags: Flags(0),
         one_in: 1,
@@ -82,9 +87,11 @@ impl Config {
         let mut bytes = [0; CONFIG_LEN];
         let fields = self
             .host_key
+            .to_bytes()
             .into_iter()
-            .chain(self.mesh_keys.into_iter().flatten())
+            .chain(self.mesh_keys.into_iter().flat_map(Wide::to_bytes))
             .chain(self.wall_offset_ns.to_ne_bytes())
+            .chain(self.boot_offset_ns.to_ne_bytes())
             .chain(self.lease_until.to_ne_bytes())
             .chain(self.flags.0.to_ne_bytes())
             .chain(self.one_in.to_ne_bytes());
@@ -100,6 +107,7 @@ impl core::fmt::Debug for Config {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Config")
             .field("wall_offset_ns", &self.wall_offset_ns)
+            .field("boot_offset_ns", &self.boot_offset_ns)
             .field("lease_until", &self.lease_until)
             .field("flags", &self.flags)
             .field("one_in", &self.one_in)
@@ -141,9 +149,10 @@ mod tests {
     #[test]
     fn the_bytes_follow_the_layout() {
         let config = Config {
-            host_key: [1; 16],
-            mesh_keys: [[2; 16], [3; 16]],
+            host_key: Wide::from_bytes([1; 16]),
+            mesh_keys: [Wide::from_bytes([2; 16]), Wide::from_bytes([3; 16])],
             wall_offset_ns: 4,
+            boot_offset_ns: 7,
             lease_until: 5,
             flags: Flags::TAG,
             one_in: 6,
@@ -156,6 +165,10 @@ mod tests {
         assert_eq!(
             at(offset_of!(Config, wall_offset_ns), 8),
             4_u64.to_ne_bytes()
+        );
+        assert_eq!(
+            at(offset_of!(Config, boot_offset_ns), 8),
+            7_u64.to_ne_bytes()
         );
         assert_eq!(at(offset_of!(Config, lease_until), 8), 5_u64.to_ne_bytes());
         assert_eq!(at(offset_of!(Config, flags), 4), 2_u32.to_ne_bytes());

@@ -3,6 +3,7 @@
 use crate::{
     incident::{INCIDENT_LEN, IncidentKind, IncidentRecord},
     record::{CONN_RECORD_LEN, ConnRecord, Moment, Opening, Origin, Outcome, TagState},
+    wide::Wide,
 };
 
 /// What one ring-buffer record tells; its length says which.
@@ -66,8 +67,8 @@ impl IncidentRecord {
         let (at, rest) = read_u64(rest)?;
         let (socket_cookie, rest) = read_u64(rest)?;
         let (netns_cookie, rest) = read_u64(rest)?;
-        let (local_addr, rest) = read_bytes(rest)?;
-        let (peer_addr, rest) = read_bytes(rest)?;
+        let (local_addr, rest) = read_wide(rest)?;
+        let (peer_addr, rest) = read_wide(rest)?;
         let (count, rest) = read_u32(rest)?;
         let (local_port, rest) = read_bytes(rest)?;
         let (peer_port, rest) = read_bytes(rest)?;
@@ -123,9 +124,9 @@ impl ConnRecord {
         let (bytes_acked, rest) = read_u64(rest)?;
         let (bytes_received, rest) = read_u64(rest)?;
         let (cgroup_id, rest) = read_u64(rest)?;
-        let (tag, rest) = read_bytes(rest)?;
-        let (local_addr, rest) = read_bytes(rest)?;
-        let (peer_addr, rest) = read_bytes(rest)?;
+        let (tag, rest) = read_wide(rest)?;
+        let (local_addr, rest) = read_wide(rest)?;
+        let (peer_addr, rest) = read_wide(rest)?;
         let (owner_pid, rest) = read_u32(rest)?;
         let (owner_tid, rest) = read_u32(rest)?;
         let (srtt_us, rest) = read_u32(rest)?;
@@ -198,6 +199,11 @@ fn read_bytes<const N: usize>(rest: &[u8]) -> Option<([u8; N], &[u8])> {
     Some((*bytes, rest))
 }
 
+fn read_wide(rest: &[u8]) -> Option<(Wide, &[u8])> {
+    let (bytes, rest) = read_bytes(rest)?;
+    Some((Wide::from_bytes(bytes), rest))
+}
+
 fn read_u64(rest: &[u8]) -> Option<(u64, &[u8])> {
     let (bytes, rest) = read_bytes(rest)?;
     Some((u64::from_ne_bytes(bytes), rest))
@@ -230,7 +236,7 @@ mod tests {
             record.bytes_received,
             u64::from_ne_bytes([2, 0, 0, 0, 0, 0, 0, 0])
         );
-        assert_eq!(record.peer_addr[15], 3);
+        assert_eq!(record.peer_addr.to_bytes()[15], 3);
         assert_eq!(record.retransmits, u32::from_ne_bytes([4, 0, 0, 0]));
         assert_eq!(record.peer_port, [0, 5]);
         assert_eq!(record.error, u16::from_ne_bytes([6, 0]));

@@ -8,6 +8,8 @@
 //! one compare-and-exchange decides who may try. Destinations that share a place share one word:
 //! the later one waits, untagged, while the earlier one is on trial or in retreat.
 
+use crate::wide::Wide;
+
 /// Places for destinations; a power of two.
 pub const PLACES: u32 = 1 << PLACE_BITS;
 
@@ -52,9 +54,9 @@ impl Destination {
     /// Returns the destination of this address.
     #[inline]
     #[must_use]
-    pub const fn of(address: [u8; 16]) -> Self {
-        let address = u128::from_ne_bytes(address);
-        let folded = (address as u64).rotate_left(32) ^ (address >> 64) as u64;
+    pub const fn of(address: Wide) -> Self {
+        let [first, second] = address.0;
+        let folded = first.rotate_left(32) ^ second;
         let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = (mixed ^ mixed >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
         Self {
@@ -124,7 +126,7 @@ mod tests {
 
     const NOW: u64 = 100_000_000_000;
     const MILLISECOND: u64 = 1 << UNIT_SHIFT;
-    const OURS: Destination = Destination::of([7; 16]);
+    const OURS: Destination = Destination::of(Wide([7; 2]));
     const OTHER: Destination = Destination {
         place: OURS.place,
         fingerprint: OURS.fingerprint ^ 2 << TIME_BITS,
@@ -183,7 +185,7 @@ mod tests {
             *end = last as u8;
             let mut address = [0; 16];
             address[15] = last as u8;
-            *place = Destination::of(address).place;
+            *place = Destination::of(Wide::from_bytes(address)).place;
             assert!(*place < PLACES);
         }
         places.sort_unstable();

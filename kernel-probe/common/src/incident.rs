@@ -1,6 +1,6 @@
 //! What happened to a connection at one moment, and how often that is worth a record.
 
-use crate::wire_enum::wire_enum;
+use crate::{wide::Wide, wire_enum::wire_enum};
 
 /// Least time between two records of one connection: below the least retransmission timeout
 /// (`TCP_RTO_MIN`, 200 ms), so that each retransmission that is waited for is told at its time.
@@ -17,9 +17,9 @@ pub struct IncidentRecord {
     /// `bpf_get_netns_cookie()` of the socket's network namespace.
     pub netns_cookie: u64,
     /// Address of this host's end, in the connection's form.
-    pub local_addr: [u8; 16],
+    pub local_addr: Wide,
     /// Address of the far end, in the same form.
-    pub peer_addr: [u8; 16],
+    pub peer_addr: Wide,
     /// How often, those included that were left out since the last record; 1 or more.
     pub count: u32,
     /// Port of this host's end.

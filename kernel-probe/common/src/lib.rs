@@ -16,15 +16,17 @@ mod decode;
 mod destination;
 mod incident;
 mod mint;
+mod networks;
 mod option;
 mod outcome;
 mod record;
 mod replay;
 mod siphash;
 mod volume;
+mod wide;
 mod wire_enum;
 
-pub use address::{ADDRESS_BITS, MAPPED_BITS, mapped};
+pub use address::{MAPPED_BITS, mapped};
 pub use config::{CONFIG_LEN, Config, Flags};
 pub use counter::Counter;
 #[cfg(feature = "user")]
@@ -32,6 +34,7 @@ pub use decode::{DecodeError, Event};
 pub use destination::{Destination, PLACES, Permit};
 pub use incident::{INCIDENT_LEN, IncidentKind, IncidentRecord, Repeats};
 pub use mint::{mint_tag, mint_untagged, tick, verify};
+pub use networks::{MAX_NETWORKS, NETWORKS_LEN, Networks};
 pub use option::{
     EX_ID, KIND, OptionWords, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag,
     encode_tag, stranger,
@@ -44,3 +47,4 @@ pub use record::{
 pub use replay::{Borne, REPLAY_WORDS};
 pub use siphash::siphash24;
 pub use volume::{Volume, application_bytes};
+pub use wide::Wide;

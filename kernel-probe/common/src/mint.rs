@@ -5,7 +5,7 @@
 //! that was overheard can be borne again. Where no tag is sent, nobody checks the second half: it
 //! is another hash of the socket's number.
 
-use crate::{config::Config, siphash::siphash24};
+use crate::{config::Config, siphash::siphash24, wide::Wide};
 
 /// Length of a coarse tick: 2^36 ns, about 69 s.
 const TICK_SHIFT: u32 = 36;
@@ -16,7 +16,7 @@ const UNTAGGED: u64 = 1;
 /// Returns the tag of the socket `cookie`, signed at boot time `now` in nanoseconds.
 #[inline]
 #[must_use]
-pub fn mint_tag(config: &Config, cookie: u64, now: u64) -> [u8; 16] {
+pub fn mint_tag(config: &Config, cookie: u64, now: u64) -> Wide {
     let identity = siphash24(config.host_key, [cookie]);
     let [key, _] = config.mesh_keys;
     join(identity, mac(key, identity, tick(config.unix_ns(now))))
@@ -25,7 +25,7 @@ pub fn mint_tag(config: &Config, cookie: u64, now: u64) -> [u8; 16] {
 /// Returns the id of the socket `cookie` where no tag was sent.
 #[inline]
 #[must_use]
-pub fn mint_untagged(host_key: [u8; 16], cookie: u64) -> [u8; 16] {
+pub fn mint_untagged(host_key: Wide, cookie: u64) -> Wide {
     let identity = siphash24(host_key, [cookie]);
     join(identity, siphash24(host_key, [cookie, UNTAGGED]))
 }
@@ -34,9 +34,8 @@ pub fn mint_untagged(host_key: [u8; 16], cookie: u64) -> [u8; 16] {
 /// `unix_ns`; `None` if it was not.
 #[inline]
 #[must_use]
-pub fn verify(config: &Config, id: [u8; 16], unix_ns: u64) -> Option<u64> {
-    let id = u128::from_le_bytes(id);
-    let (identity, found) = (id as u64, (id >> 64) as u64);
+pub fn verify(config: &Config, id: Wide, unix_ns: u64) -> Option<u64> {
+    let [identity, found] = id.0.map(u64::from_le);
     let now = tick(unix_ns);
     // The most likely first. How long it takes tells only which tick and which key it was.
     for key in config.mesh_keys {
@@ -57,13 +56,13 @@ pub const fn tick(unix_ns: u64) -> u64 {
 }
 
 #[inline]
-fn mac(mesh_key: [u8; 16], identity: u64, tick: u64) -> u64 {
+fn mac(mesh_key: Wide, identity: u64, tick: u64) -> u64 {
     siphash24(mesh_key, [identity, tick])
 }
 
 #[inline]
-fn join(low: u64, high: u64) -> [u8; 16] {
-    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+fn join(low: u64, high: u64) -> Wide {
+    Wide([low.to_le(), high.to_le()])
 }
 
 #[cfg(test)]
@@ -96,14 +95,18 @@ mod tests {
         let id = mint_tag(&config, 7, NOW);
         let unix = config.unix_ns(NOW);
         let other = Config {
-            mesh_keys: [[9; 16], [8; 16]],
+            mesh_keys: [Wide([9; 2]), Wide([8; 2])],
             ..config
         };
         assert_eq!(verify(&other, id, unix), None);
         for at in 0..16 {
-            let mut forged = id;
+            let mut forged = id.to_bytes();
             forged[at] ^= 0x80;
-            assert_eq!(verify(&config, forged, unix), None, "byte {at}");
+            assert_eq!(
+                verify(&config, Wide::from_bytes(forged), unix),
+                None,
+                "byte {at}"
+            );
         }
     }
 
@@ -111,7 +114,7 @@ mod tests {
     fn while_keys_change_tags_of_both_are_valid() {
         let old = config();
         let new = Config {
-            mesh_keys: [[5; 16], old.mesh_keys[0]],
+            mesh_keys: [Wide([5; 2]), old.mesh_keys[0]],
             ..old
         };
         let unix = old.unix_ns(NOW);
@@ -124,20 +127,20 @@ mod tests {
     fn another_socket_or_host_has_another_id() {
         let config = config();
         let other = Config {
-            host_key: [4; 16],
+            host_key: Wide([4; 2]),
             ..config
         };
         assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&config, 8, NOW));
         assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&other, 7, NOW));
         let untagged = |key, cookie| mint_untagged(key, cookie);
-        assert_ne!(untagged([1; 16], 7), untagged([1; 16], 8));
-        assert_ne!(untagged([1; 16], 7), untagged([4; 16], 7));
+        assert_ne!(untagged(Wide([1; 2]), 7), untagged(Wide([1; 2]), 8));
+        assert_ne!(untagged(Wide([1; 2]), 7), untagged(Wide([4; 2]), 7));
     }
 
     fn config() -> Config {
         Config {
-            host_key: [1; 16],
-            mesh_keys: [[2; 16], [3; 16]],
+            host_key: Wide([1; 2]),
+            mesh_keys: [Wide([2; 2]), Wide([3; 2])],
             wall_offset_ns: 1_700_000_000_000_000_000,
             ..Config::EMPTY
         }

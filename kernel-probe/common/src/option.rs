@@ -3,6 +3,8 @@
 //! Kind 253 is for experiments (RFC 4727); RFC 6994 asks for an ExID behind the length, which is
 //! also the version of this format. 20 bytes are what a default Linux SYN leaves free.
 
+use crate::wide::Wide;
+
 /// TCP option kind of the shared experiment (RFC 6994).
 pub const KIND: u8 = 253;
 
@@ -22,15 +24,9 @@ pub const SEARCH: OptionWords = [head(4), 0, 0, 0, 0];
 /// Returns the option that carries `id`.
 #[inline]
 #[must_use]
-pub const fn encode_tag(id: [u8; 16]) -> OptionWords {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = id;
-    [
-        head(TAG_OPTION_LEN as u8),
-        u32::from_ne_bytes([a, b, c, d]),
-        u32::from_ne_bytes([e, f, g, h]),
-        u32::from_ne_bytes([i, j, k, l]),
-        u32::from_ne_bytes([m, n, o, p]),
-    ]
+pub const fn encode_tag(id: Wide) -> OptionWords {
+    let [first, second, third, fourth] = id.split();
+    [head(TAG_OPTION_LEN as u8), first, second, third, fourth]
 }
 
 /// Returns the id that `option` carries; `None` unless it is exactly of this format.
@@ -38,16 +34,13 @@ pub const fn encode_tag(id: [u8; 16]) -> OptionWords {
 /// An id of all zero is none (W3C Trace Context forbids it).
 #[inline]
 #[must_use]
-pub const fn decode_tag(option: OptionWords) -> Option<[u8; 16]> {
+pub const fn decode_tag(option: OptionWords) -> Option<Wide> {
     let [found, first, second, third, fourth] = option;
-    if found != head(TAG_OPTION_LEN as u8) || first | second | third | fourth == 0 {
+    let id = Wide::join([first, second, third, fourth]);
+    if found != head(TAG_OPTION_LEN as u8) || id.is_zero() {
         return None;
     }
-    let [a, b, c, d] = first.to_ne_bytes();
-    let [e, f, g, h] = second.to_ne_bytes();
-    let [i, j, k, l] = third.to_ne_bytes();
-    let [m, n, o, p] = fourth.to_ne_bytes();
-    Some([a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p])
+    Some(id)
 }
 
 /// The longest TCP header, in bytes (RFC 9293, data offset 15).
@@ -104,7 +97,7 @@ const fn head(length: u8) -> u32 {
 mod tests {
     use super::*;
 
-    const ID: [u8; 16] = *b"0123456789abcdef";
+    const ID: Wide = Wide::from_bytes(*b"0123456789abcdef");
 
     #[test]
     fn an_id_survives_the_option() {
@@ -118,7 +111,7 @@ mod tests {
             bytes.copy_from_slice(&word.to_ne_bytes());
         }
         assert_eq!(bytes[..4], [253, 20, b'S', b'Y']);
-        assert_eq!(bytes[4..], ID);
+        assert_eq!(bytes[4..], ID.to_bytes());
     }
 
     #[test]
@@ -172,6 +165,6 @@ mod tests {
 
     #[test]
     fn an_id_of_all_zero_is_no_tag() {
-        assert_eq!(decode_tag(encode_tag([0; 16])), None);
+        assert_eq!(decode_tag(encode_tag(Wide::ZERO)), None);
     }
 }

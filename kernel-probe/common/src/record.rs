@@ -4,7 +4,7 @@
 //! copies it out. Each record is a cumulative
 //! snapshot, so losing any but the last loses nothing.
 
-use crate::wire_enum::wire_enum;
+use crate::{wide::Wide, wire_enum::wire_enum};
 
 /// What the kernel knows of one socket at [`ConnRecord::seen_at`].
 ///
@@ -36,11 +36,11 @@ pub struct ConnRecord {
     /// Control group of the owner; 0 if unknown.
     pub cgroup_id: u64,
     /// The id in the SYN's option; all zero without one.
-    pub tag: [u8; 16],
+    pub tag: Wide,
     /// Address of this host's end; IPv4 is v4-mapped (RFC 4291, section 2.5.5.2).
-    pub local_addr: [u8; 16],
+    pub local_addr: Wide,
     /// Address of the far end, in the same form.
-    pub peer_addr: [u8; 16],
+    pub peer_addr: Wide,
     /// Process that called `connect` or `accept`; 0 if unknown.
     pub owner_pid: u32,
     /// Its thread; 0 if unknown.
@@ -217,9 +217,9 @@ impl ConnRecord {
         bytes_acked: 0,
         bytes_received: 0,
         cgroup_id: 0,
-        tag: [0; 16],
-        local_addr: [0; 16],
-        peer_addr: [0; 16],
+        tag: Wide::ZERO,
+        local_addr: Wide::ZERO,
+        peer_addr: Wide::ZERO,
         owner_pid: 0,
         owner_tid: 0,
         srtt_us: 0,

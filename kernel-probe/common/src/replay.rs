@@ -5,6 +5,8 @@
 //! was remembered, for as long as it is valid at all. It may be taken for another that came before
 //! (one of 10,000 at 500 a second, one of 100 at 5,000), never the other way round.
 
+use crate::wide::Wide;
+
 /// Words for all ticks; a power of two.
 pub const REPLAY_WORDS: u32 = TICKS << WORD_BITS;
 
@@ -31,9 +33,9 @@ impl Borne {
     /// Returns where `tag`, of this tick, is remembered.
     #[inline]
     #[must_use]
-    pub const fn of(tag: [u8; 16], tick: u64) -> Self {
-        let tag = u128::from_ne_bytes(tag);
-        let folded = tag as u64 ^ (tag >> 64) as u64;
+    pub const fn of(tag: Wide, tick: u64) -> Self {
+        let [first, second] = tag.0;
+        let folded = first ^ second;
         let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self {
             word: (tick as u32 % TICKS) << WORD_BITS | (mixed >> (64 - WORD_BITS)) as u32,
@@ -75,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_tag_is_remembered_once() {
-        let borne = Borne::of([7; 16], 5);
+        let borne = Borne::of(Wide([7; 2]), 5);
         let word = borne.remember(0).unwrap();
         assert_eq!(borne.remember(word), None);
     }
@@ -117,14 +119,14 @@ mod tests {
         vec![0; REPLAY_WORDS as usize]
     }
 
-    fn believe(words: &mut [u64], tag: [u8; 16], tick: u64) -> bool {
+    fn believe(words: &mut [u64], tag: Wide, tick: u64) -> bool {
         let borne = Borne::of(tag, tick);
         let word = &mut words[borne.word as usize];
         borne.remember(*word).map(|next| *word = next).is_some()
     }
 
-    fn tag(number: u64) -> [u8; 16] {
-        let half = |word: u64| siphash24([3; 16], [number, word]);
-        (u128::from(half(0)) | u128::from(half(1)) << 64).to_ne_bytes()
+    fn tag(number: u64) -> Wide {
+        let half = |word: u64| siphash24(Wide([3; 2]), [number, word]);
+        Wide([half(0), half(1)])
     }
 }

@@ -2,12 +2,13 @@
 //!
 //! Whole words only: every message here is built of `u64`s, and the verifier likes fixed loops.
 
+use crate::wide::Wide;
+
 /// Returns the SipHash-2-4 of `message`, each word read as 8 little-endian bytes, under `key`.
 #[inline]
 #[must_use]
-pub fn siphash24<const N: usize>(key: [u8; 16], message: [u64; N]) -> u64 {
-    let key = u128::from_le_bytes(key);
-    let (low, high) = (key as u64, (key >> 64) as u64);
+pub fn siphash24<const N: usize>(key: Wide, message: [u64; N]) -> u64 {
+    let [low, high] = key.0.map(u64::from_le);
     let mut state = State {
         v0: low ^ 0x736f_6d65_7073_6575,
         v1: high ^ 0x646f_7261_6e64_6f6d,
@@ -71,8 +72,14 @@ mod tests {
         let empty = [0x31, 0x0e, 0x0e, 0xdd, 0x47, 0xdb, 0x6f, 0x72];
         let eight = [0x62, 0x24, 0x93, 0x9a, 0x79, 0xf5, 0xf5, 0x93];
         let sixteen = [0xdb, 0x9b, 0xc2, 0x57, 0x7f, 0xcc, 0x2a, 0x3f];
-        assert_eq!(siphash24(key, []).to_le_bytes(), empty);
-        assert_eq!(siphash24(key, [words[0]]).to_le_bytes(), eight);
-        assert_eq!(siphash24(key, words).to_le_bytes(), sixteen);
+        assert_eq!(siphash24(Wide::from_bytes(key), []).to_le_bytes(), empty);
+        assert_eq!(
+            siphash24(Wide::from_bytes(key), [words[0]]).to_le_bytes(),
+            eight
+        );
+        assert_eq!(
+            siphash24(Wide::from_bytes(key), words).to_le_bytes(),
+            sixteen
+        );
     }
 }

@@ -5,14 +5,14 @@ use aya_ebpf::bindings::{
 };
 use syntrace_ebpf_common::{
     ConnRecord, Counter, Destination, Flags, Moment, Note, Opening, Outcome, Permit, TagState,
-    TcpState, mint_tag,
+    TcpState, Wide, mint_tag,
 };
 
 use crate::{
     atomic,
     context::{FOR_CURRENT_MSS, SockOps},
     emit::{count, emit, now, own},
-    life, live,
+    kernel, life, live,
     maps::{self, DESTINATIONS},
     tag::{self, In},
 };
@@ -44,10 +44,11 @@ pub(crate) fn connect(ops: &SockOps) {
     record.syn_at = now;
     record.opening = Opening::Active as u8;
     record.outcome = Outcome::Connecting as u8;
-    life::identify(ops, record);
+    record.peer_addr = address;
     let switched_on = ops.cb_flags();
     let mut callbacks = BPF_SOCK_OPS_RETRANS_CB_FLAG;
     if is_observed {
+        life::identify(ops, record, ops.netns_cookie());
         life::sample(config, record);
         own(record);
         callbacks |= BPF_SOCK_OPS_STATE_CB_FLAG;
@@ -124,21 +125,23 @@ pub(crate) fn established(ops: &SockOps) {
     if record.has(Note::WRITE_IS_OURS) {
         ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
     }
-    let now = now();
-    if record.tag_state == TagState::Sent as u8 {
-        if record.has(Note::TRIAL) && record.syn_retransmits == 0 {
-            remember(record.peer_addr, |destination, word| {
-                destination.proven(word, now)
-            });
-        }
-        if tag::read(ops, In::Segment) == Some(record.tag) {
-            record.tag_state = TagState::Answered as u8;
-        }
+    let is_tagged = record.tag_state == TagState::Sent as u8;
+    if is_tagged && record.has(Note::TRIAL) && record.syn_retransmits == 0 {
+        let now = now();
+        remember(record.peer_addr, |destination, word| {
+            destination.proven(word, now)
+        });
     }
     if !config.orders(Flags::OBSERVE) {
         live::close(live);
         return;
     }
+    if is_tagged && tag::read(ops, In::Segment) == Some(record.tag) {
+        record.tag_state = TagState::Answered as u8;
+    }
+    let now = kernel::socket(ops.sk())
+        .and_then(|socket| socket.heard_at(config, record.syn_at))
+        .unwrap_or_else(now);
     record.syn_ack_at = now;
     record.established_at = now;
     record.outcome = Outcome::Established as u8;
@@ -181,7 +184,7 @@ fn claim(record: &mut ConnRecord, destination: Destination, now: u64) -> bool {
 /// Puts what `next` says in the place of what is known of the destination, unless somebody else
 /// just did.
 #[inline(always)]
-fn remember(address: [u8; 16], next: impl Fn(Destination, u64) -> Option<u64>) {
+fn remember(address: Wide, next: impl Fn(Destination, u64) -> Option<u64>) {
     let destination = Destination::of(address);
     if let Some(word) = DESTINATIONS.get_ptr_mut(destination.place) {
         let known = atomic::read(word);

@@ -30,7 +30,7 @@ macro_rules! apart {
     ($($(#[$doc:meta])* $name:ident = $module:ident :: $function:ident;)+) => {
         $(
             $(#[$doc])*
-            #[inline(never)]
+            #[inline(always)]
             pub(crate) fn $name(ops: SockOps) {
                 $module::$function(&ops);
             }

@@ -8,7 +8,7 @@
 use core::{ffi::c_void, mem::offset_of};
 
 use aya_ebpf::{bindings::bpf_sock_ops, helpers::generated as helpers, programs::SockOpsContext};
-use syntrace_ebpf_common::{TcpState, mapped};
+use syntrace_ebpf_common::{TcpState, Wide};
 
 /// `AF_INET` of the kernel.
 const AF_INET: u32 = 2;
@@ -112,13 +112,18 @@ impl SockOps {
         read_u64::<{ offset_of!(bpf_sock_ops, bytes_received) }>(self.ops)
     }
 
+    /// Whether the socket is of the IPv4 family; the request of an IPv6 listener never is.
+    pub(crate) fn is_ipv4(&self) -> bool {
+        field!(self, family) == AF_INET
+    }
+
     /// This host's address. Not for request sockets: an IPv4 request of an IPv6 listener
     /// claims to be IPv6, and has no IPv6 address.
-    pub(crate) fn local_addr(&self) -> [u8; 16] {
-        if field!(self, family) == AF_INET {
-            mapped(field!(self, local_ip4).to_ne_bytes())
+    pub(crate) fn local_addr(&self) -> Wide {
+        if self.is_ipv4() {
+            Wide::mapped(field!(self, local_ip4))
         } else {
-            wide([
+            Wide::join([
                 field!(self, local_ip6[0]),
                 field!(self, local_ip6[1]),
                 field!(self, local_ip6[2]),
@@ -128,11 +133,11 @@ impl SockOps {
     }
 
     /// The far end's address, with the same reserve.
-    pub(crate) fn peer_addr(&self) -> [u8; 16] {
-        if field!(self, family) == AF_INET {
-            mapped(field!(self, remote_ip4).to_ne_bytes())
+    pub(crate) fn peer_addr(&self) -> Wide {
+        if self.is_ipv4() {
+            Wide::mapped(field!(self, remote_ip4))
         } else {
-            wide([
+            Wide::join([
                 field!(self, remote_ip6[0]),
                 field!(self, remote_ip6[1]),
                 field!(self, remote_ip6[2]),
@@ -228,17 +233,4 @@ fn read_u32<const OFFSET: usize>(_ops: *mut bpf_sock_ops) -> u32 {
 #[cfg(not(target_arch = "bpf"))]
 fn read_u64<const OFFSET: usize>(_ops: *mut bpf_sock_ops) -> u64 {
     0
-}
-
-/// Joins four words in network order.
-fn wide([a, b, c, d]: [u32; 4]) -> [u8; 16] {
-    let low = u64::from_ne_bytes(join(a.to_ne_bytes(), b.to_ne_bytes()));
-    let high = u64::from_ne_bytes(join(c.to_ne_bytes(), d.to_ne_bytes()));
-    let [a, b, c, d, e, f, g, h] = low.to_ne_bytes();
-    let [i, j, k, l, m, n, o, p] = high.to_ne_bytes();
-    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
-}
-
-const fn join([a, b, c, d]: [u8; 4], [e, f, g, h]: [u8; 4]) -> [u8; 8] {
-    [a, b, c, d, e, f, g, h]
 }

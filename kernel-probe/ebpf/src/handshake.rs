@@ -4,7 +4,7 @@
 //! of two places that follow from the request's cookie, which the child inherits. Where both are
 //! taken, as in a SYN flood, the older handshake is "not observed".
 
-use syntrace_ebpf_common::Counter;
+use syntrace_ebpf_common::{Counter, Wide};
 
 use crate::{
     emit::count,
@@ -19,8 +19,8 @@ pub(crate) struct Handshake {
     cookie: u64,
     /// The SYN was received.
     pub(crate) syn_at: u64,
-    /// The id in the SYN's option; all zero without one.
-    pub(crate) tag: [u8; 16],
+    /// The id in the SYN's option; what was there before, while `tag_state` is 0.
+    pub(crate) tag: Wide,
     /// A `TagState`.
     pub(crate) tag_state: u64,
 }
@@ -45,7 +45,6 @@ pub(crate) fn open(cookie: u64, now: u64) {
     };
     place.cookie = cookie;
     place.syn_at = now;
-    place.tag = [0; 16];
     place.tag_state = 0;
 }
 

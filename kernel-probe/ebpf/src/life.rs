@@ -14,8 +14,8 @@ use crate::{
 
 /// Fills in what names the connection.
 #[inline(always)]
-pub(crate) fn identify(ops: &SockOps, record: &mut ConnRecord) {
-    record.netns_cookie = ops.netns_cookie();
+pub(crate) fn identify(ops: &SockOps, record: &mut ConnRecord, netns_cookie: u64) {
+    record.netns_cookie = netns_cookie;
     record.local_addr = ops.local_addr();
     record.peer_addr = ops.peer_addr();
     record.local_port = ops.local_port();
@@ -98,15 +98,23 @@ pub(crate) fn closed(ops: &SockOps) {
     let Some(live) = live::find(config, sk) else {
         return;
     };
-    let now = now();
     let record = &mut live.record;
     let mut error = None;
     let mut peer_finished = false;
+    let mut heard_at = None;
     if let Some(socket) = kernel::socket(sk) {
         error = socket.error();
         peer_finished = socket.peer_finished();
         record.mark = socket.mark();
+        // In order, it is the peer's last segment that closes a socket; whatever else does may come
+        // long after one.
+        let is_by_segment =
+            from == TcpState::LAST_ACK || from == TcpState::FIN_WAIT2 && peer_finished;
+        if is_by_segment && error == Some(0) {
+            heard_at = socket.heard_at(config, record.established_at);
+        }
     }
+    let now = heard_at.unwrap_or_else(now);
     let outcome = outcome_of_close(from, error);
     record.closed_at = now;
     record.error = error.unwrap_or(0);

@@ -7,7 +7,7 @@
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated as helpers};
-use syntrace_ebpf_common::{CONN_RECORD_LEN, Config, ConnRecord, Repeats, name_attempt};
+use syntrace_ebpf_common::{Config, ConnRecord, Repeats, name_attempt};
 
 use crate::{
     atomic,
@@ -66,22 +66,21 @@ pub(crate) fn open(config: &Config, sk: *mut c_void, cookie: u64) -> Option<&'st
         beside(sk, BPF_SK_STORAGE_GET_F_CREATE.into())?
     };
     let name = name_attempt(cookie, live.record.socket_cookie);
-    live.repeats = Repeats::default();
-    clear(&mut live.record);
+    clear(live);
     live.record.socket_cookie = name;
     Some(live)
 }
 
-/// Makes `record` one of which nothing is known: all zero.
-///
-/// Word by word: the compiler would call a `memset` that goes byte by byte.
+/// Forgets all but the owner: all zero.
 #[inline(always)]
-fn clear(record: &mut ConnRecord) {
-    let words = ptr::from_mut(record).cast::<u64>();
-    for at in 0..CONN_RECORD_LEN / size_of::<u64>() {
-        // SAFETY: `at` is within the record, which is aligned to words.
+fn clear(live: &mut Live) {
+    let words = ptr::from_mut(live).cast::<u64>();
+    // The owner is the first.
+    for at in 1..size_of::<Live>() / size_of::<u64>() {
+        // SAFETY: `at` is within `live`, which is aligned to words.
         let word = unsafe { words.add(at) };
-        // SAFETY: as above; all zero is a record.
+        // SAFETY: as above; all zero is a record, and no repeats. Volatile, for the compiler would
+        // call a `memset` that goes byte by byte.
         unsafe { word.write_volatile(0) };
     }
 }

@@ -18,6 +18,7 @@ mod maps;
 mod passive;
 mod reset;
 mod tag;
+mod words;
 
 use aya_ebpf::{
     bindings::{

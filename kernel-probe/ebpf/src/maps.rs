@@ -7,9 +7,9 @@
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::{
     macros::{btf_map, map},
-    maps::{Array, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, PerCpuArray, RingBuf},
 };
-use syntrace_ebpf_common::{ADDRESS_BITS, Config, Counter, PLACES, REPLAY_WORDS};
+use syntrace_ebpf_common::{Config, Counter, Networks, PLACES, REPLAY_WORDS, Wide};
 
 use crate::{handshake::Handshake, live::Live, tag::Answer};
 
@@ -63,13 +63,13 @@ pub(crate) static DESTINATIONS: Array<u64> = Array::with_max_entries(PLACES, 0);
 #[map]
 pub(crate) static BORNE: Array<u64> = Array::with_max_entries(REPLAY_WORDS, 0);
 
-/// Networks to which SYNs are tagged.
+/// Networks to which SYNs are tagged; slot 0.
 #[map]
-static TAG_TO: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 0);
+static TAG_TO: Array<Networks> = Array::with_max_entries(1, 0);
 
-/// Networks whose tags are believed.
+/// Networks whose tags are believed; slot 0.
 #[map]
-static BELIEVE_FROM: LpmTrie<[u8; 16], u8> = LpmTrie::with_max_entries(1024, 0);
+static BELIEVE_FROM: Array<Networks> = Array::with_max_entries(1, 0);
 
 /// Returns the orders.
 #[inline(always)]
@@ -79,12 +79,14 @@ pub(crate) fn config() -> Option<&'static Config> {
 
 /// Returns whether SYNs to `address` are to be tagged.
 #[inline(always)]
-pub(crate) fn is_tagged(address: [u8; 16]) -> bool {
-    TAG_TO.get(Key::new(ADDRESS_BITS, address)).is_some()
+pub(crate) fn is_tagged(address: Wide) -> bool {
+    TAG_TO.get(0).is_some_and(|networks| networks.have(address))
 }
 
 /// Returns whether tags from `address` are to be believed.
 #[inline(always)]
-pub(crate) fn is_believed(address: [u8; 16]) -> bool {
-    BELIEVE_FROM.get(Key::new(ADDRESS_BITS, address)).is_some()
+pub(crate) fn is_believed(address: Wide) -> bool {
+    BELIEVE_FROM
+        .get(0)
+        .is_some_and(|networks| networks.have(address))
 }

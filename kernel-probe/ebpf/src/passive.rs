@@ -7,17 +7,18 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
 };
 use syntrace_ebpf_common::{
-    Borne, Config, Counter, Flags, Moment, Opening, Outcome, Stranger, TagState, TcpState, tick,
-    verify,
+    Borne, Config, Counter, Flags, Moment, Opening, Outcome, Stranger, TagState, TcpState, Wide,
+    tick, verify,
 };
 
 use crate::{
     active, atomic,
     context::{FOR_SYN_COOKIE, SockOps},
     emit::{count, emit, now},
-    handshake, life, live,
+    handshake, kernel, life, live,
     maps::{self, BORNE},
     tag::{self, In},
+    words,
 };
 
 /// What says at a child whose its inherited write callback is: with this and without that, it is
@@ -71,11 +72,14 @@ pub(crate) fn syn_ack(ops: &SockOps) {
         count(Counter::SynCookie);
         return;
     }
-    let now = now();
+    let known = if config.orders(Flags::OBSERVE) {
+        handshake::find(ops.cookie())
+    } else {
+        None
+    };
+    let now = known.as_ref().map_or_else(now, |known| known.syn_at);
     let is_believed = believe(ops, config, tag, now);
-    if config.orders(Flags::OBSERVE)
-        && let Some(known) = handshake::find(ops.cookie())
-    {
+    if let Some(known) = known {
         known.tag = tag;
         known.tag_state = if is_believed {
             TagState::Believed as u64
@@ -120,9 +124,13 @@ pub(crate) fn established(ops: &SockOps) {
         }
         return;
     }
-    let cookie = ops.cookie();
-    // SYNs that crossed: the socket is the one that sent ours.
-    if let Some(live) = live::find(config, ops.sk())
+    let socket = kernel::socket(ops.sk());
+    let cookie = socket
+        .and_then(|socket| socket.cookie())
+        .unwrap_or_else(|| ops.cookie());
+    // SYNs that crossed: the socket is the one that sent ours, with callbacks of ours.
+    if switched_on & BPF_SOCK_OPS_STATE_CB_FLAG != 0
+        && let Some(live) = live::find(config, ops.sk())
         && live.record.socket_cookie == cookie
         && live.record.outcome == Outcome::Connecting as u8
     {
@@ -140,15 +148,26 @@ pub(crate) fn established(ops: &SockOps) {
         record.syn_at = known.syn_at;
         // The kernel answers a SYN at once.
         record.syn_ack_at = known.syn_at;
-        record.tag = known.tag;
-        record.tag_state = known.tag_state as u8;
+        if known.tag_state != 0 {
+            words::copy(&mut record.tag, &known.tag);
+            record.tag_state = known.tag_state as u8;
+        }
         handshake::close(known);
     }
-    let now = now();
+    // The child of a Fast Open has the listener's times.
+    let now = match record.syn_at {
+        0 => now(),
+        syn_at => socket
+            .and_then(|socket| socket.heard_at(config, syn_at))
+            .unwrap_or_else(now),
+    };
     record.established_at = now;
     record.opening = Opening::Passive as u8;
     record.outcome = Outcome::Established as u8;
-    life::identify(ops, record);
+    let netns_cookie = socket
+        .and_then(|socket| socket.netns_cookie())
+        .unwrap_or_else(|| ops.netns_cookie());
+    life::identify(ops, record, netns_cookie);
     life::sample(config, record);
     // The child begins with its request's count.
     record.syn_ack_retransmits = u8::try_from(ops.total_retransmits()).unwrap_or(u8::MAX);
@@ -159,7 +178,7 @@ pub(crate) fn established(ops: &SockOps) {
 /// Returns whether `tag` is believed: from a configured network, under a valid MAC where a key
 /// is configured, and for the first time.
 #[inline(always)]
-fn believe(ops: &SockOps, config: &Config, tag: [u8; 16], now: u64) -> bool {
+fn believe(ops: &SockOps, config: &Config, tag: Wide, now: u64) -> bool {
     if !tag::syn_source(ops).is_some_and(maps::is_believed) {
         count(Counter::TagForeign);
         return false;

@@ -4,10 +4,10 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated as helpers;
 use syntrace_ebpf_common::{
-    SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag, encode_tag, mapped, stranger,
+    SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, Wide, decode_tag, encode_tag, stranger,
 };
 
-use crate::{context::SockOps, maps::ANSWER};
+use crate::{context::SockOps, maps::ANSWER, words};
 
 /// The tag that goes into a SYN-ACK.
 ///
@@ -15,8 +15,8 @@ use crate::{context::SockOps, maps::ANSWER};
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Answer {
-    /// All zero for none; in words, as the compiler goes over bytes one by one.
-    words: [u64; 2],
+    /// All zero for none.
+    tag: Wide,
 }
 
 /// Where the option is looked for.
@@ -49,7 +49,7 @@ pub(crate) fn reserve(ops: &SockOps) -> bool {
 
 /// Writes `id` into the room reserved; false if another program took it, or wrote the same option.
 #[inline(always)]
-pub(crate) fn write(ops: &SockOps, id: [u8; 16]) -> bool {
+pub(crate) fn write(ops: &SockOps, id: Wide) -> bool {
     let option = encode_tag(id);
     let from = ptr::from_ref(&option).cast();
     // SAFETY: the helper takes this program type's context, in its WRITE_HDR_OPT callback, and
@@ -59,7 +59,7 @@ pub(crate) fn write(ops: &SockOps, id: [u8; 16]) -> bool {
 
 /// Returns the id in the option, where there is one.
 #[inline(always)]
-pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
+pub(crate) fn read(ops: &SockOps, segment: In) -> Option<Wide> {
     let mut option = SEARCH;
     let into = ptr::from_mut(&mut option).cast();
     // SAFETY: the helper takes this program type's context, reads what to search for from
@@ -77,7 +77,7 @@ pub(crate) fn read(ops: &SockOps, segment: In) -> Option<[u8; 16]> {
 /// Returns what stands in the place of a tag in the SYN that is being answered, which holds none.
 #[inline(always)]
 pub(crate) fn stranger_in_syn(ops: &SockOps) -> Option<Stranger> {
-    let mut header = [0; TCP_HEADER_LEN];
+    let mut header = words::zeros::<{ TCP_HEADER_LEN.div_ceil(8) }>();
     let into = header.as_mut_ptr().cast();
     // SAFETY: the helper takes this program type's context and writes at most `header`'s length.
     unsafe {
@@ -89,15 +89,19 @@ pub(crate) fn stranger_in_syn(ops: &SockOps) -> Option<Stranger> {
             TCP_HEADER_LEN as i32,
         )
     };
-    stranger(&header)
+    // SAFETY: there are as many bytes, all of which hold a value.
+    stranger(unsafe { &*header.as_ptr().cast() })
 }
 
 /// Returns the source address of the SYN that is being answered.
 ///
-/// From its IP header: the request socket of an IPv4 SYN at an IPv6 listener does not tell.
+/// At an IPv6 listener from its IP header: there, the request socket of an IPv4 SYN does not tell.
 #[inline(always)]
-pub(crate) fn syn_source(ops: &SockOps) -> Option<[u8; 16]> {
-    let mut header = [0_u64; IP_HEADER_LEN / 8];
+pub(crate) fn syn_source(ops: &SockOps) -> Option<Wide> {
+    if ops.is_ipv4() {
+        return Some(ops.peer_addr());
+    }
+    let mut header = words::zeros::<{ IP_HEADER_LEN / 8 }>();
     let into = ptr::from_mut(&mut header).cast();
     // The answer is an error where the SYN is longer than the buffer, which is then full all the
     // same; where nothing was copied, the version is 0.
@@ -111,13 +115,13 @@ pub(crate) fn syn_source(ops: &SockOps) -> Option<[u8; 16]> {
             IP_HEADER_LEN as i32,
         )
     };
-    let [first, second, third, ..] = header.map(u64::to_ne_bytes);
-    match first[0] >> 4 {
-        4 => Some(mapped([second[4], second[5], second[6], second[7]])),
-        6 => {
-            let low = u128::from(u64::from_ne_bytes(third)) << 64;
-            Some((low | u128::from(u64::from_ne_bytes(second))).to_le_bytes())
+    let [first, second, third, ..] = header;
+    match first.to_ne_bytes()[0] >> 4 {
+        4 => {
+            let [_, _, _, source] = Wide([first, second]).split();
+            Some(Wide::mapped(source))
         }
+        6 => Some(Wide([second, third])),
         _ => None,
     }
 }
@@ -125,35 +129,36 @@ pub(crate) fn syn_source(ops: &SockOps) -> Option<[u8; 16]> {
 /// Forgets the tag of an earlier SYN-ACK.
 #[inline(always)]
 pub(crate) fn forget_answer() {
-    put_answer(Answer { words: [0; 2] });
+    if let Some(answer) = answer() {
+        words::clear(&mut answer.tag);
+    }
 }
 
 /// Keeps the tag for the SYN-ACK in whose options room was reserved.
 #[inline(always)]
-pub(crate) fn prepare_answer(tag: [u8; 16]) {
-    let tag = u128::from_le_bytes(tag);
-    put_answer(Answer {
-        words: [tag as u64, (tag >> 64) as u64],
-    });
+pub(crate) fn prepare_answer(tag: Wide) {
+    if let Some(answer) = answer() {
+        words::copy(&mut answer.tag, &tag);
+    }
 }
 
 /// Takes the tag for the SYN-ACK that is being written; `None` where no room was reserved for one.
 #[inline(always)]
-pub(crate) fn take_answer() -> Option<[u8; 16]> {
-    let answer = ANSWER.get_ptr_mut(0)?;
-    // SAFETY: the map's value of this CPU: not null, aligned, alive while the program runs.
-    let Answer { words: [low, high] } = unsafe { answer.read() };
-    if low | high == 0 {
+pub(crate) fn take_answer() -> Option<Wide> {
+    let answer = answer()?;
+    let mut tag = Wide::ZERO;
+    words::copy(&mut tag, &answer.tag);
+    if tag.is_zero() {
         return None;
     }
-    forget_answer();
-    Some((u128::from(low) | u128::from(high) << 64).to_le_bytes())
+    words::clear(&mut answer.tag);
+    Some(tag)
 }
 
 #[inline(always)]
-fn put_answer(new: Answer) {
-    if let Some(answer) = ANSWER.get_ptr_mut(0) {
-        // SAFETY: the map's value of this CPU: not null, aligned, alive while the program runs.
-        unsafe { answer.write(new) };
-    }
+fn answer() -> Option<&'static mut Answer> {
+    let answer = ANSWER.get_ptr_mut(0)?;
+    // SAFETY: the map's value of this CPU: not null, aligned, alive while the program runs, and
+    // referred to by nobody else meanwhile.
+    unsafe { answer.as_mut() }
 }

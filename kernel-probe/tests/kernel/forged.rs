@@ -147,9 +147,9 @@ fn forged(genuine: &[u8]) -> Vec<Forged> {
             "tag_malformed",
         ),
         (
-            "longer than the header",
+            "a word too many",
             NEAR,
-            malformed(60, 16),
+            malformed(24, 20),
             None,
             "tag_malformed",
         ),

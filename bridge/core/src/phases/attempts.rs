@@ -2,9 +2,11 @@
 //!
 //! The proxy tells how many attempts there were, and nothing of those before the last. What is left of the
 //! request beside its last attempt is theirs. A connect that failed on the worker's thread explains it, if
-//! it took all of it but a pause, and if it either took most of it or began when the request did: else an
-//! earlier attempt may have been answered by the service and not have pleased, while the connect failed for
-//! another request.
+//! it took all of it but a pause, and if it began when the request did or went where the last attempt went:
+//! else an earlier attempt may have been answered by the service and not have pleased, while the connect
+//! failed for another request. Of several connects each has to explain it.
+
+use syntrace_model::Endpoint;
 
 use crate::{
     answer::Party,
@@ -41,6 +43,8 @@ struct Before {
     head_ns: u64,
     /// All of it, nanoseconds.
     spare_ns: u64,
+    /// Where the last attempt went.
+    peer: Option<Endpoint>,
 }
 
 // === impl Cut ===
@@ -63,8 +67,10 @@ impl Cut {
             ran,
             head_ns: report.http.head_ns.unwrap_or(0),
             spare_ns,
+            peer: report.upstream.as_ref().map(|upstream| upstream.peer),
         };
-        let Some(explained) = before.explained_by(&evidence.earlier, attempts - 1) else {
+        let explained = before.explained_by(&evidence.earlier, attempts - 1);
+        let Some(explained) = explained else {
             let perhaps = evidence.earlier.first();
             let perhaps_ns = perhaps.map_or(0, |&socket| cost_ns(socket, ran));
             self.take(
@@ -112,11 +118,12 @@ impl Before {
             return None;
         }
         // Any of several: whichever it was, the network had the least that each of them explains.
-        let each = connects.chunks(1).filter_map(|one| self.kept_ns(one));
-        let (least_ns, most_ns) = each.fold((u64::MAX, 0), |(least, most), kept| {
-            (least.min(kept), most.max(kept))
-        });
-        (least_ns <= most_ns).then_some(Explained { least_ns, most_ns })
+        let each = connects.chunks(1).map(|one| self.kept_ns(one));
+        let each: Vec<u64> = each.collect::<Option<_>>()?;
+        Some(Explained {
+            least_ns: each.iter().copied().min()?,
+            most_ns: each.iter().copied().max()?,
+        })
     }
 
     /// Returns how long these connects, one after the other, kept the request; `None` if that leaves more
@@ -125,6 +132,7 @@ impl Before {
         let mut from = self.ran.start;
         let mut pause_ns = OWN_WORK_NS.saturating_add(self.head_ns);
         let (mut kept_ns, mut pauses_ns) = (0_u64, pause_ns);
+        let is_there = |socket: &Socket<'_>| Some(socket.key().peer) == self.peer;
         let mut are_own = true;
         for (socket, nth) in connects.iter().zip(1_u32..) {
             let began_at = socket.began_at();
@@ -136,7 +144,8 @@ impl Before {
             pauses_ns = pauses_ns.saturating_add(pause_ns);
         }
         let rest_ns = self.spare_ns.checked_sub(kept_ns)?;
-        (rest_ns <= pauses_ns && (are_own || rest_ns <= kept_ns)).then_some(kept_ns)
+        let are_likely = are_own || connects.iter().all(is_there);
+        (rest_ns <= pauses_ns && are_likely).then_some(kept_ns)
     }
 }
 

@@ -32,6 +32,9 @@ const NOTICE: (u64, u64) = (5 * US, 80 * US);
 const NOTICE_LATE: (u64, u64) = (MS / 2, 4 * MS);
 const CONNECT_TIMEOUT: u64 = 250 * MS;
 const PORTS: u64 = 2_000;
+/// Requests that take longer are told in detail: how long their bodies were. Whom shorter ones waited for
+/// within that, nobody can tell.
+const TOLD_ABOVE: u64 = 10 * MS;
 
 /// How a host of a cluster behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::{
         query::{self, Ends},
         requests::cluster_of,
     },
-    store::Record as _,
+    store::{ReadError, Record as _},
     view::SharedView,
 };
 
@@ -90,8 +90,13 @@ impl Filter {
     }
 
     /// Returns whether the record is kept, its requests considered.
-    pub(super) fn keeps(&self, view: &SharedView, record: &ConnectionRecord) -> bool {
-        record.began_at() >= self.since() && self.fits(record) && self.joins(view, record)
+    pub(super) fn keeps(
+        &self,
+        view: &SharedView,
+        record: &ConnectionRecord,
+    ) -> Result<bool, ReadError> {
+        let fits = record.began_at() >= self.since() && self.fits(record);
+        Ok(fits && self.joins(view, record)?)
     }
 
     /// Returns whether the record is as it must be, by itself.
@@ -111,20 +116,24 @@ impl Filter {
     }
 
     /// Returns whether a request of it is as it must be; looks requests up.
-    pub(super) fn joins(&self, view: &SharedView, record: &ConnectionRecord) -> bool {
+    pub(super) fn joins(
+        &self,
+        view: &SharedView,
+        record: &ConnectionRecord,
+    ) -> Result<bool, ReadError> {
         if self.dye.is_none() && self.cluster.is_none() {
-            return true;
+            return Ok(true);
         }
-        let mut requests = record.requests.iter();
-        requests.any(|request| {
-            let Some(request) = view.request(request.span_id) else {
-                return false;
-            };
-            let dye = self.dye.as_deref();
-            let cluster = self.cluster.as_deref();
-            dye.is_none_or(|dye| dye == &*request.report.http.dye)
+        let (dye, cluster) = (self.dye.as_deref(), self.cluster.as_deref());
+        for listed in &record.requests {
+            if let Some(request) = view.request(listed.span_id)?
+                && dye.is_none_or(|dye| dye == &*request.report.http.dye)
                 && cluster.is_none_or(|cluster| cluster == cluster_of(&request))
-        })
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn fits_ends(&self, record: &ConnectionRecord) -> bool {

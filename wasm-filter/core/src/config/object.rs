@@ -235,7 +235,7 @@ impl<'a> Object<'a> {
 
     /// Names a key by its path; one line of bounded length, whatever the key is.
     fn key(&self, key: &str) -> String {
-        let key: String = key.escape_debug().take(MAX_SHOWN_CHARS).collect();
+        let key: String = key.escape_default().take(MAX_SHOWN_CHARS).collect();
         if self.path.is_empty() {
             key
         } else {

@@ -2,8 +2,11 @@
 //!
 //! `scripts/fuzz` runs the same targets for longer, guided by coverage. `FUZZ_ROUNDS` sets the mutations here.
 
+#[cfg(test)]
 mod configuration;
+#[cfg(test)]
 mod host;
+#[cfg(test)]
 mod parser;
 
 use std::{env, fs, path::Path};

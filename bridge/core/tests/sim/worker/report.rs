@@ -3,7 +3,7 @@
 use syntrace_core::fact::{Fact, Http, Report, Upstream};
 use syntrace_model::{SpanId, TraceId, UnixNanos};
 
-use super::{Arrival, Ending, Event, Holdup, MS, Request, Seen, US, Worker, party_of};
+use super::{Arrival, Ending, Event, Holdup, MS, Request, Seen, TOLD_ABOVE, US, Worker, party_of};
 
 impl Worker<'_> {
     pub(super) fn done(
@@ -82,7 +82,7 @@ impl Worker<'_> {
         let duration_ns = now - known.start;
         let detailed = failed
             || down.requests == 1
-            || duration_ns > 10 * MS
+            || duration_ns > TOLD_ABOVE
             || known.attempts > 1
             || up.is_some_and(|up| self.ups[up].uses == 1);
         let (request_bytes, response_bytes) = match known.holdup {

@@ -4,7 +4,7 @@ use syntrace_model::{ConnKey, Endpoint, Outcome};
 
 use super::{
     Arrival, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, NETWORK, PORTS,
-    PROXY, SERVICE, UNKNOWN, US, Up, Worker, is_multiplexed,
+    PROXY, SERVICE, TOLD_ABOVE, UNKNOWN, US, Up, Worker, is_multiplexed,
 };
 
 impl Worker<'_> {
@@ -197,7 +197,7 @@ impl Worker<'_> {
         };
         let holdup = self.holdup(ask, up);
         let upload = match holdup {
-            Holdup::Upload => self.random.between(2 * MS, 300 * MS),
+            Holdup::Upload => self.random.between(TOLD_ABOVE, 300 * MS),
             _ => 0,
         };
         let first_byte = now + upload + travel + works;
@@ -217,7 +217,10 @@ impl Worker<'_> {
             self.later(noticed, Event::Cut(ask, up));
             return;
         }
-        let slow = self.random.between(2 * MS, 300 * MS);
+        let slow = match holdup {
+            Holdup::Download => self.random.between(TOLD_ABOVE, 300 * MS),
+            _ => self.random.between(2 * MS, 300 * MS),
+        };
         let down = self.asks[ask].down;
         let multiplexed = self.downs[down].coming.arrival == Arrival::Multiplexed;
         // Of an HTTP/2 stream the proxy holds what the client's window does not take.
