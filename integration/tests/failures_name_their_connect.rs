@@ -69,9 +69,9 @@ fn a_503_names_the_connect_that_caused_it_or_none_and_every_phase_is_accounted_f
     assert!(undecided * 20 <= failures.seen, "{failures}");
 
     assert_eq!(times.not_summing, Vec::<String>::new());
-    // Most of it lies between the first byte of an answer and its end, when the machine is busy: neither side
-    // tells whether the rest of the answer or the worker was late.
-    assert!(times.unknown_ns * 10 <= times.total_ns, "{times}");
+    // About 1 %, and 3 % beside four busy loops: attempts before the last that several failed connects may have
+    // failed, and heads that may have come late or been read late.
+    assert!(times.unknown_ns * 20 <= times.total_ns, "{times}");
 }
 
 /// The shipped gateway with two pools to a service that sometimes fails: HTTP/1.1 with one retry, and

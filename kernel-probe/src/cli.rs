@@ -151,7 +151,7 @@ struct Orders {
         default_value = ""
     )]
     host_id: String,
-    /// Tags SYNs to this network with the trace id; may be given several times.
+    /// Tags SYNs to this network with the trace id; may be given up to 32 times.
     #[arg(
         long,
         value_name = "NETWORK",
@@ -159,7 +159,7 @@ struct Orders {
         value_delimiter = ','
     )]
     tag_to: Vec<Network>,
-    /// Believes and answers tags from this network; may be given several times.
+    /// Believes and answers tags from this network; may be given up to 32 times.
     #[arg(
         long,
         value_name = "NETWORK",

@@ -130,7 +130,7 @@ impl Loaded {
         }
         let fields = offsets.by_name();
         for (name, offset) in &fields {
-            loader.override_global(*name, offset, true);
+            loader.override_global(name, offset, true);
         }
         let mut ebpf = loader
             // Nothing in the object is relocated against the kernel's types: not parsed.

@@ -106,9 +106,15 @@ pub(crate) fn failed_by<'a>(
             candidates: u32::try_from(fitting.len()).unwrap_or(u32::MAX),
         },
     };
+    // Where there are too many to list, those around the first.
+    let unlisted = fitting.len().saturating_sub(Join::CANDIDATES_MAX);
+    let from = before
+        .saturating_sub(Join::CANDIDATES_MAX / 2)
+        .min(unlisted);
     let candidates: Vec<ConnectionId> = match confidence {
         Confidence::Ambiguous { .. } => fitting
             .iter()
+            .skip(from)
             .map(|socket| socket.id())
             .take(Join::CANDIDATES_MAX)
             .collect(),

@@ -257,6 +257,13 @@ impl Cut {
     }
 }
 
+/// Returns by how much a request began before its connection was ready, by clocks that disagree.
+pub(crate) fn overlap_ns(evidence: &Evidence<'_>) -> u64 {
+    let ready = evidence.fresh.and_then(Socket::accepted_at);
+    let overlap = ready.zip(evidence.ran);
+    overlap.map_or(0, |(ready_at, ran)| ready_at.since_ns(ran.start))
+}
+
 /// Returns whether a request that began at `start` waited for this connection to be opened: by when the
 /// proxy had it, but for a few round trips in which the client may have prepared the request.
 pub(crate) fn is_fresh(socket: Socket<'_>, start: BootNanos, tls_ns: Option<u64>) -> bool {

@@ -213,7 +213,7 @@ fn a_client_that_closed_its_window_is_the_one_that_was_slow() {
     let record = told(vec![closed.clone()], 1_000_000);
     assert_eq!(record.answer.cause.code, Code::SlowClient);
     assert_eq!(record.answer.cause.party, Party::Client);
-    assert_eq!(record.answer.time.client_ns, 400_000_000);
+    assert_eq!(record.answer.time.client_ns, 380_000_000);
     let resent = incident(1, IncidentKind::Retransmit, 1_100.0);
     let record = told(vec![resent], 1_000_000);
     assert_eq!(record.answer.cause.code, Code::ResponseRetransmitted);

@@ -7,10 +7,24 @@ use crate::{part::Part, tools::version, world::World};
 /// Adds all that Envoy, the load and our own parts are.
 pub(crate) fn add(world: &World, part: &mut Part) -> anyhow::Result<()> {
     let sandbox = &world.sandbox;
-    let envoy = version(sandbox, &paths::envoy()?.display().to_string(), &["--version"])?;
-    let envoy = envoy.rsplit_once("version: ").map_or(envoy.as_str(), |(_, version)| version);
-    let ours = |program: &str| version(sandbox, &paths::program(program)?.display().to_string(), &["--version"]);
-    let networks = NETWORKS.map(|network| format!(" --tag-to {network} --believe-from {network}")).concat();
+    let envoy = version(
+        sandbox,
+        &paths::envoy()?.display().to_string(),
+        &["--version"],
+    )?;
+    let envoy = envoy
+        .rsplit_once("version: ")
+        .map_or(envoy.as_str(), |(_, version)| version);
+    let ours = |program: &str| {
+        version(
+            sandbox,
+            &paths::program(program)?.display().to_string(),
+            &["--version"],
+        )
+    };
+    let networks = NETWORKS
+        .map(|network| format!(" --tag-to {network} --believe-from {network}"))
+        .concat();
     let tools = [
         ("Envoy", envoy.to_owned(), "taskset -c 0 envoy --disable-hot-restart --log-level warning --concurrency 1 -c gateway.json".to_owned()),
         ("tracer_batched, tracer_default", envoy.to_owned(), "envoy.tracers.opentelemetry over gRPC, random_sampling 100; tracing.opentelemetry.min_flush_spans 500, or 5, its default".to_owned()),

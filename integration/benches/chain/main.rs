@@ -18,6 +18,7 @@ mod loads;
 mod part;
 mod quick;
 mod runtime;
+mod telling;
 mod tools;
 #[path = "../filter/worker.rs"]
 mod worker;

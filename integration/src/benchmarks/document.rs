@@ -181,7 +181,10 @@ fn latency(summary: &Summary) -> String {
     }
     let table = tables::by_load(summary, "chain.latency_us.", tables::figure);
     let told = ["added_percent", "chain.peak", "chain.generator"];
-    let beside = summary.figures.iter().filter(|figure| told.iter().any(|part| figure.name.contains(part)));
+    let beside = summary
+        .figures
+        .iter()
+        .filter(|figure| told.iter().any(|part| figure.name.contains(part)));
     let added = tables::list(beside);
     format!(
         "![Latency by percentile](bench/latency.svg)\n\nMicroseconds, at 50 % and 80 % of the peak:\n\n{table}\n{added}"
@@ -215,7 +218,9 @@ fn figures(summary: &Summary, prefixes: &[&str]) -> String {
 
 fn all(benchmarks: &[Benchmark]) -> String {
     let all = tables::all(benchmarks);
-    format!("<details><summary>By benchmark, with the time of its run</summary>\n\n{all}\n</details>")
+    format!(
+        "<details><summary>By benchmark, with the time of its run</summary>\n\n{all}\n</details>"
+    )
 }
 
 fn notes(notes: &[String]) -> String {

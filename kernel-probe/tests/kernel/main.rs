@@ -1,8 +1,7 @@
 //! The probe on a real kernel: own cgroup, own network namespaces, a small receiver for a bridge.
 //!
 //! Needs root, cgroup v2, `ip` and `nft`, for some tests `tcpdump`, `ss`, `stdbuf`, `python3` or
-//! `bpftool`; otherwise prints `SKIP: needs ...`
-//! and passes, unless `REQUIRE_KERNEL=1`, then fails.
+//! `bpftool`; otherwise prints `SKIP: needs ...` and passes, unless `REQUIRE_KERNEL=1`, then fails.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::indexing_slicing,

@@ -144,7 +144,9 @@ impl<'a> Known<'a> {
             .filter(|&socket| phases::is_fresh(socket, ran.start, report.tls_handshake_ns))
             .filter(|socket| {
                 let first_end = socket.connection().first_end();
-                first_end.is_none_or(|first_end| first_end >= ran.start)
+                // Another one that ended about when this began may have ended before.
+                let surely_after = ran.end.min(ran.start.plus_ns(DISORDER_NS));
+                first_end.is_none_or(|first_end| first_end >= surely_after)
             });
         let served_by = joined.served_by.as_ref();
         let multiplexed = report.http.is_multiplexed();

@@ -37,7 +37,7 @@ pub(super) fn completed(report: &Report, evidence: &Evidence<'_>, phases: &[Phas
             },
         };
     }
-    let slowest = leader(&time, phases);
+    let slowest = leader(&time, phases, evidence);
     let took = millis(time.of(slowest));
     let unreported = phases
         .iter()
@@ -62,8 +62,8 @@ pub(super) fn completed(report: &Report, evidence: &Evidence<'_>, phases: &[Phas
 /// Returns who took the most of the time, whatever is in doubt: what is not accounted for may be of the
 /// next one, as may be what earlier attempts took; a request may have come
 /// before this one and not have been told; a round trip may take some times as long as the handshake's did, and so may the proxy's own work,
-/// of which no more is known than what is left over.
-fn leader(time: &TimeByParty, phases: &[Phase]) -> Party {
+/// of which no more is known than what is left over. So is that by which the clocks disagree.
+fn leader(time: &TimeByParty, phases: &[Phase], evidence: &Evidence<'_>) -> Party {
     let doubt_ns: u64 = phases
         .iter()
         .map(|phase| match (phase.kind, phase.party) {
@@ -73,7 +73,7 @@ fn leader(time: &TimeByParty, phases: &[Phase]) -> Party {
             (PhaseKind::RoundTrip, _) => phase.duration_ns.saturating_mul(4),
             _ => 0,
         })
-        .fold(0, u64::saturating_add);
+        .fold(phases::overlap_ns(evidence), u64::saturating_add);
     let mut known = Party::ALL;
     known.sort_by_key(|&party| Reverse(time.of(party)));
     let mut known = known.into_iter().filter(|&party| party != Party::Unknown);

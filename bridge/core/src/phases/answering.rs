@@ -51,7 +51,11 @@ impl Cut {
         self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
         let held_up = held_up(report, evidence)
             .and_then(|(party, incident)| Some((party, since_sent_ns(incident)?)));
-        let service = service_party(report, evidence);
+        // Without its length, attempts before it cannot be told from the service's time.
+        let service = match details.first_byte_ns {
+            None if !explained => Party::Unknown,
+            _ => service_party(report, evidence),
+        };
         if let Some((party, since_ns)) = held_up {
             let taken_ns = answered_ns - self.left_ns;
             self.take(

@@ -19,9 +19,9 @@ use crate::{
     sockets::Socket,
 };
 
-/// The longest pause before the first retry as a rule, nanoseconds: Envoy's base interval, and what a
-/// worker takes to notice.
-const PAUSE_NS: u64 = 30_000_000;
+/// The longest pause before the first retry as a rule, nanoseconds: Envoy's base interval, and as much for a
+/// worker that gets no processor.
+const PAUSE_NS: u64 = 50_000_000;
 
 /// The longest pause before any retry as a rule, nanoseconds: ten times the base interval.
 const PAUSE_MAX_NS: u64 = 250_000_000;

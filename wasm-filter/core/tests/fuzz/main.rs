@@ -12,7 +12,7 @@ mod parser;
 use std::{env, fs, path::Path};
 
 /// Mutations of each target's inputs.
-const ROUNDS: u32 = 20_000;
+const ROUNDS: u32 = 10_000;
 
 /// Inputs do not grow beyond this, bytes.
 const MAX_BYTES: usize = 4_096;

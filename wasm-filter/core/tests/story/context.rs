@@ -50,7 +50,7 @@ fn a_brought_context_names_the_request_and_no_connection() {
         (0, 0)
     );
     assert_eq!(request.tracestate, "a=1,b=2");
-    assert_eq!(host.sent("tracestate"), ["a=1", "b=2"]);
+    assert_eq!(host.sent("tracestate"), ["a=1,b=2"]);
 }
 
 #[test]
