@@ -14,7 +14,8 @@
 //! - The error agrees with the words ([`crate::errno`]).
 //!
 //! One such connect of the very thread is `certain`; of another, or of an unknown thread, `likely`,
-//! because the true one may be among facts that were lost. Of several, even of the very thread, any may
+//! because the true one may be among facts that were lost. So is one of several that alone ended while the
+//! request waited, if the others had ended before and nothing says that the worker was late. Of several, even of the very thread, any may
 //! be the one, because a thread has several pools towards one host (HTTP/1.1 and HTTP/2, two clusters):
 //! `ambiguous`, with its candidates.
 //!
@@ -97,11 +98,19 @@ pub(crate) fn failed_by<'a>(
             .closed_at()
             .is_some_and(|closed_at| closed_at <= ran.end.plus_ns(TIGHT_NS))
     };
+    let within = |socket: &&Socket<'_>| {
+        socket.closed_at() >= Some(began_to_wait.minus_ns(TIGHT_NS)) && tight(**socket)
+    };
+    let (first, is_only) = match fitting.iter().filter(within).collect::<Vec<_>>()[..] {
+        [&only] if !is_late => (only, true),
+        _ => (first, false),
+    };
     let confidence = match fitting.as_slice() {
         [only] if same_thread && complete && !is_late && tight(*only) && only.is_sound() => {
             Confidence::Certain
         }
         [_] => Confidence::Likely,
+        _ if is_only => Confidence::Likely,
         _ => Confidence::Ambiguous {
             candidates: u32::try_from(fitting.len()).unwrap_or(u32::MAX),
         },

@@ -2,9 +2,59 @@
 //!
 //! Decides nothing.
 
+use std::fmt;
+
 use syntrace_model::Outcome;
 
 use crate::fact::Snapshot;
+
+/// A few words without a place of their own in memory: every record has a sentence and evidence, and
+/// most of both are numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Short {
+    text: [u8; 32],
+    len: usize,
+}
+
+// === impl Short ===
+
+impl Short {
+    /// Returns the words.
+    pub(crate) fn as_str(&self) -> &str {
+        let written = self.text.get(..self.len);
+        let text = written.and_then(|written| str::from_utf8(written).ok());
+        text.unwrap_or_default()
+    }
+
+    /// Adds words, as far as there is room.
+    fn push(&mut self, words: &[u8]) {
+        for (place, &byte) in self.text.iter_mut().skip(self.len).zip(words) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// Adds a number with at least so many digits.
+    fn push_number(&mut self, mut number: u64, digits: usize) {
+        let mut written = [b'0'; 20];
+        let mut first = written.len();
+        for place in written.iter_mut().rev() {
+            if number == 0 && first + digits <= 20 {
+                break;
+            }
+            *place = b'0' + (number % 10) as u8;
+            number /= 10;
+            first -= 1;
+        }
+        self.push(written.get(first..).unwrap_or_default());
+    }
+}
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// Says how a connect failed; `role` goes before the peer's address, where the peer's role is known.
 pub(crate) fn connect(socket: &Snapshot, role: &str) -> String {
@@ -47,46 +97,29 @@ pub(crate) fn of_socket(socket: &Snapshot) -> Vec<Box<str>> {
 }
 
 /// Writes a length of time in milliseconds, to the microsecond below ten.
-pub(crate) fn millis(ns: u64) -> String {
+pub(crate) fn millis(ns: u64) -> Short {
     let us = ns.saturating_add(500) / 1_000;
-    let mut text = String::with_capacity(16);
+    let mut text = Short::default();
     if us < 10_000 {
-        push_number(&mut text, us / 1_000, 1);
-        text.push('.');
-        push_number(&mut text, us % 1_000, 3);
+        text.push_number(us / 1_000, 1);
+        text.push(b".");
+        text.push_number(us % 1_000, 3);
     } else {
         let tenths = ns.saturating_add(50_000) / 100_000;
-        push_number(&mut text, tenths / 10, 1);
-        text.push('.');
-        push_number(&mut text, tenths % 10, 1);
+        text.push_number(tenths / 10, 1);
+        text.push(b".");
+        text.push_number(tenths % 10, 1);
     }
-    text.push_str(" ms");
+    text.push(b" ms");
     text
 }
 
 /// Names the status, as evidence.
 pub(crate) fn status_told(status: u16) -> Box<str> {
-    let mut text = String::with_capacity("status=200".len());
-    text.push_str("status=");
-    push_number(&mut text, status.into(), 1);
-    text.into()
-}
-
-/// Writes a number with at least so many digits. Every record has a sentence and evidence, and most of
-/// both are numbers: this takes a tenth of what [`std::fmt`] does.
-fn push_number(text: &mut String, mut number: u64, digits: usize) {
-    let mut backwards = [b'0'; 20];
-    let mut len = 0;
-    for place in &mut backwards {
-        if number == 0 && len >= digits {
-            break;
-        }
-        *place = b'0' + (number % 10) as u8;
-        number /= 10;
-        len += 1;
-    }
-    let written = backwards.iter().take(len).rev();
-    text.extend(written.map(|&digit| char::from(digit)));
+    let mut text = Short::default();
+    text.push(b"status=");
+    text.push_number(status.into(), 1);
+    text.as_str().into()
 }
 
 /// Writes what goes before a sentence about a request: its status, where there was a response.
@@ -131,7 +164,8 @@ mod tests {
 
     #[test]
     fn lengths_of_time_have_three_digits_or_one_behind_the_point() {
-        let written = [0, 499, 7_000, 9_999_400, 9_999_500, 123_456_789, u64::MAX].map(millis);
+        let written = [0, 499, 7_000, 9_999_400, 9_999_500, 123_456_789, u64::MAX]
+            .map(|ns| millis(ns).to_string());
         let expected = [
             "0.000 ms",
             "0.000 ms",

@@ -65,7 +65,12 @@ pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
     let rounds = part.rounds(ROUNDS)?;
     let own = own(world, part)?;
     // As warm as the watched gateway's is by then: V8 compiles what runs often anew.
-    Load::Http1.put(world, Which::Plain, Extra::Filter, OWN_REQUESTS + OWN_CONNECTIONS)?;
+    Load::Http1.put(
+        world,
+        Which::Plain,
+        Extra::Filter,
+        OWN_REQUESTS + OWN_CONNECTIONS,
+    )?;
     for load in [Load::Http1, Load::Churn, Load::Http2, Load::Grpc, Load::Tls] {
         let with_rivals = matches!(load, Load::Http1 | Load::Churn);
         let rivals = if with_rivals { &RIVALS[..] } else { &[] };

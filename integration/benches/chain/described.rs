@@ -12,9 +12,6 @@ pub(crate) fn add(world: &World, part: &mut Part) -> anyhow::Result<()> {
         &paths::envoy()?.display().to_string(),
         &["--version"],
     )?;
-    let envoy = envoy
-        .rsplit_once("version: ")
-        .map_or(envoy.as_str(), |(_, version)| version);
     let ours = |program: &str| {
         version(
             sandbox,
@@ -26,10 +23,10 @@ pub(crate) fn add(world: &World, part: &mut Part) -> anyhow::Result<()> {
         .map(|network| format!(" --tag-to {network} --believe-from {network}"))
         .concat();
     let tools = [
-        ("Envoy", envoy.to_owned(), "taskset -c 0 envoy --disable-hot-restart --log-level warning --concurrency 1 -c gateway.json".to_owned()),
-        ("tracer_batched, tracer_default", envoy.to_owned(), "envoy.tracers.opentelemetry over gRPC, random_sampling 100; tracing.opentelemetry.min_flush_spans 500, or 5, its default".to_owned()),
-        ("grpc_access_log", envoy.to_owned(), "envoy.access_loggers.http_grpc, transport_api_version V3, all else by default".to_owned()),
-        ("lua", envoy.to_owned(), "envoy.filters.http.lua: handle:headers():replace('x-lua', '1') on each request".to_owned()),
+        ("Envoy", envoy.clone(), "taskset -c 0 envoy --disable-hot-restart --log-level warning --concurrency 1 -c gateway.json".to_owned()),
+        ("tracer_batched, tracer_default", envoy.clone(), "envoy.tracers.opentelemetry over gRPC, random_sampling 100; tracing.opentelemetry.min_flush_spans 500, or 5, its default".to_owned()),
+        ("grpc_access_log", envoy.clone(), "envoy.access_loggers.http_grpc, transport_api_version V3, all else by default".to_owned()),
+        ("lua", envoy.clone(), "envoy.filters.http.lua: handle:headers():replace('x-lua', '1') on each request".to_owned()),
         ("h2load", version(sandbox, "h2load", &["--version"])?, "taskset -c 1 h2load -t 1 -c 16 -n 4000, with --h1, -m 4, or -d message".to_owned()),
         ("open loop, churn", "this benchmark's own".to_owned(), "integration/benches/chain/client.rs: 16 connections (churn), 32 (open loop)".to_owned()),
         ("syntrace-probe", ours("syntrace-probe")?, format!("syntrace-probe run --cgroup watched --bridge unix:facts.sock{networks}")),

@@ -141,5 +141,10 @@ pub(crate) fn version(sandbox: &Sandbox, program: &str, args: &[&str]) -> anyhow
     process.wait(ANSWER_DEADLINE)?;
     let said = process.output()? + &process.log()?;
     let line = said.lines().find(|line| !line.trim().is_empty());
-    Ok(line.unwrap_or_default().trim().to_owned())
+    let line = line.unwrap_or_default().trim();
+    // Envoy says first where it is.
+    Ok(line
+        .rsplit_once("version: ")
+        .map_or(line, |(_, version)| version)
+        .to_owned())
 }
