@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use syntrace_probe::{
-    BridgeAddress, Capability, Destination, MAX_NETWORKS, MeshKeys, Network, RingBytes, Settings,
-    Succession, Whose, cgroup, process,
+    BridgeAddress, Capability, Destination, MAX_NETWORKS, MeshKeys, Network, RingBytes, Scope,
+    Settings, Succession, Whose, cgroup, process,
 };
 
 /// Where bpffs is usually mounted.
@@ -25,7 +26,7 @@ pub(crate) enum Command {
     /// Send what a file holds.
     Replay(PathBuf, BridgeAddress),
     /// Remove what is below this bpffs, of all cgroups or of one.
-    Detach(PathBuf, Option<Whose>),
+    Detach(PathBuf, Scope),
     /// Say what runs, and what is below this bpffs.
     Status(PathBuf),
     /// Say what a verifier's log means.
@@ -82,9 +83,12 @@ enum Action {
     },
     /// Ends probes that run, and removes everything of theirs from the kernel.
     Detach {
-        /// Of this cgroup alone.
-        #[arg(long, value_name = "PATH")]
+        /// The probe of this cgroup alone.
+        #[arg(long, value_name = "PATH", required_unless_present = "all")]
         cgroup: Option<PathBuf>,
+        /// The probes of all cgroups of this host.
+        #[arg(long, conflicts_with = "cgroup")]
+        all: bool,
         #[command(flatten)]
         bpffs: Bpffs,
     },
@@ -199,9 +203,10 @@ pub(crate) fn parse() -> Result<Command, Usage> {
             Ok(Command::Check(bpffs.path, form))
         }
         Action::Watch(whom) => whom.check().map(|whose| Command::Watch(only(whose))),
-        Action::Detach { cgroup, bpffs } => {
-            let whose = cgroup.as_deref().map(in_cgroup).transpose()?;
-            Ok(Command::Detach(bpffs.path, whose))
+        // clap demands one of both, and takes no more.
+        Action::Detach { cgroup, bpffs, .. } => {
+            let scope = cgroup.as_deref().map(id_of).transpose()?;
+            Ok(Command::Detach(bpffs.path, scope.unwrap_or(Scope::All)))
         }
         Action::Record { file, whom } => {
             let settings = only(whom.check()?);
@@ -224,6 +229,14 @@ impl Whom {
             (None, None) => Err(Usage::Wrong("error: expected --cgroup or --pid".to_owned())),
         }
     }
+}
+
+/// The number by which the kernel and the pins know a cgroup: its inode.
+fn id_of(path: &Path) -> Result<Scope, Usage> {
+    let refused = |error: &dyn std::error::Error| wrong("--cgroup", &path.display(), error);
+    let directory = cgroup(path).map_err(|error| refused(&error))?;
+    let id = directory.metadata().map_err(|error| refused(&error))?.ino();
+    Ok(Scope::Cgroup(id))
 }
 
 fn in_cgroup(path: &Path) -> Result<Whose, Usage> {

@@ -1,12 +1,20 @@
 //! Removes everything of ours from the kernel: ends probes that run, and unpins what others left.
 
-use std::{fmt, io, os::unix::fs::MetadataExt as _, path::Path};
+use std::{fmt, io, path::Path};
 
 use crate::{
     claim::{ClaimError, claims, end},
-    members::Whose,
     pins::Pins,
 };
+
+/// Whose probe and pins are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Of the cgroup of this id alone, which may be gone.
+    Cgroup(u64),
+    /// Of every cgroup of the host.
+    All,
+}
 
 /// What was removed of one cgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +53,16 @@ pub enum DetachError {
     },
 }
 
-/// Ends the probe of each cgroup, or of that in `whose` alone, and removes what is pinned for it
-/// below `bpffs`.
+/// Ends the probes in `scope`, and removes what is pinned for them below `bpffs`.
 ///
 /// # Errors
 ///
 /// [`DetachError`] names the first thing that could not be removed.
-pub fn detach(bpffs: &Path, whose: Option<&Whose>) -> Result<Vec<Detached>, DetachError> {
-    let only = match whose {
-        Some(Whose::Cgroup(cgroup)) => cgroup.metadata().ok().map(|cgroup| cgroup.ino()),
-        Some(Whose::Process(_)) | None => None,
+pub fn detach(bpffs: &Path, scope: Scope) -> Result<Vec<Detached>, DetachError> {
+    let is_meant = |cgroup_id: u64| match scope {
+        Scope::Cgroup(only) => only == cgroup_id,
+        Scope::All => true,
     };
-    let is_meant = |cgroup_id: u64| only.is_none_or(|only| only == cgroup_id);
     let mut detached = Vec::new();
     for (cgroup_id, process) in claims() {
         if is_meant(cgroup_id) {

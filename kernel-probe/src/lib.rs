@@ -48,7 +48,7 @@ pub use attach::AttachError;
 pub use bridge::{BridgeAddress, ParseBridgeAddressError};
 pub use check::{Report, check};
 pub use claim::ClaimError;
-pub use detach::{DetachError, Detached, detach};
+pub use detach::{DetachError, Detached, Scope, detach};
 pub use explain::{Cause, Explanation, explain};
 pub use load_error::LoadError;
 pub use manifest::{Manifest, ManifestError};

@@ -60,8 +60,8 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
             let n_batches = block_on(replay(&file, &bridge))??;
             print([format!("replayed {n_batches} batches")])?;
         }
-        Command::Detach(bpffs, whose) => {
-            let detached = detach(&bpffs, whose.as_ref())?;
+        Command::Detach(bpffs, scope) => {
+            let detached = detach(&bpffs, scope)?;
             print(detached.iter().map(ToString::to_string))?;
         }
         Command::Status(bpffs) => print(status(&bpffs))?,

@@ -84,6 +84,10 @@ pub(crate) fn failed_by<'a>(
     };
     let ended_at = ran.end.minus_ns(beside_ns.min(DISORDER_NS));
     let mut fitting = ended(ended_at.minus_ns(DISORDER_NS));
+    if fitting.is_empty() && !complete {
+        // The true one is likely among the facts that were lost.
+        return None;
+    }
     let is_late = fitting.is_empty() || beside_ns > DISORDER_NS;
     if is_late {
         fitting = ended(ran.start.minus_ns(UNNOTICED_NS));

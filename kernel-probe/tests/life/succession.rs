@@ -171,6 +171,30 @@ fn detaching_ends_a_probe_and_what_a_crash_left() {
     assert_nothing_is_left(&cgroup, &bpffs);
 }
 
+#[test]
+fn detaching_wants_to_be_told_whose_probe_is_meant() {
+    let output = Start::of(&["detach"]).output();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("--cgroup"), "{said}");
+}
+
+#[test]
+fn detaching_from_one_cgroup_leaves_the_probe_of_another() {
+    let Some(_turn) = turn() else { return };
+    let (ours, other, bpffs) = (Cgroup::new(), Cgroup::new(), Bpffs::new());
+    let receiver = Receiver::new();
+    let start = |cgroup| Start::pinned(cgroup, &receiver, &bpffs).until("Attached");
+    let mut first: Probe = start(&ours);
+    let _second: Probe = start(&other);
+    let output = Start::of(&["detach", "--bpffs", bpffs.path().to_str().unwrap()])
+        .on(&ours)
+        .output();
+    assert!(output.status.success());
+    assert!(first.wait().success());
+    assert!(!other.programs().is_empty());
+}
+
 /// The kernel detaches a program some time after its link was let go.
 fn assert_nothing_is_left(cgroup: &Cgroup, bpffs: &Bpffs) {
     assert!(bpffs.pins().is_empty());
