@@ -1,5 +1,7 @@
 //! What was joined to one request, as its phases and its answer rest on it.
 
+use syntrace_model::BootNanos;
+
 use crate::{
     confidence::Confidence,
     fact::IncidentKind,
@@ -18,6 +20,9 @@ pub(crate) struct Evidence<'a> {
     pub(crate) fresh: Option<Socket<'a>>,
     /// The connection that carried it to the service.
     pub(crate) served_by: Option<Socket<'a>>,
+    /// When the service's own end of that connection, where it is observed too, first sent data again while
+    /// the request ran.
+    pub(crate) answer_resent_at: Option<BootNanos>,
     /// Whether the service's RST ended that connection while the request ran.
     pub(crate) reset_by_service: bool,
     /// The connect that it waited for.

@@ -190,6 +190,47 @@ fn a_request_that_had_to_be_sent_again_is_the_network_s_until_then() {
     assert_eq!(record.answer.time.network_ns, 205_000_000 + 200_000);
 }
 
+/// A request from 1,000 ms on, whose answer was there after `answered` ms, 20 ms before its end; the
+/// service's end, which this host sees too, sent data again at `resent_at`.
+fn answer_resent(answered: f64, resent_at: f64) -> RequestRecord {
+    let request = request(1, from_client(5001), 1_000.0, 1_020.0 + answered);
+    let report = served(request, 6001, 0.0, answered);
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let far_end = ends("198.51.100.2:80", "198.51.100.1:6001");
+    let far_end = socket(3, Opening::Passive, far_end, 5.1, 5_000.0);
+    let resent = Incident {
+        local: far_end.key.local,
+        peer: Some(far_end.key.peer),
+        ..incident(3, IncidentKind::Retransmit, resent_at)
+    };
+    told_with(vec![upstream, far_end], vec![resent], report)
+}
+
+#[test]
+fn an_answer_that_the_service_had_to_send_again_is_the_network_s_for_as_long_as_it_was_lost() {
+    let record = answer_resent(230.0, 1_228.0);
+    assert_eq!(record.answer.cause.code, Code::ResponseRetransmitted);
+    assert_eq!(record.answer.cause.party, Party::Network);
+    assert_eq!(record.answer.time.network_ns, 202_000_000 + 200_000);
+    assert_eq!(record.answer.time.service_ns, 0);
+    // Longer waits may have been the service's before.
+    let record = answer_resent(480.0, 1_478.0);
+    assert_eq!(record.answer.cause.party, Party::Unknown);
+    assert_eq!(record.answer.time.network_ns, 202_000_000 + 200_000);
+}
+
+#[test]
+fn what_the_service_sent_again_long_before_its_answer_accuses_nobody() {
+    let record = answer_resent(480.0, 1_100.0);
+    assert_eq!(record.answer.cause.party, Party::Unknown);
+    assert_eq!(record.answer.time.service_ns, 0);
+    // After the answer was there it means nothing.
+    assert_eq!(
+        answer_resent(480.0, 1_490.0).answer.cause.code,
+        Code::SlowService
+    );
+}
+
 /// A request that took 500 ms, 480 of them until the answer of so many bytes was there.
 fn answered_slowly(response_bytes: u64) -> Report {
     let mut report = served(

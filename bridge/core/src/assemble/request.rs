@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use syntrace_model::BootNanos;
+use syntrace_model::{BootNanos, ConnKey};
 
 use super::Known;
 use crate::{
     charge::{self, Ran},
     evidence::Evidence,
     explain,
-    fact::{Report, SenderId},
+    fact::{IncidentKind, Report, SenderId},
     failure::{self, Earlier},
-    join::{self, DISORDER_NS, Found, Interval},
+    join::{self, DISORDER_NS, Found, Interval, TIGHT_NS},
     phases,
     record::{
         ChargedIncident, ConnectionIncident, Join, LinkKind, Missing, RequestCoverage,
@@ -170,6 +170,9 @@ impl<'a> Known<'a> {
             ran: Some(ran),
             fresh,
             served_by: served_by.and_then(certain),
+            answer_resent_at: served_by
+                .and_then(certain)
+                .and_then(|socket| self.answer_resent_at(socket, report, ran)),
             reset_by_service: served_by.is_some_and(|found| join::reset_during(found.socket, ran)),
             opened: joined.opened.as_ref().map(|found| found.socket),
             failed_by: joined
@@ -179,6 +182,38 @@ impl<'a> Known<'a> {
             earlier: joined.earlier.connects.clone(),
             incidents,
         }
+    }
+
+    /// Returns when the service first sent again what the request waited for: the proxy's end of the
+    /// connection does not know of it. A quick request lost nothing, and streams cannot be told apart.
+    fn answer_resent_at(
+        self,
+        proxy_s: Socket<'a>,
+        report: &Report,
+        ran: Interval,
+    ) -> Option<BootNanos> {
+        if report.http.grpc || report.duration_ns < explain::SLOW_NS {
+            return None;
+        }
+        let ConnKey { local, peer } = proxy_s.key();
+        let reversed = ConnKey {
+            local: peer,
+            peer: local,
+        };
+        let from = proxy_s.began_at().minus_ns(TIGHT_NS);
+        let mut ends = self.sockets.accepted(reversed, ran.end);
+        let service_s = ends.next().filter(|end| end.began_at() >= from)?;
+        if ends.any(|end| end.began_at() >= from) {
+            // Of namespaces with equal addresses, either may be meant.
+            return None;
+        }
+        let incidents = service_s.connection().incidents();
+        let mut resent = incidents.iter().filter(|incident| {
+            incident.kind == IncidentKind::Retransmit
+                && ran.start <= incident.at
+                && incident.at <= ran.end
+        });
+        Some(resent.next()?.at)
     }
 
     /// Returns what happened to the listener while it opened the connection: perhaps to this one.

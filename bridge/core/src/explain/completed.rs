@@ -95,11 +95,16 @@ fn leader(time: &TimeByParty, phases: &[Phase], evidence: &Evidence<'_>) -> Part
     }
 }
 
-/// Returns whether a phase is told from incidents or attempts that may have been another request's.
+/// Returns whether a phase may have been something else: it is told from incidents or attempts that may
+/// have been another request's, or an answer was waited for, which may have been lost on its way. Only
+/// the service's end of the connection knows of that, and sends it again.
 fn is_concluded(kind: PhaseKind) -> bool {
     matches!(
         kind,
-        PhaseKind::RequestLost | PhaseKind::Response | PhaseKind::FailedAttempts
+        PhaseKind::RequestLost
+            | PhaseKind::Service
+            | PhaseKind::Response
+            | PhaseKind::FailedAttempts
     )
 }
 
@@ -141,12 +146,17 @@ fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'static str)> {
             Code::RequestRetransmitted,
             "the request was on its way to the service, and had to be sent again",
         ),
-        PhaseKind::Service if phase.party == Party::Service => {
-            (Code::SlowService, "the service worked on the answer")
-        }
+        PhaseKind::Service if phase.party == Party::Service => (
+            Code::SlowService,
+            "the proxy waited for the service to answer",
+        ),
         PhaseKind::Response if phase.party == Party::Client => (
             Code::SlowClient,
             "the client did not take the answer, its window was closed",
+        ),
+        PhaseKind::Response if evidence.answer_resent_at.is_some() => (
+            Code::ResponseRetransmitted,
+            "the answer was on its way from the service, and had to be sent again",
         ),
         PhaseKind::Response if resent => (
             Code::ResponseRetransmitted,

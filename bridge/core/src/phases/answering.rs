@@ -7,6 +7,7 @@ use crate::{
     answer::Party,
     evidence::Evidence,
     fact::{IncidentKind, Report},
+    join::{DISORDER_NS, TIGHT_NS},
     phases::{Cut, round_trip_ns},
     record::{ChargedIncident, LinkKind, PhaseKind},
 };
@@ -17,6 +18,10 @@ const SERVICE_WAS_SLOW: u64 = 1 << 2 | 1 << 19;
 /// The longest request body that a client sends in one go, bytes: Linux' initial congestion window of
 /// ten segments. For what is longer, the client may have been waited for.
 const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
+
+/// The least time after which Linux sends the last segment of an answer again, nanoseconds:
+/// `TCP_RTO_MIN`. It had been on its way at least as long.
+const RESENT_AFTER_NS: u64 = 200_000_000;
 
 /// The longest answer that the proxy takes whatever the client does, bytes: the least that one fills of
 /// what the gateway's socket and the proxy buffer. For what is longer, the client may have been waited for.
@@ -49,11 +54,26 @@ impl Cut {
         let lost_ns = lost.and_then(since_sent_ns).unwrap_or(0);
         self.take(PhaseKind::RequestLost, Party::Network, lost_ns);
         self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
-        let held_up = held_up(report, evidence)
-            .and_then(|(party, incident)| Some((party, since_sent_ns(incident)?)));
-        // Without its length, attempts before it cannot be told from the service's time.
+        let came_at = evidence.ran.map(|ran| ran.end.minus_ns(after_ns));
+        let resent = came_at
+            .zip(evidence.answer_resent_at)
+            .filter(|&(came_at, resent_at)| resent_at <= came_at.plus_ns(TIGHT_NS));
+        let lost_answer = resent.and_then(|(came_at, resent_at)| {
+            let sent_at = came_at.minus_ns(answered_ns);
+            // What was sent again was this answer only if it then was there.
+            let arrived = came_at.since_ns(resent_at) <= round_trip_ns.saturating_add(DISORDER_NS);
+            let lost_at = resent_at.minus_ns(RESENT_AFTER_NS);
+            arrived.then(|| (Party::Network, lost_at.since_ns(sent_at)))
+        });
+        let held_up = lost_answer.or_else(|| {
+            let (party, incident) = held_up(report, evidence)?;
+            Some((party, since_sent_ns(incident)?))
+        });
+        // Without its length, attempts before it cannot be told from the service's time; nor can the time
+        // before a segment was lost.
         let service = match details.first_byte_ns {
             None if !explained => Party::Unknown,
+            _ if resent.is_some() => Party::Unknown,
             _ => service_party(report, evidence),
         };
         if let Some((party, since_ns)) = held_up {
