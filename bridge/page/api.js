@@ -103,7 +103,7 @@ export async function listen(path, parameters, signal, { begun, record, missed }
   }
 }
 
-// Cuts a body into events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+// Cuts a body into events, as the HTML standard's chapter on server-sent events says.
 async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";

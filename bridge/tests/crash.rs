@@ -5,7 +5,6 @@
 //! facts are late. They are in one record each as well, but a request may then miss its socket: it must say
 //! that it is late, and be counted, and stand on a connection that only the proxy saw.
 #![expect(
-    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and says what it did"

@@ -4,8 +4,6 @@
 //! Each bridge has a mount namespace of its own, which ends with it. That takes root: without, the tests
 //! say so and are skipped (`REQUIRE_KERNEL=1` makes that a failure).
 #![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a test fails by panicking, and says why it is skipped"

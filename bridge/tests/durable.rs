@@ -116,6 +116,31 @@ async fn a_damaged_view_is_made_anew_and_answers_the_same() {
 }
 
 #[tokio::test]
+async fn a_view_whose_first_write_was_cut_short_is_made_anew_and_answers_the_same() {
+    let place = Place::new();
+    let before = place.after_the_traffic().await;
+    fs::remove_dir_all(place.view()).unwrap();
+    fs::create_dir(place.view()).unwrap();
+    let made = place.0.path().join("made.db");
+    let making = rusqlite::Connection::open(&made).unwrap();
+    let cut_short = "CREATE TABLE t (x); PRAGMA cache_size = 1; BEGIN; \
+                     INSERT INTO t VALUES (randomblob(90000)), (randomblob(90000))";
+    making.execute_batch(cut_short).unwrap();
+    let chunk = place.view().join("00000000000000000001.db");
+    for suffix in ["", "-journal"] {
+        let [from, to] = [&made, &chunk].map(|path| format!("{}{suffix}", path.display()));
+        fs::copy(from, to).unwrap();
+    }
+    // Who only reads cannot take it back.
+    let read_only = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let reader = rusqlite::Connection::open_with_flags(chunk, read_only).unwrap();
+    reader.execute_batch("SELECT * FROM t").unwrap_err();
+    let bridge = place.start();
+    place.eventually_stored(&bridge).await;
+    assert_eq!(answers(&bridge).await, before);
+}
+
+#[tokio::test]
 async fn a_view_of_another_layout_is_made_anew_and_answers_the_same() {
     let place = Place::new();
     let before = place.after_the_traffic().await;

@@ -1,1 +1,1 @@
-
+//! The documents name only files and headings that are there.

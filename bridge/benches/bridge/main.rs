@@ -17,8 +17,11 @@ mod load;
 
 use syntrace_bench_report::Report;
 
+/// Measures, and adds what it measured.
+type Part = fn(&mut Report);
+
 /// The parts, each by the name under which it is run alone: `cargo bench --bench bridge -- cost`.
-const PARTS: [(&str, fn(&mut Report)); 5] = [
+const PARTS: [(&str, Part); 5] = [
     ("cost", cost::measure),
     ("open", kept::open),
     ("durable", kept::durable),

@@ -215,6 +215,14 @@ impl Connection {
             _ => "addresses not known".to_owned(),
         }
     }
+
+    /// Returns both ends, the observed one first: what it sent went that way.
+    pub(super) fn outwards(&self) -> String {
+        match (&self.local, &self.peer) {
+            (Some(local), Some(peer)) => format!("{local} → {peer}"),
+            _ => "addresses not known".to_owned(),
+        }
+    }
 }
 
 // === impl Request ===

@@ -17,7 +17,7 @@ pub(super) async fn run(
 ) -> Result<Exit, CliError> {
     let answer = bridge.json("/v1/coverage", &[]).await?;
     if json {
-        serde_json::to_writer_pretty(&mut *out, &answer)?;
+        serde_json::to_writer_pretty(&mut *out, &answer).map_err(io::Error::from)?;
         writeln!(out)?;
         return Ok(Exit::Done);
     }

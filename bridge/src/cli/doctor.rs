@@ -63,7 +63,7 @@ pub(super) async fn run(
     };
     let checks = judge::judge(&evidence);
     if json {
-        serde_json::to_writer_pretty(&mut *out, &checks)?;
+        serde_json::to_writer_pretty(&mut *out, &checks).map_err(std::io::Error::from)?;
         writeln!(out)?;
     } else {
         for check in &checks {

@@ -104,9 +104,12 @@ pub(super) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Why {
-    /// Only what began since: a time (RFC 3339), or how long ago, such as 15m.
+    /// Only what began since: a time (RFC 3339), one of the day in UTC such as 10:04, or how long ago, such as 15m.
     #[arg(long, default_value = "1h")]
     pub(super) since: String,
+    /// Only what began before; as --since.
+    #[arg(long)]
+    pub(super) until: Option<String>,
     /// Only requests to this cluster of Envoy's.
     #[arg(long)]
     pub(super) cluster: Option<String>,

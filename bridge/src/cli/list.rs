@@ -2,7 +2,11 @@
 
 use std::io::{self, Write};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{Date, Time},
+    tz::TimeZone,
+};
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -94,7 +98,7 @@ pub(super) fn row(kind: Kind, value: Value) -> Result<Row, serde_json::Error> {
 /// Writes one record: as one line of words, or as one line of JSON.
 pub(super) fn write(out: &mut impl Write, row: &Row, json: bool) -> Result<(), CliError> {
     if json {
-        serde_json::to_writer(&mut *out, &row.value)?;
+        serde_json::to_writer(&mut *out, &row.value).map_err(io::Error::from)?;
         writeln!(out)?;
         return Ok(());
     }
@@ -160,11 +164,30 @@ pub(super) fn status(request: &Request) -> String {
     }
 }
 
-/// Turns `15m` into a time so long ago; anything else stays what it is.
+/// Turns `15m` into a time so long ago, and `10:04` into the last time that clocks showed that in UTC;
+/// anything else stays what it is.
 pub(super) fn moment(since: &str) -> String {
-    let ago = since.parse::<SignedDuration>().ok();
-    let at = ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    let now = Timestamp::now();
+    // `10:04:05` could be read as a length, too.
+    let at = match since.parse::<Time>() {
+        Ok(time) => last(time, now),
+        Err(_) => {
+            let ago = since.parse::<SignedDuration>().ok();
+            ago.and_then(|ago| now.checked_sub(ago).ok())
+        }
+    };
     at.map_or_else(|| since.to_owned(), |at| at.to_string())
+}
+
+/// Returns when it last was this time of the day.
+fn last(time: Time, now: Timestamp) -> Option<Timestamp> {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    let of = |date: Date| date.to_datetime(time).to_zoned(TimeZone::UTC).ok();
+    let at = of(today)?.timestamp();
+    if at <= now {
+        return Some(at);
+    }
+    Some(of(today.yesterday().ok()?)?.timestamp())
 }
 
 #[cfg(test)]
@@ -177,5 +200,15 @@ mod tests {
         let ago: Timestamp = moment("15m").parse().unwrap();
         let seconds = Timestamp::now().duration_since(ago).as_secs();
         assert!((895..=905).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn a_time_of_the_day_is_the_last_one() {
+        let now: Timestamp = "2025-01-31T12:00:00Z".parse().unwrap();
+        let last = |text: &str| last(text.parse().unwrap(), now).unwrap().to_string();
+        assert_eq!(last("11:59:30"), "2025-01-31T11:59:30Z");
+        assert_eq!(last("12:01"), "2025-01-30T12:01:00Z");
+        assert!(moment("10:04").ends_with("T10:04:00Z"));
+        assert!(moment("10:04:05").ends_with("T10:04:05Z"));
     }
 }

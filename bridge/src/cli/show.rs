@@ -35,7 +35,7 @@ pub(super) async fn run(
         return Ok(Exit::NotFound);
     };
     if json {
-        serde_json::to_writer_pretty(&mut *out, &value)?;
+        serde_json::to_writer_pretty(&mut *out, &value).map_err(io::Error::from)?;
         writeln!(out)?;
         return Ok(Exit::Done);
     }

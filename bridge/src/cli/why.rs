@@ -1,6 +1,8 @@
 //! `syntrace why`: where the trouble is.
 
-use std::io::Write;
+use std::io::{self, Write};
+
+use jiff::SignedDuration;
 
 use super::{
     CliError, Exit, answers,
@@ -18,7 +20,9 @@ pub(super) async fn run(
     out: &mut impl Write,
 ) -> Result<Exit, CliError> {
     let since = moment(&options.since);
+    let until = options.until.as_deref().map(moment);
     let mut query = vec![("since", since.as_str())];
+    query.extend(until.as_deref().map(|until| ("until", until)));
     query.extend(
         options
             .cluster
@@ -27,20 +31,22 @@ pub(super) async fn run(
     );
     let answer = bridge.json("/v1/causes", &query).await?;
     if json {
-        serde_json::to_writer_pretty(&mut *out, &answer)?;
+        serde_json::to_writer_pretty(&mut *out, &answer).map_err(io::Error::from)?;
         writeln!(out)?;
         return Ok(Exit::Done);
     }
-    let window = if since == options.since {
-        format!("since {since}")
-    } else {
-        format!("in the last {}", options.since)
+    let window = match until {
+        Some(until) => format!("from {since} until {until}"),
+        None if options.since.parse::<SignedDuration>().is_ok() && !options.since.contains(':') => {
+            format!("in the last {}", options.since)
+        }
+        None => format!("since {since}"),
     };
     say(out, &bridge.shape(&answer)?, &window)?;
     Ok(Exit::Done)
 }
 
-fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> std::io::Result<()> {
+fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> io::Result<()> {
     let answers::Causes {
         requests,
         failed,

@@ -96,25 +96,32 @@ impl Keeper {
             if step.is_ok() && self.database.status_mut().trouble.take().is_some() {
                 tracing::info!("Database takes records again");
             }
-            let wait = match step {
-                Ok(0) if closing => break,
-                Ok(0) => HOUSE_INTERVAL,
-                Ok(_) => {
-                    patience = PATIENCE_MIN;
-                    continue;
-                }
-                Err(_) if closing => break,
+            drop(view);
+            match step {
+                Ok(0) | Err(_) if closing => break,
+                Ok(0) => thread::park_timeout(HOUSE_INTERVAL),
+                Ok(_) => patience = PATIENCE_MIN,
                 Err(error) => {
                     self.complain(&error, &mut open);
+                    self.wait_out(patience);
                     patience = (patience * 2).min(PATIENCE_MAX);
-                    patience
                 }
-            };
-            drop(view);
-            thread::park_timeout(wait);
+            }
         }
         if let Some(Err(error)) = open.map(|open: Open| open.writer.seal()) {
             tracing::debug!(%error, "Left the database's last pages in its own log");
+        }
+    }
+
+    /// Waits that long, whatever settles meanwhile, unless the view is closed.
+    fn wait_out(&self, patience: Duration) {
+        let until = Instant::now() + patience;
+        while self.view.upgrade().is_some_and(|view| !view.is_closed()) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
         }
     }
 
@@ -139,10 +146,10 @@ impl Keeper {
             return Ok(0);
         };
         let end = |chunk: &Open| chunk.first.saturating_add(self.bounds.chunk_records);
-        if open.as_ref().is_some_and(|chunk| number >= end(chunk))
-            && let Some(full) = open.replace(self.begin(number)?)
-        {
+        if let Some(full) = open.take_if(|chunk| number >= end(chunk)) {
+            // First: what follows says that all before it is stored.
             full.writer.seal()?;
+            *open = Some(self.begin(number)?);
         }
         let Some(chunk) = open else {
             return Ok(0);
@@ -183,7 +190,7 @@ impl Keeper {
                 Ok(Some(chunk)) => drop(chunks.insert(first, Arc::new(chunk))),
                 // An earlier run ended before it made anything of it.
                 Ok(None) => {}
-                Err(error) if trouble(&error) == "corrupt" => self.discard(first, &error),
+                Err(error) if trouble(&error) == "corrupt" => self.discard(first, &error)?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -196,12 +203,12 @@ impl Keeper {
         };
         match chunk.highest() {
             Ok(highest) => {
-                let highest = highest.unwrap_or(first.saturating_sub(1));
+                let highest = highest.unwrap_or_else(|| first.saturating_sub(1));
                 self.database.set_stored(highest);
                 Ok(Some(first))
             }
             Err(error) if trouble(&error) == "corrupt" => {
-                self.discard(first, &error);
+                self.discard(first, &error)?;
                 self.open_for_questions()
             }
             Err(error) => Err(error.into()),
@@ -211,31 +218,36 @@ impl Keeper {
     /// Opens all chunks, the last for writing.
     fn open(&self, view: &SharedView) -> Result<Open, KeepError> {
         let settled = view.settled_number();
+        fs::create_dir_all(self.database.directory())?;
         loop {
-            let Some(last) = self.open_for_questions()? else {
+            let Some(first) = self.database.firsts_of_files()?.pop() else {
+                self.database.chunks().clear();
                 self.database.set_stored(self.refold.base());
                 return self.begin(self.database.stored() + 1);
             };
             // Numbers that were given to records whose facts a loss of power took.
-            if last > settled + 1 {
-                self.database.chunks().remove(&last);
-                self.remove(last)?;
+            if first > settled + 1 {
+                self.database.chunks().remove(&first);
+                self.remove(first)?;
                 continue;
             }
-            match Writer::open(&self.database.path(last)) {
-                Ok(mut writer) => {
-                    if self.database.stored() > settled {
-                        writer.forget_after(settled)?;
-                        self.database.set_stored(settled);
-                    }
-                    return Ok(Open {
-                        writer,
-                        first: last,
-                    });
+            // Before it is opened for questions: who only reads cannot take back what a failed write left.
+            let mut writer = match Writer::open(&self.database.path(first)) {
+                Ok(writer) => writer,
+                Err(error) if trouble(&error) == "corrupt" => {
+                    self.discard(first, &error)?;
+                    continue;
                 }
-                Err(error) if trouble(&error) == "corrupt" => self.discard(last, &error),
                 Err(error) => return Err(error.into()),
+            };
+            if self.open_for_questions()? != Some(first) {
+                continue;
             }
+            if self.database.stored() > settled {
+                writer.forget_after(settled)?;
+                self.database.set_stored(settled);
+            }
+            return Ok(Open { writer, first });
         }
     }
 
@@ -298,17 +310,19 @@ impl Keeper {
             );
         }
         for first in firsts {
-            self.discard(first, error);
+            if let Err(error) = self.discard(first, error) {
+                tracing::debug!(%error, "Left a damaged chunk");
+            }
         }
     }
 
-    fn discard(&self, first: u64, error: &dyn std::fmt::Display) {
+    /// Removes a damaged chunk; where that fails, nothing is asked of it either.
+    fn discard(&self, first: u64, error: &dyn std::fmt::Display) -> io::Result<()> {
         tracing::warn!(%error, chunk = first, "Gave up a damaged chunk of the database");
         self.database.chunks().remove(&first);
+        self.remove(first)?;
         self.database.status_mut().chunks_damaged += 1;
-        if let Err(error) = self.remove(first) {
-            tracing::debug!(%error, "Left a damaged chunk");
-        }
+        Ok(())
     }
 
     /// Removes chunks beyond the bounds, the oldest first, never the one that is written to.
@@ -340,7 +354,7 @@ impl Keeper {
 
     fn remove(&self, first: u64) -> io::Result<()> {
         let path = self.database.path(first);
-        for suffix in ["", "-wal", "-shm"] {
+        for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = path.clone().into_os_string();
             name.push(suffix);
             match fs::remove_file(name) {

@@ -197,6 +197,7 @@ fn request() -> Request {
         peer: Some(end(CLIENT, 41_230)),
         authority: "shop.example:8080".to_owned(),
         protocol: "HTTP/2".to_owned(),
+        head_ns: Some(40_000),
         ..Request::default()
     }
 }

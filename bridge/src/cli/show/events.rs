@@ -133,7 +133,7 @@ fn of_incident(connection: &Connection, incident: &Incident) -> Option<Event> {
         at: incident.at?,
         style: BAD,
         what: format!("{}{often}", words::incident(&incident.kind)),
-        note: connection.ends(),
+        note: connection.outwards(),
     })
 }
 
