@@ -33,6 +33,9 @@ async fn everything_is_there_after_a_restart_and_nothing_counts_as_missing() {
     let place = Place::new();
     let before = place.after_the_traffic().await;
     let bridge = place.start();
+    let view = bridge.pipeline.view();
+    let settled = view.settled_number();
+    assert_eq!(view.rebuilt().await, Some(settled));
     assert_eq!(answers(&bridge).await, before);
     let coverage = bridge.get("/v1/coverage").await.json();
     assert_eq!(coverage["lost"], 0);

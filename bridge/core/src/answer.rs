@@ -2,6 +2,8 @@
 //!
 //! Only the shape and the words. The decision is one pure function, [`crate::explain`].
 
+use crate::Confidence;
+
 /// Why a request or a connect took as long as it took, and why it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -23,7 +25,7 @@ pub struct Cause {
     /// The facts that it rests on, as `name=value`.
     pub evidence: Vec<Box<str>>,
     /// How sure.
-    pub confidence: crate::Confidence,
+    pub confidence: Confidence,
 }
 
 /// Those who can be at fault.
@@ -157,6 +159,15 @@ impl Party {
 // === impl Code ===
 
 impl Code {
+    /// Returns how sure a cause of this code is that rests on a join which is `join` sure.
+    pub(crate) const fn confidence(self, join: Confidence) -> Confidence {
+        match (self, join) {
+            // A SYN that nothing answers may have met a full accept queue as well.
+            (Self::ConnectTimeout, Confidence::Certain) => Confidence::Likely,
+            _ => join,
+        }
+    }
+
     /// Returns the name that the API, metrics and spans show.
     #[must_use]
     pub const fn name(self) -> &'static str {

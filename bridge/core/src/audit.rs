@@ -314,7 +314,7 @@ fn complete(findings: &mut Findings, record: &RequestRecord) {
         let cause = &record.answer.cause;
         findings.check(
             Rule::AnswerGrounded,
-            cause.confidence == *confidence,
+            cause.confidence == cause.code.confidence(*confidence),
             || format!("{:?}, the join is {confidence:?}", cause.confidence),
         );
     }

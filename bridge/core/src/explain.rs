@@ -121,11 +121,7 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
             } else {
                 format!("{status}{said}")
             },
-            // A SYN that nothing answers may have met a full accept queue as well.
-            confidence: match (code, confidence) {
-                (Code::ConnectTimeout, Confidence::Certain) => Confidence::Likely,
-                _ => confidence,
-            },
+            confidence: code.confidence(confidence),
         });
     }
     if !has_failed {

@@ -128,11 +128,13 @@ impl SharedView {
         if let Some(database) = self.database() {
             database.forget_beyond(settled);
         }
+        self.folded(folder);
+        // Last: who waits for it reads what all of the above came to.
         self.0.rebuild.send_replace(Rebuild::Done {
             folded: entries,
             settled,
         });
-        self.folded(folder);
+        self.wake_keeper();
         changed
     }
 
