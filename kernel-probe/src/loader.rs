@@ -21,9 +21,9 @@ use syntrace_ebpf_common::{
 
 use crate::{
     attach::attach,
+    kernel_types::KernelTypes,
     load_error::{LoadError, chain, unsupported, verify},
     network::{Network, list},
-    offsets::Offsets,
     pins::Pins,
     rung::{Capability, Ladder},
     settings::RingBytes,
@@ -98,11 +98,11 @@ impl Loaded {
         pins: Option<&Pins>,
         ring_bytes: Option<RingBytes>,
     ) -> Result<Self, LoadError> {
-        let offsets = Offsets::read();
-        let loaded = match Self::load_with(offsets, pins, ring_bytes) {
-            Err(LoadError::Refused { why, .. }) if offsets != Offsets::default() => {
+        let (types, unknown) = (KernelTypes::read(), KernelTypes::unknown());
+        let loaded = match Self::load_with(&types, pins, ring_bytes) {
+            Err(LoadError::Refused { why, .. }) if types != unknown => {
                 tracing::debug!(verdict = why.verdict, "Loading again without kernel fields");
-                Self::load_with(Offsets::default(), pins, ring_bytes)
+                Self::load_with(&unknown, pins, ring_bytes)
             }
             loaded => loaded,
         };
@@ -110,12 +110,12 @@ impl Loaded {
     }
 
     fn load_with(
-        offsets: Offsets,
+        types: &KernelTypes,
         pins: Option<&Pins>,
         ring_bytes: Option<RingBytes>,
     ) -> Result<Self, LoadError> {
         let mut ladder = Ladder::of_this_version();
-        if offsets.sk_err.is_none() {
+        if !types.tell_errors() {
             ladder.lose(
                 Capability::CloseReason,
                 "this kernel's types do not show `sk_err`",
@@ -128,14 +128,14 @@ impl Loaded {
         if let Some(RingBytes(bytes)) = ring_bytes {
             loader.map_max_entries(EVENTS, bytes);
         }
-        let fields = offsets.by_name();
-        for (name, offset) in &fields {
-            loader.override_global(name, offset, true);
+        for (name, number) in types.globals() {
+            loader.override_global(name, number, true);
         }
+        let object = types.resolve(OBJECT);
         let mut ebpf = loader
-            // Nothing in the object is relocated against the kernel's types: not parsed.
+            // Nothing in the object is left to be relocated against the kernel's types: not parsed.
             .btf(None)
-            .load(OBJECT)
+            .load(&object)
             .map_err(unsupported)?;
         verify(
             CONNECTIONS,

@@ -10,7 +10,7 @@ use prost::Message as _;
 use syntrace_proto::{Batch, Clock, Fact, Loss, SCHEMA, Sender, fact::Body};
 
 /// Facts in one batch, its clock included.
-const BATCH_FACTS: usize = 512;
+const BATCH_FACTS: usize = 4_096;
 
 /// Loss of facts that were the oldest when the bound was reached.
 const BRIDGE_AWAY: &str = "bridge_away";

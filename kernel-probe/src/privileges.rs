@@ -30,12 +30,16 @@ impl Held {
     /// None.
     pub(crate) const NOTHING: Self = Self(CapabilitySet::empty());
 
-    /// What looking into other network namespaces and at the sockets' marks takes.
-    pub(crate) const FOR_POLLING: Self = Self(
-        CapabilitySet::NET_ADMIN
-            .union(CapabilitySet::SYS_PTRACE)
-            .union(CapabilitySet::SYS_ADMIN),
-    );
+    /// What looking at other processes' files and at the sockets' marks takes.
+    pub(crate) const FOR_POLLING: Self =
+        Self(CapabilitySet::NET_ADMIN.union(CapabilitySet::SYS_PTRACE));
+
+    /// What entering the network namespace of another process takes.
+    pub(crate) const TO_ENTER: Self =
+        Self(CapabilitySet::SYS_PTRACE.union(CapabilitySet::SYS_ADMIN));
+
+    /// The same, where sockets are opened there that tell marks.
+    pub(crate) const TO_POLL_INSIDE: Self = Self(Self::FOR_POLLING.0.union(Self::TO_ENTER.0));
 
     /// Returns those that programs need and this process lacks; `None` if it lacks none.
     pub(crate) fn lacking_for_hooks() -> Option<Self> {
@@ -51,11 +55,16 @@ impl Held {
         (!lacking.is_empty()).then_some(Self(lacking))
     }
 
-    /// Returns those that are in effect in this thread, or in the process `pid`.
+    /// Returns whether there are none.
+    pub(crate) const fn is_nothing(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns those that are in effect in this thread, or in the thread `pid`.
     ///
     /// # Errors
     ///
-    /// Fails if the process is gone.
+    /// Fails if it is gone.
     pub(crate) fn of(pid: Option<Pid>) -> io::Result<Self> {
         Ok(Self(capabilities(pid)?.effective))
     }
@@ -84,7 +93,7 @@ impl fmt::Display for Held {
 /// Gives up, for this thread and for ever, every capability that is not `needed`; returns what is
 /// left. No program that is started later gains any.
 ///
-/// The process must have no other thread: capabilities belong to threads.
+/// Other threads keep theirs: capabilities belong to threads.
 ///
 /// # Errors
 ///

@@ -31,13 +31,19 @@ pub fn status(bpffs: &Path) -> Vec<String> {
     cgroups.into_iter().map(line).collect()
 }
 
-/// Names the capabilities that `process` holds, and whether it can gain others.
+/// Names the capabilities that `process` holds, and what those of its threads that hold others; and
+/// whether it can gain others.
 fn privileges_of(process: u32) -> String {
-    let held = i32::try_from(process)
-        .ok()
-        .and_then(Pid::from_raw)
-        .and_then(|pid| Held::of(Some(pid)).ok());
-    let held = held.map_or_else(|| "unknown".to_owned(), |held| held.to_string());
+    let own = held_by(process);
+    let threads = fs::read_dir(format!("/proc/{process}/task")).into_iter();
+    let others = threads.flatten().flatten().filter_map(|thread| {
+        let number = thread.file_name().to_str()?.parse().ok()?;
+        let held = held_by(number).filter(|held| Some(*held) != own && !held.is_nothing())?;
+        let name = fs::read_to_string(thread.path().join("comm")).ok()?;
+        Some(format!("; thread {}: {held}", name.trim_end()))
+    });
+    let own = own.map_or_else(|| "unknown".to_owned(), |own| own.to_string());
+    let held: String = std::iter::once(own).chain(others).collect();
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let gains = if status.contains("NoNewPrivs:\t1") {
         "no new ones"
@@ -45,4 +51,10 @@ fn privileges_of(process: u32) -> String {
         "may gain others"
     };
     format!("capabilities: {held} ({gains})")
+}
+
+/// Returns what the thread numbered `number` holds; `None` if it is gone.
+fn held_by(number: u32) -> Option<Held> {
+    let pid = Pid::from_raw(i32::try_from(number).ok()?)?;
+    Held::of(Some(pid)).ok()
 }

@@ -4,18 +4,15 @@
 //! The edge around [`Poll`] and [`Listeners`]: opens, reads, waits. An idle look costs two short
 //! answers of the kernel for each namespace.
 
+mod entrance;
 mod namespace;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io,
-    os::fd::AsFd as _,
-    process, thread,
+    io, process,
     time::Duration,
 };
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use syntrace_proto::{Origin, fact::Body};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -27,7 +24,9 @@ use crate::{
     loader::Followed,
     members::{Members, Whose, namespace_of},
     poll::Identity,
+    privileges::Held,
 };
+use entrance::Entrance;
 use namespace::Watched;
 
 /// How often the table is read.
@@ -92,6 +91,8 @@ pub(crate) struct Survey {
     whose: Whose,
     host: Host,
     scope: Scope,
+    /// `None` where nothing is surveyed, or no thread is to be had.
+    entrance: Option<Entrance>,
     members: Members,
     /// Where somebody else is, too.
     shared: BTreeSet<u64>,
@@ -108,12 +109,24 @@ pub(crate) struct Survey {
 impl Survey {
     /// Begins to survey those who are `whose`; ids are minted as `host` says.
     ///
-    /// While there is nobody, it is the thread's own network namespace that is surveyed.
+    /// While there is nobody, it is the thread's own network namespace that is surveyed. A thread
+    /// keeps what it takes to enter others.
     pub(crate) fn new(whose: Whose, host: Host, scope: Scope) -> Self {
+        let identity = scope.identity(&host);
+        let open = move || Watched::open(host.key, identity, scope);
+        let entrance = scope
+            .needed_inside()
+            .map(|needed| Entrance::start(needed, open))
+            .transpose()
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "Could not start the thread that enters namespaces");
+                None
+            });
         Self {
             whose,
             host,
             scope,
+            entrance,
             members: Members::default(),
             shared: BTreeSet::new(),
             is_nobody: true,
@@ -129,6 +142,9 @@ impl Survey {
     ///
     /// [`SurveyError`] of the first namespace that cannot be surveyed; the others are.
     pub(crate) fn search(&mut self) -> Result<(), SurveyError> {
+        if self.scope.needed_inside().is_none() {
+            return Ok(());
+        }
         self.is_blind = true;
         self.members = self.whose.look().map_err(SurveyError::Gone)?;
         let mut places = self.members.namespaces();
@@ -147,9 +163,7 @@ impl Survey {
             if self.watched.contains_key(&inode) {
                 continue;
             }
-            let (key, identity, scope) = (self.host.key, self.identity(), self.scope);
-            let open = || Watched::open(key, identity, scope);
-            match within(inode, process, open).flatten() {
+            match self.open(inode, process) {
                 Ok(mut watched) => {
                     let nothing_yet = |_| {};
                     let learnt = watched.look_at_listeners(&self.members, &nothing_yet);
@@ -254,39 +268,40 @@ impl Survey {
         result
     }
 
-    fn identity(&self) -> Identity {
+    /// Opens what is read of the network namespace `inode`, in which `process` is.
+    fn open(&self, inode: u64, process: u32) -> Result<Watched, SurveyError> {
+        if namespace_of(process::id()).is_ok_and(|own| own == inode) {
+            return Watched::open(self.host.key, self.scope.identity(&self.host), self.scope);
+        }
+        match &self.entrance {
+            Some(entrance) => entrance.visit(process),
+            None => Err(SurveyError::Enter {
+                process,
+                source: io::ErrorKind::Unsupported.into(),
+            }),
+        }
+    }
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// Returns what it takes to enter namespaces; `None` where nobody is to be visited.
+    fn needed_inside(self) -> Option<Held> {
+        match (self.connections, self.listeners) {
+            (Connections::All, _) => Some(Held::TO_POLL_INSIDE),
+            (Connections::Older, _) | (Connections::No, true) => Some(Held::TO_ENTER),
+            (Connections::No, false) => None,
+        }
+    }
+
+    fn identity(self, host: &Host) -> Identity {
         Identity {
-            boot_id: self.host.boot_id,
-            origin: match self.scope.connections {
+            boot_id: host.boot_id,
+            origin: match self.connections {
                 Connections::Older => Origin::Backfilled,
                 Connections::No | Connections::All => Origin::Polled,
             },
         }
     }
-}
-
-/// Runs `open` in the network namespace `inode`, in which `process` is.
-fn within<T: Send>(
-    inode: u64,
-    process: u32,
-    open: impl FnOnce() -> T + Send,
-) -> Result<T, SurveyError> {
-    if namespace_of(process::id()).is_ok_and(|own| own == inode) {
-        return Ok(open());
-    }
-    let enter = |source| SurveyError::Enter { process, source };
-    let namespace = File::open(format!("/proc/{process}/ns/net")).map_err(enter)?;
-    // On a thread of its own, which alone changes its namespace.
-    thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            let kind = Some(LinkNameSpaceType::Network);
-            move_into_link_name_space(namespace.as_fd(), kind)
-                .map_err(|error| enter(error.into()))?;
-            Ok(open())
-        });
-        match inside.join() {
-            Ok(result) => result,
-            Err(_panicked) => Err(enter(io::ErrorKind::Other.into())),
-        }
-    })
 }

@@ -98,8 +98,7 @@ fn connection(record: &ConnRecord, host: &Host) -> proto::Connection {
         one_in: record.one_in,
         // The hook runs within the call itself.
         accepted_exactly: record.accepted_at != 0,
-        // A child does not show whether its listener waits for data.
-        accept_deferred: false,
+        accept_deferred: record.accept_deferred != 0,
         reset_reason: reset_reason(record.reset_reason),
         mark: record.mark,
         cgroup_id: record.cgroup_id,

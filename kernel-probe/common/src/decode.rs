@@ -151,6 +151,7 @@ impl ConnRecord {
             origin,
             reset_reason,
             notes,
+            accept_deferred,
         ] = small;
         let record = Self {
             seen_at,
@@ -188,6 +189,7 @@ impl ConnRecord {
             origin,
             reset_reason,
             notes,
+            accept_deferred,
             reserved,
         };
         Some((record, rest))
@@ -230,6 +232,7 @@ mod tests {
         bytes[offset_of!(ConnRecord, peer_port) + 1] = 5;
         bytes[offset_of!(ConnRecord, error)] = 6;
         bytes[offset_of!(ConnRecord, syn_ack_retransmits)] = 7;
+        bytes[offset_of!(ConnRecord, accept_deferred)] = 1;
         let record = ConnRecord::decode(&bytes).unwrap();
         assert_eq!(record.seen_at, u64::from_ne_bytes([1, 0, 0, 0, 0, 0, 0, 0]));
         assert_eq!(
@@ -240,7 +243,7 @@ mod tests {
         assert_eq!(record.retransmits, u32::from_ne_bytes([4, 0, 0, 0]));
         assert_eq!(record.peer_port, [0, 5]);
         assert_eq!(record.error, u16::from_ne_bytes([6, 0]));
-        assert_eq!(record.syn_ack_retransmits, 7);
+        assert_eq!((record.syn_ack_retransmits, record.accept_deferred), (7, 1));
     }
 
     #[test]

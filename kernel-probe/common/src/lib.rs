@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod call;
 mod config;
 mod counter;
 #[cfg(feature = "user")]
@@ -27,6 +28,7 @@ mod wide;
 mod wire_enum;
 
 pub use address::{MAPPED_BITS, mapped};
+pub use call::{ANSWER_ZERO, CAST, CAST_CONTEXT, KERNEL_CALL, to as call_to};
 pub use config::{CONFIG_LEN, Config, Flags};
 pub use counter::Counter;
 #[cfg(feature = "user")]
@@ -45,6 +47,6 @@ pub use record::{
     name_attempt,
 };
 pub use replay::{Borne, REPLAY_WORDS};
-pub use siphash::siphash24;
+pub use siphash::{siphash24, siphash24_wide};
 pub use volume::{Volume, application_bytes};
 pub use wide::Wide;

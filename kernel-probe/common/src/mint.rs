@@ -2,10 +2,14 @@
 //!
 //! 8 bytes keyed hash of the socket's number; then, in a tag, 8 bytes MAC over those and a coarse
 //! wall time. The MAC tells a receiver that the sender holds a key; the time bounds how long a tag
-//! that was overheard can be borne again. Where no tag is sent, nobody checks the second half: it
-//! is another hash of the socket's number.
+//! that was overheard can be borne again. Without a mesh key, or where no tag is sent, nobody
+//! checks the second half: it is another hash of the socket's number.
 
-use crate::{config::Config, siphash::siphash24, wide::Wide};
+use crate::{
+    config::{Config, Flags},
+    siphash::{siphash24, siphash24_wide},
+    wide::Wide,
+};
 
 /// Length of a coarse tick: 2^36 ns, about 69 s.
 const TICK_SHIFT: u32 = 36;
@@ -13,10 +17,15 @@ const TICK_SHIFT: u32 = 36;
 /// What the second half of an id is a hash of, beside the socket, where it is no MAC.
 const UNTAGGED: u64 = 1;
 
-/// Returns the tag of the socket `cookie`, signed at boot time `now` in nanoseconds.
+/// Returns the tag of the socket `cookie`, signed at boot time `now` in nanoseconds where there is a
+/// mesh key.
 #[inline]
 #[must_use]
 pub fn mint_tag(config: &Config, cookie: u64, now: u64) -> Wide {
+    if !config.orders(Flags::MESH_KEYED) {
+        let [low, high] = siphash24_wide(config.host_key, [cookie]);
+        return join(low, high);
+    }
     let identity = siphash24(config.host_key, [cookie]);
     let [key, _] = config.mesh_keys;
     join(identity, mac(key, identity, tick(config.unix_ns(now))))
@@ -132,6 +141,11 @@ mod tests {
         };
         assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&config, 8, NOW));
         assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&other, 7, NOW));
+        let unsigned = Config {
+            flags: Flags::default(),
+            ..config
+        };
+        assert_ne!(mint_tag(&unsigned, 7, NOW), mint_tag(&unsigned, 8, NOW));
         let untagged = |key, cookie| mint_untagged(key, cookie);
         assert_ne!(untagged(Wide([1; 2]), 7), untagged(Wide([1; 2]), 8));
         assert_ne!(untagged(Wide([1; 2]), 7), untagged(Wide([4; 2]), 7));
@@ -142,6 +156,7 @@ mod tests {
             host_key: Wide([1; 2]),
             mesh_keys: [Wide([2; 2]), Wide([3; 2])],
             wall_offset_ns: 1_700_000_000_000_000_000,
+            flags: Flags::MESH_KEYED,
             ..Config::EMPTY
         }
     }

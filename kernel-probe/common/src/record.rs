@@ -83,12 +83,14 @@ pub struct ConnRecord {
     pub reset_reason: u8,
     /// [`Note`]s.
     pub notes: u8,
+    /// 1 where the listener waits for data before it lets anybody accept (TCP_DEFER_ACCEPT), else 0.
+    pub accept_deferred: u8,
     /// Zero; keeps the layout free of implicit padding.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
 }
 
 /// Length of one record, in bytes.
-pub const CONN_RECORD_LEN: usize = 11 * 8 + 3 * 16 + 9 * 4 + 3 * 2 + 9 + 5;
+pub const CONN_RECORD_LEN: usize = 11 * 8 + 3 * 16 + 9 * 4 + 3 * 2 + 10 + 4;
 
 // The sum of the fields equals the size: no implicit padding.
 const _: () = assert!(size_of::<ConnRecord>() == CONN_RECORD_LEN);
@@ -241,7 +243,8 @@ impl ConnRecord {
         origin: 0,
         reset_reason: 0,
         notes: 0,
-        reserved: [0; 5],
+        accept_deferred: 0,
+        reserved: [0; 4],
     };
 
     /// Returns whether `note` was taken.

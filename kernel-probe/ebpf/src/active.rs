@@ -17,10 +17,10 @@ use crate::{
     tag::{self, In},
 };
 
-/// A SYN is about to be built, in its owner's system call.
+/// A SYN is about to be built, in its owner's system call: the kernel asks about ECN.
 ///
 /// A callback behind that for `connect`, so that what other programs switched on there is to be
-/// seen.
+/// seen; and behind the kernel's look at its clock for the SYN.
 #[inline(always)]
 pub(crate) fn connect(ops: &SockOps) {
     if ops.state() != TcpState::SYN_SENT {
@@ -29,14 +29,18 @@ pub(crate) fn connect(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
-    let now = now();
+    let sk = ops.sk();
+    let socket = kernel::socket(sk);
+    let now = socket
+        .and_then(|socket| socket.worked_at(config, 0))
+        .unwrap_or_else(now);
     let address = ops.peer_addr();
     let is_tagged = config.may_write(Flags::TAG, now) && maps::is_tagged(address);
     let is_observed = config.orders(Flags::OBSERVE);
     if !is_tagged && !is_observed {
         return;
     }
-    let Some(live) = live::open(config, ops.sk(), ops.cookie()) else {
+    let Some(live) = live::open(config, sk, ops.cookie()) else {
         count(Counter::StorageFull);
         return;
     };
@@ -48,7 +52,10 @@ pub(crate) fn connect(ops: &SockOps) {
     let switched_on = ops.cb_flags();
     let mut callbacks = BPF_SOCK_OPS_RETRANS_CB_FLAG;
     if is_observed {
-        life::identify(ops, record, ops.netns_cookie());
+        let netns_cookie = socket
+            .and_then(|socket| socket.netns_cookie())
+            .unwrap_or_else(|| ops.netns_cookie());
+        life::identify(ops, record, netns_cookie);
         life::sample(config, record);
         own(record);
         callbacks |= BPF_SOCK_OPS_STATE_CB_FLAG;
@@ -140,7 +147,7 @@ pub(crate) fn established(ops: &SockOps) {
         record.tag_state = TagState::Answered as u8;
     }
     let now = kernel::socket(ops.sk())
-        .and_then(|socket| socket.heard_at(config, record.syn_at))
+        .and_then(|socket| socket.worked_at(config, record.syn_at))
         .unwrap_or_else(now);
     record.syn_ack_at = now;
     record.established_at = now;

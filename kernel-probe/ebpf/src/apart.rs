@@ -1,7 +1,7 @@
 //! The callbacks' code, each in a function that is not inlined: a run touches its own alone.
 
 use aya_ebpf::bindings::{
-    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_HDR_OPT_LEN_CB,
+    BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_HDR_OPT_LEN_CB, BPF_SOCK_OPS_NEEDS_ECN,
     BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RWND_INIT,
     BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_SOCK_OPS_WRITE_HDR_OPT_CB,
 };
@@ -12,8 +12,8 @@ use crate::{active, context::SockOps, life, passive};
 #[inline(always)]
 pub(crate) fn dispatch(ops: SockOps, op: u32) {
     match op {
-        BPF_SOCK_OPS_RWND_INIT if ops.is_fullsock() => connect(ops),
-        BPF_SOCK_OPS_RWND_INIT => syn_received(ops),
+        BPF_SOCK_OPS_NEEDS_ECN if ops.is_fullsock() => connect(ops),
+        BPF_SOCK_OPS_RWND_INIT if !ops.is_fullsock() => syn_received(ops),
         BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => connected(ops),
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted(ops),
         BPF_SOCK_OPS_HDR_OPT_LEN_CB if ops.is_fullsock() => reserve_in_syn(ops),

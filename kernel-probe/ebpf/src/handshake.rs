@@ -17,20 +17,27 @@ use crate::{
 pub(crate) struct Handshake {
     /// The request's cookie; 0 while the place is free.
     cookie: u64,
-    /// The SYN was received.
+    /// The SYN was received; 0 while nothing was noted.
     pub(crate) syn_at: u64,
     /// The id in the SYN's option; what was there before, while `tag_state` is 0.
     pub(crate) tag: Wide,
     /// A `TagState`.
-    pub(crate) tag_state: u64,
+    pub(crate) tag_state: u8,
+    /// 1 where the listener waits for data (TCP_DEFER_ACCEPT), else 0.
+    pub(crate) accept_deferred: u8,
+    reserved: [u8; 6],
 }
 
-/// Notes the SYN of the request `cookie`.
+/// Returns the place of the request `cookie`, its own or a new one.
 #[inline(always)]
-pub(crate) fn open(cookie: u64, now: u64) {
-    let (Some(first), Some(second)) = (place(first(cookie)), place(second(cookie))) else {
-        return;
-    };
+pub(crate) fn open(cookie: u64) -> Option<&'static mut Handshake> {
+    let (first, second) = (place(first(cookie))?, place(second(cookie))?);
+    if first.cookie == cookie {
+        return Some(first);
+    }
+    if second.cookie == cookie {
+        return Some(second);
+    }
     let place = if first.cookie == 0 {
         first
     } else if second.cookie == 0 {
@@ -44,8 +51,10 @@ pub(crate) fn open(cookie: u64, now: u64) {
         }
     };
     place.cookie = cookie;
-    place.syn_at = now;
+    place.syn_at = 0;
     place.tag_state = 0;
+    place.accept_deferred = 0;
+    Some(place)
 }
 
 /// Returns what is known of the request `cookie`.

@@ -111,7 +111,7 @@ pub(crate) fn closed(ops: &SockOps) {
         let is_by_segment =
             from == TcpState::LAST_ACK || from == TcpState::FIN_WAIT2 && peer_finished;
         if is_by_segment && error == Some(0) {
-            heard_at = socket.heard_at(config, record.established_at);
+            heard_at = socket.worked_at(config, record.established_at);
         }
     }
     let now = heard_at.unwrap_or_else(now);

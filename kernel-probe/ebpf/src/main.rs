@@ -8,6 +8,7 @@ mod accept;
 mod active;
 mod apart;
 mod atomic;
+mod cast;
 mod context;
 mod emit;
 mod handshake;
@@ -22,7 +23,7 @@ mod words;
 
 use aya_ebpf::{
     bindings::{
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_HDR_OPT_LEN_CB,
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_HDR_OPT_LEN_CB, BPF_SOCK_OPS_NEEDS_ECN,
         BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RWND_INIT,
         BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_SOCK_OPS_WRITE_HDR_OPT_CB,
     },
@@ -41,6 +42,7 @@ const ALLOW: i32 = 1;
 
 /// Callbacks in which something is done, one bit each.
 const WANTED: u64 = 1 << BPF_SOCK_OPS_RWND_INIT
+    | 1 << BPF_SOCK_OPS_NEEDS_ECN
     | 1 << BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB
     | 1 << BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB
     | 1 << BPF_SOCK_OPS_RETRANS_CB

@@ -15,7 +15,9 @@ use crate::{
     active, atomic,
     context::{FOR_SYN_COOKIE, SockOps},
     emit::{count, emit, now},
-    handshake, kernel, life, live,
+    handshake::{self, Handshake},
+    kernel::{self, Socket},
+    life, live,
     maps::{self, BORNE},
     tag::{self, In},
     words,
@@ -42,11 +44,29 @@ pub(crate) fn listen(ops: &SockOps) {
 }
 
 /// A SYN made a request socket, and its answer is about to be sent.
+///
+/// Where that is seen, too, the SYN is noted then: the kernel has noted the time.
 #[inline(always)]
 pub(crate) fn syn_received(ops: &SockOps) {
-    if maps::config().is_some_and(|config| config.orders(Flags::OBSERVE)) {
-        handshake::open(ops.cookie(), now());
+    if !maps::config().is_some_and(|config| config.orders(Flags::OBSERVE)) {
+        return;
     }
+    let listener = kernel::request(ops).and_then(|request| request.listener());
+    if listener.is_some_and(|listener| listener.shows_syn_acks()) {
+        return;
+    }
+    note(ops.cookie(), now(), listener);
+}
+
+/// Notes the SYN of the request `cookie`, received at `now`, unless that was done.
+#[inline(always)]
+fn note(cookie: u64, now: u64, listener: Option<Socket>) -> Option<&'static mut Handshake> {
+    let known = handshake::open(cookie)?;
+    if known.syn_at == 0 {
+        known.syn_at = now;
+        known.accept_deferred = listener.is_some_and(|listener| listener.defers_accept()) as u8;
+    }
+    Some(known)
 }
 
 /// A SYN-ACK is being built: its options are asked for.
@@ -56,8 +76,27 @@ pub(crate) fn syn_ack(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
+    let is_observed = config.orders(Flags::OBSERVE);
+    let is_believing = config.orders(Flags::BELIEVE);
+    // A SYN cookie leaves no request.
+    let is_cookie = ops.arg0() == FOR_SYN_COOKIE;
+    if !is_observed && !is_believing {
+        return;
+    }
+    let request = kernel::request(ops);
+    let now = request
+        .and_then(|request| request.answered_at(config))
+        .unwrap_or_else(now);
+    let known = match request {
+        Some(request) if is_observed && !is_cookie => {
+            let cookie = request.cookie().unwrap_or_else(|| ops.cookie());
+            note(cookie, now, request.listener())
+        }
+        None if is_observed && !is_cookie => handshake::find(ops.cookie()),
+        Some(_) | None => None,
+    };
     // The SYN is at hand only for its first answer.
-    if !config.orders(Flags::BELIEVE) {
+    if !is_believing {
         return;
     }
     let Some(tag) = tag::read(ops, In::Syn) else {
@@ -68,23 +107,17 @@ pub(crate) fn syn_ack(ops: &SockOps) {
         }
         return;
     };
-    if ops.arg0() == FOR_SYN_COOKIE {
+    if is_cookie {
         count(Counter::SynCookie);
         return;
     }
-    let known = if config.orders(Flags::OBSERVE) {
-        handshake::find(ops.cookie())
-    } else {
-        None
-    };
-    let now = known.as_ref().map_or_else(now, |known| known.syn_at);
     let is_believed = believe(ops, config, tag, now);
     if let Some(known) = known {
         known.tag = tag;
         known.tag_state = if is_believed {
-            TagState::Believed as u64
+            TagState::Believed as u8
         } else {
-            TagState::Disbelieved as u64
+            TagState::Disbelieved as u8
         };
     }
     if is_believed && config.may_write(Flags::BELIEVE, now) {
@@ -148,9 +181,10 @@ pub(crate) fn established(ops: &SockOps) {
         record.syn_at = known.syn_at;
         // The kernel answers a SYN at once.
         record.syn_ack_at = known.syn_at;
+        record.accept_deferred = known.accept_deferred;
         if known.tag_state != 0 {
             words::copy(&mut record.tag, &known.tag);
-            record.tag_state = known.tag_state as u8;
+            record.tag_state = known.tag_state;
         }
         handshake::close(known);
     }
@@ -158,7 +192,7 @@ pub(crate) fn established(ops: &SockOps) {
     let now = match record.syn_at {
         0 => now(),
         syn_at => socket
-            .and_then(|socket| socket.heard_at(config, syn_at))
+            .and_then(|socket| socket.worked_at(config, syn_at))
             .unwrap_or_else(now),
     };
     record.established_at = now;

@@ -361,7 +361,10 @@ pub(crate) const TABLE: &[Case] = &[
     Case {
         about: "the listener waits for data: the connection is established by them",
         name: "deferred",
-        ends: &[ACTIVE_ASKS, PASSIVE_ASKED],
+        ends: &[
+            ACTIVE_ASKS,
+            "passive closed: syn=syn_ack<established<accepted<closed; 0 out, 3 in; deferred",
+        ],
         except: &[(
             1,
             What::SegmentsIn,

@@ -5,7 +5,7 @@ use syntrace_proto::Outcome;
 use crate::{
     cgroup::Cgroup,
     client::Client,
-    probe::Start,
+    probe::{Probe, Start},
     receiver::{Receiver, port_of},
     turn,
     waiting::wait_for,
@@ -130,7 +130,7 @@ step()
 }
 
 #[test]
-fn what_is_attached_keeps_no_privilege() {
+fn what_is_attached_keeps_no_privilege_but_in_the_thread_that_enters_namespaces() {
     let Some(_turn) = turn() else { return };
     let cgroup = Cgroup::new();
     let receiver = Receiver::new();
@@ -143,13 +143,31 @@ fn what_is_attached_keeps_no_privilege() {
         );
     }
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    let output = Start::of(&["status"]).output();
-    let said = String::from_utf8(output.stdout).unwrap();
-    let line = format!("process {}, capabilities: none (no new ones)", probe.pid());
-    assert!(said.contains(&line), "{said}");
+    let held = "none; thread namespaces: CAP_SYS_PTRACE CAP_SYS_ADMIN";
+    assert_status(&probe, held);
     // It still does its work.
     let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
     receiver.both_ends(port, Outcome::Closed);
+}
+
+#[test]
+fn who_wants_no_other_namespaces_keeps_nothing_at_all() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, receiver) = (Cgroup::new(), Receiver::new());
+    let probe = Start::run(&cgroup, &receiver).with(&["--without", "listeners,backfill"]);
+    assert_status(&probe.until("Attached"), "none");
+}
+
+fn assert_status(probe: &Probe, held: &str) {
+    let line = format!(
+        "process {}, capabilities: {held} (no new ones)",
+        probe.pid()
+    );
+    wait_for("what is given up", || {
+        let output = Start::of(&["status"]).output();
+        let said = String::from_utf8(output.stdout).unwrap();
+        said.contains(&line).then_some(())
+    });
 }
 
 /// Starts the probe with what `take` leaves it, and compares what it says of itself; then a

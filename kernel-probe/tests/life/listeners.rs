@@ -33,6 +33,20 @@ fn a_full_accept_queue_is_told_without_any_privilege() {
 }
 
 #[test]
+fn a_full_accept_queue_is_told_in_a_namespace_that_is_younger_than_the_probe() {
+    let Some(_turn) = turn() else { return };
+    let cgroup = Cgroup::new();
+    let watch = Start::of(&["watch"]).on(&cgroup).until("Gave up");
+    let netns = Netns::new();
+    let mut client = Client::start(&cgroup, Some(&netns), OVERFLOW);
+    let port: u16 = client.told();
+    client.step();
+    // Who was dropped tries again, also after the namespace was found.
+    let told = format!("listener 127.0.0.1:{port} dropped ");
+    sum(&watch, &told, "its accept queue was full (2 of 1 wait)", 1);
+}
+
+#[test]
 fn syn_cookies_are_told() {
     let Some(_turn) = turn() else { return };
     let cgroup = Cgroup::new();

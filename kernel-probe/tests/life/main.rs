@@ -15,6 +15,7 @@ mod bpffs;
 mod cgroup;
 mod client;
 mod elf;
+mod in_kernel;
 mod ladder;
 mod listeners;
 mod manifest;

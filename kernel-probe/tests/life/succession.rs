@@ -13,6 +13,7 @@ use syntrace_proto::{Opening, Outcome};
 use crate::{
     bpffs::Bpffs,
     cgroup::Cgroup,
+    in_kernel::InKernel,
     probe::{Probe, Start},
     receiver::Receiver,
     say, turn,
@@ -64,6 +65,7 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
     });
     // What waits for its accept still ends at both ends.
     drop(listener);
+    let in_kernel = InKernel::of(&cgroup);
     drop(member);
     assert!(probe.stop().success());
     assert_eq!(receiver.lost(), 0);
@@ -81,7 +83,7 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
     assert_eq!(counts, (n_connected, n_connected));
     let n_twice = ends.values().filter(|times| **times != 1).count();
     assert_eq!(n_twice, 0);
-    assert_nothing_is_left(&cgroup, &bpffs);
+    assert_nothing_is_left(&in_kernel, &bpffs);
 }
 
 #[test]
@@ -163,12 +165,14 @@ fn detaching_ends_a_probe_and_what_a_crash_left() {
     };
     let mut crashed: Probe = start();
     crashed.kill();
-    assert!(!cgroup.programs().is_empty());
+    let left = InKernel::of(&cgroup);
     assert!(detach().contains("links and maps"));
+    assert_nothing_is_left(&left, &bpffs);
     let mut running = start();
+    let in_kernel = InKernel::of(&cgroup);
     assert!(detach().contains(&format!("ended process {}", running.pid())));
     assert!(running.wait().success());
-    assert_nothing_is_left(&cgroup, &bpffs);
+    assert_nothing_is_left(&in_kernel, &bpffs);
 }
 
 #[test]
@@ -195,11 +199,11 @@ fn detaching_from_one_cgroup_leaves_the_probe_of_another() {
     assert!(!other.programs().is_empty());
 }
 
-/// The kernel detaches a program some time after its link was let go.
-fn assert_nothing_is_left(cgroup: &Cgroup, bpffs: &Bpffs) {
+/// The kernel frees what was let go some time after.
+fn assert_nothing_is_left(in_kernel: &InKernel, bpffs: &Bpffs) {
     assert!(bpffs.pins().is_empty());
-    wait_for("the programs' end", || {
-        cgroup.programs().is_empty().then_some(())
+    wait_for("the end of links, programs and maps", || {
+        in_kernel.is_gone().then_some(())
     });
 }
 
