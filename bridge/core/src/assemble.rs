@@ -8,13 +8,14 @@ mod request;
 
 use syntrace_model::{BootNanos, Opening, TraceId};
 
+pub(crate) use self::request::Assembled;
 use crate::{
     clock::Clock,
     fact::{Report, Rung},
     gaps::Gaps,
     gateway::Bindings,
     identity,
-    join::{Found, Interval},
+    join::{self, Found, Interval},
     ledger::Ledger,
     record::{ConnectionIncident, Join, Missing},
     sockets::{Socket, Sockets},
@@ -73,18 +74,38 @@ impl<'a> Known<'a> {
         around.is_some_and(|(first, last)| !self.ledger.is_complete(sender, first, last))
     }
 
-    /// Returns what happened to the listener of an accepted socket, from its SYN until a worker had it.
+    /// Returns what happened to the listener of an accepted socket, from the first SYN that its client sent,
+    /// as far as that is known, until a worker had it.
     fn at_listener(self, socket: Socket<'a>) -> impl Iterator<Item = ConnectionIncident> + 'a {
         let accepted_at = socket.accepted_at().or_else(|| socket.established_at());
-        let opened = socket
-            .syn_at()
-            .zip(accepted_at)
-            .filter(|_| socket.opening() == Opening::Passive);
-        let sockets = self.sockets;
-        let incidents = opened.map(move |(from, until)| {
-            sockets.listener_incidents(socket.netns(), socket.key().local, from, until)
+        let until = accepted_at.filter(|_| socket.opening() == Opening::Passive);
+        let incidents = until.zip(socket.syn_at()).map(move |(until, syn_at)| {
+            let local = socket.key().local;
+            let (netns, sockets) = (socket.netns(), self.sockets);
+            let mut by_then = sockets
+                .listener_incidents(netns, local, BootNanos(0), until)
+                .peekable();
+            // Few listeners have any: only then it matters when the client began.
+            let from = by_then.peek().map_or(syn_at, |_| {
+                let client_s = self.far_end(socket, until).and_then(Socket::syn_at);
+                client_s.map_or(syn_at, |at| at.min(syn_at))
+            });
+            by_then.filter(move |incident| from <= incident.at)
         });
         incidents.into_iter().flatten().copied()
+    }
+
+    /// Returns the other end of the same connection, where it is observed too and began at or before `until`;
+    /// `None` if several may be it: of namespaces with equal addresses, either may be meant.
+    fn far_end(self, socket: Socket<'a>, until: BootNanos) -> Option<Socket<'a>> {
+        let mut ends = self.sockets.far_ends(socket, until);
+        let mut ends = ends.by_ref().filter(|&other| match socket.opening() {
+            Opening::Active => join::are_ends_of_one(socket, other),
+            Opening::Passive => join::are_ends_of_one(other, socket),
+        });
+        let far_end = ends.next()?;
+        ends.all(|other| other.id() == far_end.id())
+            .then_some(far_end)
     }
 
     /// Says why nothing was found: the first of all reasons.

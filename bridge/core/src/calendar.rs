@@ -1,102 +1,78 @@
-//! Slots by time, in ticks: a list for each tick, chained through the values themselves.
+//! Slots by time, in ticks: those of one tick side by side.
 //!
-//! Entering and leaving cost the same however many there are, and nothing is allocated for a slot. The
+//! Entering and leaving cost the same however many there are: a value keeps its place within its tick. The
 //! order within a tick means nothing: who needs one sorts what a tick holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::slab::{Slab, Slot};
-
-/// No slot.
-const NONE: Slot = Slot::MAX;
-
-/// Where a value stands in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Links {
-    previous: Slot,
-    next: Slot,
-}
-
-/// Which of a value's links a calendar uses.
-pub(crate) trait Lane<T> {
-    /// Returns them.
-    fn links(value: &mut T) -> &mut Links;
-    /// Returns them to be read.
-    fn peek(value: &T) -> Links;
-}
 
 /// Slots by tick.
 #[derive(Debug, Default)]
 pub(crate) struct Calendar {
-    first: BTreeMap<u64, Slot>,
-}
-
-// === impl Links ===
-
-impl Links {
-    /// Of a value that stands in no list.
-    pub(crate) const LOOSE: Self = Self {
-        previous: NONE,
-        next: NONE,
-    };
+    /// No tick is empty.
+    ticks: BTreeMap<u64, Vec<Slot>>,
 }
 
 // === impl Calendar ===
 
 impl Calendar {
-    /// Enters a slot that is loose.
-    pub(crate) fn insert<T, L: Lane<T>>(&mut self, slab: &mut Slab<T>, tick: u64, slot: Slot) {
-        let next = self.first.insert(tick, slot).unwrap_or(NONE);
-        if let Some(value) = slab.get_mut(next) {
-            L::links(value).previous = slot;
-        }
+    /// Enters a slot; `place` is where its value keeps its place within the tick.
+    pub(crate) fn insert<T>(
+        &mut self,
+        slab: &mut Slab<T>,
+        tick: u64,
+        slot: Slot,
+        place: impl Fn(&mut T) -> &mut u32,
+    ) {
+        let held = self.ticks.entry(tick).or_default();
         if let Some(value) = slab.get_mut(slot) {
-            *L::links(value) = Links {
-                previous: NONE,
-                next,
-            };
+            *place(value) = held.len() as u32;
+        }
+        held.push(slot);
+    }
+
+    /// Takes a slot out that was entered at `tick`, unless the tick was taken as a whole.
+    pub(crate) fn remove<T>(
+        &mut self,
+        slab: &mut Slab<T>,
+        tick: u64,
+        slot: Slot,
+        place: impl Fn(&mut T) -> &mut u32,
+    ) {
+        let Entry::Occupied(mut held) = self.ticks.entry(tick) else {
+            return;
+        };
+        let at = slab.get_mut(slot).map(|value| *place(value) as usize);
+        let Some(at) = at.filter(|&at| held.get().get(at) == Some(&slot)) else {
+            return;
+        };
+        held.get_mut().swap_remove(at);
+        if held.get().is_empty() {
+            held.remove();
+        } else if let Some(moved) = held.get().get(at).and_then(|&moved| slab.get_mut(moved)) {
+            *place(moved) = at as u32;
         }
     }
 
-    /// Takes a slot out that was entered at `tick`.
-    pub(crate) fn remove<T, L: Lane<T>>(&mut self, slab: &mut Slab<T>, tick: u64, slot: Slot) {
-        let Some(value) = slab.get_mut(slot) else {
-            return;
-        };
-        let Links { previous, next } = std::mem::replace(L::links(value), Links::LOOSE);
-        if let Some(value) = slab.get_mut(next) {
-            L::links(value).previous = previous;
-        }
-        if let Some(value) = slab.get_mut(previous) {
-            L::links(value).next = next;
-        } else if next == NONE {
-            self.first.remove(&tick);
-        } else {
-            self.first.insert(tick, next);
-        }
+    /// Takes a tick out; returns what it held.
+    pub(crate) fn take(&mut self, tick: u64) -> Vec<Slot> {
+        self.ticks.remove(&tick).unwrap_or_default()
     }
 
     /// Returns the first tick that holds anything.
     pub(crate) fn first_tick(&self) -> Option<u64> {
-        self.first.first_key_value().map(|(&tick, _)| tick)
+        self.ticks.first_key_value().map(|(&tick, _)| tick)
     }
 
-    /// Returns what a tick holds.
-    pub(crate) fn at<T, L: Lane<T>>(
-        &self,
-        slab: &Slab<T>,
-        tick: u64,
-    ) -> impl Iterator<Item = Slot> {
-        let first = self.first.get(&tick).copied();
-        std::iter::successors(first, |&slot| {
-            let next = L::peek(slab.get(slot)?).next;
-            (next != NONE).then_some(next)
-        })
+    /// Returns a slot of the first tick that holds any.
+    pub(crate) fn first(&self) -> Option<Slot> {
+        self.ticks.first_key_value()?.1.last().copied()
     }
 
-    /// Returns the ticks that hold anything at or before `tick`, the latest first.
-    pub(crate) fn ticks_until(&self, tick: u64) -> impl Iterator<Item = u64> {
-        self.first.range(..=tick).rev().map(|(&tick, _)| tick)
+    /// Returns what the ticks hold at or before `tick`, the latest tick first.
+    pub(crate) fn until(&self, tick: u64) -> impl Iterator<Item = &[Slot]> {
+        self.ticks.range(..=tick).rev().map(|(_, held)| &**held)
     }
 }
 
@@ -104,37 +80,23 @@ impl Calendar {
 mod tests {
     use super::*;
 
-    struct Only;
-
-    impl Lane<Links> for Only {
-        fn links(value: &mut Links) -> &mut Links {
-            value
-        }
-        fn peek(value: &Links) -> Links {
-            *value
-        }
-    }
-
-    fn held(calendar: &Calendar, slab: &Slab<Links>, tick: u64) -> Vec<Slot> {
-        let mut slots: Vec<_> = calendar.at::<_, Only>(slab, tick).collect();
-        slots.sort_unstable();
-        slots
+    fn enter(calendar: &mut Calendar, slab: &mut Slab<u32>, tick: u64) -> Slot {
+        let slot = slab.insert(u32::MAX);
+        calendar.insert(slab, tick, slot, |place| place);
+        slot
     }
 
     #[test]
     fn slots_leave_from_the_beginning_the_middle_and_the_end() {
         for leaving in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
             let (mut slab, mut calendar) = (Slab::default(), Calendar::default());
-            for _ in 0..3 {
-                let slot = slab.insert(Links::LOOSE);
-                calendar.insert::<_, Only>(&mut slab, 7, slot);
-            }
-            let mut left = vec![0, 1, 2];
+            let mut left: Vec<_> = (0..3).map(|_| enter(&mut calendar, &mut slab, 7)).collect();
             for slot in leaving {
-                assert_eq!(held(&calendar, &slab, 7), left);
-                calendar.remove::<_, Only>(&mut slab, 7, slot);
+                let mut held: Vec<_> = calendar.until(7).flatten().copied().collect();
+                held.sort_unstable();
+                assert_eq!(held, left);
+                calendar.remove(&mut slab, 7, slot, |place| place);
                 left.retain(|&other| other != slot);
-                assert_eq!(slab.get(slot), Some(&Links::LOOSE));
             }
             assert_eq!(calendar.first_tick(), None);
         }
@@ -143,11 +105,20 @@ mod tests {
     #[test]
     fn ticks_are_given_in_order() {
         let (mut slab, mut calendar) = (Slab::default(), Calendar::default());
-        for tick in [30, 10, 20] {
-            let slot = slab.insert(Links::LOOSE);
-            calendar.insert::<_, Only>(&mut slab, tick, slot);
-        }
+        let slots = [30, 10, 20].map(|tick| enter(&mut calendar, &mut slab, tick));
         assert_eq!(calendar.first_tick(), Some(10));
-        assert_eq!(calendar.ticks_until(25).collect::<Vec<_>>(), [20, 10]);
+        assert_eq!(calendar.first(), Some(slots[1]));
+        let until: Vec<_> = calendar.until(25).collect();
+        assert_eq!(until, [[slots[2]], [slots[1]]]);
+    }
+
+    #[test]
+    fn who_leaves_after_the_tick_was_taken_disturbs_nobody() {
+        let (mut slab, mut calendar) = (Slab::default(), Calendar::default());
+        let taken = enter(&mut calendar, &mut slab, 7);
+        assert_eq!(calendar.take(7), [taken]);
+        let other = enter(&mut calendar, &mut slab, 7);
+        calendar.remove(&mut slab, 7, taken, |place| place);
+        assert_eq!(calendar.take(7), [other]);
     }
 }

@@ -51,8 +51,9 @@ pub struct Checkpoint {
     pub untold: Vec<(ConnectionId, IncidentsState)>,
     /// Incidents that were given up because too many places had some.
     pub incidents_evicted: u64,
-    /// The connections settled last, in the order in which they are forgotten.
-    pub settled: Vec<ConnectionId>,
+    /// The connections settled last, in the order in which they are forgotten, and how many facts about
+    /// each came after it was settled.
+    pub settled: Vec<(ConnectionId, u64)>,
 }
 
 /// What arrived of one run of one sender.
@@ -174,8 +175,8 @@ impl Reconciler {
         restored.bindings.restore(&from.bindings);
         restored.sockets.restore(&from);
         restored.restore_requests(from.requests);
-        for id in from.settled {
-            restored.settled.add(id, limits.remembered);
+        for settled in from.settled {
+            restored.settled.restore(settled, limits.remembered);
         }
         restored
     }

@@ -6,7 +6,7 @@ use crate::{
     confidence::Confidence,
     fact::IncidentKind,
     join::Interval,
-    record::{ChargedIncident, LinkKind, Sharing},
+    record::{ChargedIncident, LinkKind},
     sockets::Socket,
 };
 
@@ -18,6 +18,8 @@ pub(crate) struct Evidence<'a> {
     /// The connection that it came in on, if it waited for that connection to be opened: it began right
     /// after, and no other request on it had ended before.
     pub(crate) fresh: Option<Socket<'a>>,
+    /// The client's own end of that connection, where it is observed too.
+    pub(crate) client_s: Option<Socket<'a>>,
     /// The connection that carried it to the service.
     pub(crate) served_by: Option<Socket<'a>>,
     /// When the service's own end of that connection, where it is observed too, first sent data again while
@@ -31,6 +33,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) failed_by: Option<(Socket<'a>, Confidence)>,
     /// The failed connects among which those of earlier attempts are, in the order in which they ended.
     pub(crate) earlier: Vec<Socket<'a>>,
+    /// Whether the kernel view lost facts while it ran.
+    pub(crate) facts_lost: bool,
     /// What happened to its connections while it ran.
     pub(crate) incidents: Vec<ChargedIncident>,
 }
@@ -52,10 +56,7 @@ impl Evidence<'_> {
 
     /// Returns the first incident of a kind on one of its connections, if it hit this request alone.
     pub(crate) fn exclusive(&self, kind: IncidentKind, link: LinkKind) -> Option<&ChargedIncident> {
-        self.incidents.iter().find(|charged| {
-            charged.incident.kind == kind
-                && charged.link == link
-                && matches!(charged.incident.sharing, Sharing::Exclusive(_))
-        })
+        let mut incidents = self.incidents.iter();
+        incidents.find(|charged| charged.is(kind, link) && charged.is_exclusive())
     }
 }

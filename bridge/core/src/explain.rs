@@ -67,6 +67,12 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]
     if let Some((socket, _)) = evidence.failed_by {
         named.extend(words::of_socket(&socket.snapshot()));
     }
+    let client_s = evidence.client_s.map(|socket| socket.counters());
+    if let Some(again) = client_s.map(|counters| counters.syn_retransmits)
+        && again > 0
+    {
+        named.push(format!("client_syn_retransmits={again}").into());
+    }
     named.extend(evidence.incidents.iter().map(|charged| {
         let incident = &charged.incident;
         format!(

@@ -410,6 +410,19 @@ impl Snapshot {
     }
 }
 
+// === impl Incident ===
+
+impl Incident {
+    /// Returns what names the socket that it happened to.
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        ConnectionId::Socket {
+            boot: self.boot,
+            cookie: self.cookie,
+        }
+    }
+}
+
 // === names ===
 
 impl Origin {

@@ -54,7 +54,8 @@ fn ids(connection: Connection<'_>) -> impl Iterator<Item = (IdSource, TraceId)> 
     minted.chain(tag).chain(kernel).chain(request)
 }
 
-fn authentic_tag(socket: Socket<'_>) -> Option<TraceId> {
+/// Returns the id in the socket's SYN, unless it was received and is not believed.
+pub(crate) fn authentic_tag(socket: Socket<'_>) -> Option<TraceId> {
     let tag = socket.tag()?;
     match tag.state {
         TagState::Sent | TagState::Answered | TagState::Believed => Some(tag.id),

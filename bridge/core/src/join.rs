@@ -193,6 +193,17 @@ pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> 
         && established_at.since_ns(syn_at) <= waited_ns
 }
 
+/// Returns whether this handshake, that the request may have waited for, cannot have begun before the wait,
+/// as exactly as clocks agree. When a retry began to wait is not told.
+pub(crate) fn surely_waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
+    let waits_from = ran.start.plus_ns(report.http.head_ns.unwrap_or(0));
+    let attempts = report.upstream.as_ref().map(|upstream| upstream.attempts);
+    attempts.is_some_and(|attempts| attempts <= 1)
+        && socket
+            .syn_at()
+            .is_some_and(|syn_at| syn_at.plus_ns(TIGHT_NS) >= waits_from)
+}
+
 /// Returns whether the peer's RST ended the connection while the request ran.
 pub(crate) fn reset_during(socket: Socket<'_>, ran: Interval) -> bool {
     let until = ran.end.plus_ns(DISORDER_NS);
@@ -200,6 +211,16 @@ pub(crate) fn reset_during(socket: Socket<'_>, ran: Interval) -> bool {
         && socket
             .closed_at()
             .is_some_and(|closed_at| closed_at <= until)
+}
+
+/// Returns whether a dialled and an accepted socket may be the two ends of one connection, by their
+/// handshakes: a SYN comes after it was first sent, and is answered after it came.
+pub(crate) fn are_ends_of_one(dialled: Socket<'_>, accepted: Socket<'_>) -> bool {
+    let came_at = accepted.began_at().plus_ns(TIGHT_NS);
+    dialled.began_at() <= came_at
+        && dialled
+            .established_at()
+            .is_none_or(|answered_at| accepted.began_at() <= answered_at.plus_ns(TIGHT_NS))
 }
 
 /// Leaves out a socket whose close was never told, where a younger one in its namespace, that had begun

@@ -29,6 +29,7 @@ pub mod join;
 mod ledger;
 mod limits;
 mod live;
+mod looking;
 mod phases;
 mod placing;
 mod reconciler;

@@ -46,9 +46,11 @@ impl Reconciler {
     #[must_use]
     pub fn request(&self, id: SpanId) -> Option<RequestRecord> {
         let pending = self.requests.get(id)?;
+        let known = self.known();
         Some(
-            self.known()
-                .request(&pending.sender, &pending.report, false),
+            known
+                .request(&pending.sender, &pending.report, false)
+                .record,
         )
     }
 
@@ -181,6 +183,6 @@ impl<'a> LiveRequest<'a> {
     #[must_use]
     pub fn record(self) -> RequestRecord {
         let Pending { sender, report, .. } = self.pending;
-        self.known.request(sender, report, false)
+        self.known.request(sender, report, false).record
     }
 }

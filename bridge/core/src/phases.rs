@@ -153,7 +153,8 @@ impl Cut {
         self.take(kind, party, self.left_ns);
     }
 
-    /// From the SYN to the request: what the client waited for before the proxy saw anything.
+    /// From the SYN to the request: what the client waited for before the proxy saw anything. A SYN that was
+    /// dropped only the client's own end knows of.
     fn opening(
         &mut self,
         socket: Socket<'_>,
@@ -161,9 +162,11 @@ impl Cut {
         tls_ns: Option<u64>,
         evidence: &Evidence<'_>,
     ) {
-        let Some(syn_at) = socket.syn_at() else {
+        let Some(came_at) = socket.syn_at() else {
             return;
         };
+        let sent_at = evidence.client_s.and_then(Socket::syn_at);
+        let syn_at = sent_at.map_or(came_at, |sent_at| sent_at.min(came_at));
         self.left_ns = ran.start.since_ns(syn_at);
         let mut at = syn_at;
         let mut until = |end: Option<BootNanos>| {

@@ -3,14 +3,15 @@
 //! A record is a function of the *set* of facts about it, made when it settles: a request a grace
 //! period after its end, a connection a grace period after its close. Facts only add to what is
 //! known, so neither their order nor their repetition matters as long as they arrive within the
-//! grace period. What comes later is counted.
+//! grace period. What comes later is counted, and told of the record that it belonged to
+//! ([`Reconciler::late`]).
 
 use std::{collections::VecDeque, sync::Arc};
 
 use syntrace_model::{BootNanos, ClockSample, ConnectionId};
 
 use crate::{
-    assemble::Known,
+    assemble::{Assembled, Known},
     checkpoint::RequestState,
     clock::Clock,
     fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
@@ -26,6 +27,10 @@ use crate::{
     sockets::{Connection, DUE_SHIFT, Sockets},
     tellers::TellerId,
 };
+
+/// How long a probe that is behind is waited for. It may be so busy as to be a queue's length behind; what
+/// it tells then would come to records that were given out without it.
+const PATIENCE_NS: u64 = 30_000_000_000;
 
 /// How long a connection that only the proxy saw stays open without a request: it names no end.
 const PROXY_IDLE_NS: u64 = 60_000_000_000;
@@ -87,7 +92,14 @@ impl Reconciler {
     pub fn handle_batch(&mut self, batch: Batch) {
         let new = self.ledger.note(&batch);
         let sender = batch.sender;
-        self.sockets.hear(&sender, batch.goodbye);
+        let told_until = batch.facts.iter().rev().find_map(|fact| {
+            let Fact::Clock(sample) = fact else {
+                return None;
+            };
+            Some(sample.boot)
+        });
+        self.sockets.hear(&sender, batch.goodbye, told_until);
+        self.look_over(&batch.facts);
         let mut teller = None;
         // In place: most of what a fact takes up is not looked at.
         for (place, fact) in batch.facts.iter().enumerate() {
@@ -120,15 +132,24 @@ impl Reconciler {
         }
     }
 
-    /// Settles everything that is due at `now`.
+    /// Settles everything that is due at `now`; what a probe that is behind may still tell of waits for it.
     pub fn handle_timeout(&mut self, now: BootNanos) {
         self.now = self.now.max(now);
-        let passed = self.now.0 >> DUE_SHIFT;
+        self.sockets.heard_by(self.now);
+        let waits_from = self.now.minus_ns(PATIENCE_NS);
+        let passed = self
+            .told_of()
+            .map_or(self.now, |told| self.now.min(told.max(waits_from)));
+        let passed = passed.0 >> DUE_SHIFT;
         while let Some(tick) = self.first_due().filter(|&tick| tick <= passed) {
-            for slot in self.requests.due_at(tick) {
+            let due = self.requests.take_due(tick);
+            self.look_ahead(&due);
+            for slot in due {
                 self.settle_request(slot, false);
             }
-            for slot in self.sockets.due_at(tick) {
+            let due = self.sockets.take_due(tick);
+            self.sockets.look_all_over(&due);
+            for slot in due {
                 self.settle_connection(slot);
             }
         }
@@ -148,11 +169,11 @@ impl Reconciler {
     /// Settles everything at once: the caller ends.
     pub fn drain(&mut self) {
         while let Some(tick) = self.requests.first_due() {
-            for slot in self.requests.due_at(tick) {
+            for slot in self.requests.take_due(tick) {
                 self.settle_request(slot, false);
             }
         }
-        for slot in self.requests.unplaced() {
+        for slot in self.requests.take_unplaced() {
             self.settle_request(slot, false);
         }
         for slot in self.sockets.in_order() {
@@ -164,12 +185,21 @@ impl Reconciler {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootNanos> {
         let tick = self.first_due()?;
-        Some(BootNanos(tick.saturating_mul(1 << DUE_SHIFT)))
+        let due = BootNanos(tick.saturating_mul(1 << DUE_SHIFT));
+        let waits = self.told_of().is_some_and(|told| told < due);
+        Some(due.plus_ns(if waits { PATIENCE_NS } else { 0 }))
     }
 
     /// Returns the next settled record, or `None` when all are taken.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
+    }
+
+    /// Returns how many facts about a connection came after its record was given out, which does not hold
+    /// them; known of the connections settled last, see [`Limits::remembered`].
+    #[must_use]
+    pub fn late(&self, id: ConnectionId) -> u64 {
+        self.settled.late(id)
     }
 
     /// Returns what was seen, joined and lost so far.
@@ -193,6 +223,12 @@ impl Reconciler {
             bindings: &self.bindings,
             rung: self.coverage.rung.as_ref(),
         }
+    }
+
+    /// Returns what was due by when the probe that is furthest behind has told of all, if one is behind.
+    fn told_of(&self) -> Option<BootNanos> {
+        let told_until = self.sockets.behind()?;
+        Some(told_until.plus_ns(self.limits.grace_ns))
     }
 
     fn first_due(&self) -> Option<u64> {
@@ -230,8 +266,7 @@ impl Reconciler {
 
     fn handle_snapshot(&mut self, teller: TellerId, snapshot: &Snapshot) {
         let known = self.sockets.find(snapshot.id());
-        if known.is_none() && self.settled.contains(snapshot.id()) {
-            self.coverage.late += 1;
+        if known.is_none() && self.is_late(snapshot.id()) {
             return;
         }
         for kind in self.sockets.observe(known, snapshot, teller).names() {
@@ -242,7 +277,18 @@ impl Reconciler {
 
     fn handle_incident(&mut self, incident: &Incident) {
         *self.coverage.incidents.entry(incident.kind).or_default() += u64::from(incident.count);
-        self.sockets.happen(incident);
+        let id = incident.id();
+        let is_live = incident.peer.is_none() || self.sockets.find(id).is_some();
+        if is_live || !self.is_late(id) {
+            self.sockets.happen(incident);
+        }
+    }
+
+    /// Returns whether a connection was settled lately, and counts what came late then.
+    fn is_late(&mut self, id: ConnectionId) -> bool {
+        let is_late = self.settled.count_late(id);
+        self.coverage.late += u64::from(is_late);
+        is_late
     }
 
     fn handle_report(&mut self, sender: &SenderId, report: Arc<Report>) {
@@ -276,7 +322,8 @@ impl Reconciler {
         let Some(pending) = self.requests.remove(slot) else {
             return;
         };
-        let mut record = self.known().request(&pending.sender, &pending.report, true);
+        let mut assembled = self.known().request(&pending.sender, &pending.report, true);
+        let record = &mut assembled.record;
         record.coverage.evicted = evicted;
         record.coverage.late = pending.place.late;
         self.coverage.late += u64::from(pending.place.late);
@@ -287,7 +334,8 @@ impl Reconciler {
         if pending.repeated {
             record.coverage.contradictions.push("span_id_repeated");
         }
-        self.assign(&record);
+        self.assign(&assembled);
+        let record = assembled.record;
         self.coverage.requests_settled += 1;
         match &record.received_on {
             Join::To {
@@ -328,25 +376,23 @@ impl Reconciler {
 
     /// Enters a settled request into the records of the connections that it was joined to, and learns
     /// from the joins that are certain, for those that end after it.
-    fn assign(&mut self, record: &RequestRecord) {
+    fn assign(&mut self, assembled: &Assembled) {
+        let Assembled { record, .. } = assembled;
         let report = &record.report;
         let epoch = record.sender.epoch;
-        let ended_at = self.known().interval(report).map(|ran| ran.end);
-        let received_on = match record.connection() {
-            id @ ConnectionId::Proxy { epoch, connection } => self
-                .sockets
-                .numbered((epoch, connection))
-                .or_else(|| self.expect_idle(id, report)),
-            id @ ConnectionId::Socket { .. } => self.sockets.find(id),
-        };
+        let number = (epoch, report.downstream_connection);
+        let received_on = assembled
+            .received_on
+            .or_else(|| self.sockets.numbered(number))
+            .or_else(|| self.expect_idle(record.connection(), report));
         if let Some(slot) = received_on {
             let certain = record.received_on.is_certain();
-            let number = certain.then_some((epoch, report.downstream_connection));
             let socket = self.sockets.at(slot).and_then(Connection::socket);
             if let Some(socket) = socket.filter(|_| certain) {
                 self.bindings.accepted(epoch, socket);
             }
-            self.sockets.learn(slot, ended_at, number);
+            let number = certain.then_some(number);
+            self.sockets.learn(slot, assembled.ended_at, number);
             // Only who is certain may name a connection: a guess never decides an id.
             if let Some(minted) = report.connection_trace_id
                 && record.received_on.may_name()
@@ -357,16 +403,14 @@ impl Reconciler {
                 .assign(slot, report, LinkKind::ReceivedOn, Role::Downstream);
         }
         let upstream = [
-            (LinkKind::ServedBy, record.served_by.as_ref()),
-            (LinkKind::Opened, record.opened.as_ref()),
+            (LinkKind::ServedBy, assembled.served_by),
+            (LinkKind::Opened, assembled.opened),
         ];
-        for (kind, join) in upstream {
-            let Some(join) = join else { continue };
-            let Some(slot) = join.connection().and_then(|id| self.sockets.find(id)) else {
-                continue;
-            };
+        let is_certain = record.served_by.as_ref().is_some_and(Join::is_certain);
+        for (kind, slot) in upstream {
+            let Some(slot) = slot else { continue };
             let socket = self.sockets.at(slot).and_then(Connection::socket);
-            let served = kind == LinkKind::ServedBy && join.is_certain();
+            let served = kind == LinkKind::ServedBy && is_certain;
             if let Some(socket) = socket.filter(|_| served) {
                 self.bindings.dialled(epoch, socket);
             }
@@ -378,8 +422,7 @@ impl Reconciler {
     /// Makes sure that a connection that only the proxy saw is known, and moves its end behind its last
     /// request; unless it was settled before: a connection settles once.
     fn expect_idle(&mut self, id: ConnectionId, report: &Report) -> Option<Slot> {
-        if self.settled.contains(id) {
-            self.coverage.late += 1;
+        if self.is_late(id) {
             return None;
         }
         let started_at = self.clock.to_boot(report.started_at).unwrap_or(self.now);

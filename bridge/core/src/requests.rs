@@ -8,7 +8,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 use syntrace_model::{BootNanos, SpanId, TraceId, UnixNanos};
 
 use crate::{
-    calendar::{Calendar, Lane, Links},
+    calendar::Calendar,
     checkpoint::RequestState,
     fact::{Report, SenderId},
     index::Index,
@@ -34,7 +34,8 @@ pub(crate) struct Pending {
     pub(crate) repeated: bool,
     /// Hashes of its trace id and its `x-request-id`.
     names: [u32; 2],
-    links: Links,
+    /// Its place among those that settle at the end of the same tick.
+    due: u32,
 }
 
 /// Where a request stands among all, as far as the clock is known.
@@ -55,9 +56,6 @@ pub(crate) struct Requests {
     by_span: Index,
     by_due: Calendar,
 }
-
-/// The lane by which requests are kept in the order in which they settle.
-struct ByDue;
 
 // === impl Requests ===
 
@@ -102,7 +100,7 @@ impl Requests {
             place,
             repeated: known.is_some(),
             names,
-            links: Links::LOOSE,
+            due: 0,
         });
         known.is_some()
     }
@@ -118,9 +116,9 @@ impl Requests {
             pending.place = next;
             let (before, after) = (before.tick(), next.tick());
             self.by_due
-                .remove::<_, ByDue>(&mut self.pending, before, slot);
+                .remove(&mut self.pending, before, slot, |pending| &mut pending.due);
             self.by_due
-                .insert::<_, ByDue>(&mut self.pending, after, slot);
+                .insert(&mut self.pending, after, slot, |pending| &mut pending.due);
         }
     }
 
@@ -129,7 +127,7 @@ impl Requests {
         let slot = self.pending.insert(pending);
         self.by_span.insert(self.by_span.hash(id), slot);
         self.by_due
-            .insert::<_, ByDue>(&mut self.pending, tick, slot);
+            .insert(&mut self.pending, tick, slot, |pending| &mut pending.due);
     }
 
     /// Takes a request out.
@@ -137,9 +135,14 @@ impl Requests {
         let pending = self.pending.get(slot)?;
         let (id, tick) = (pending.span_id, pending.place.tick());
         self.by_due
-            .remove::<_, ByDue>(&mut self.pending, tick, slot);
+            .remove(&mut self.pending, tick, slot, |pending| &mut pending.due);
         self.by_span.remove(self.by_span.hash(id), slot);
         self.pending.remove(slot)
+    }
+
+    /// Returns what is kept at a place.
+    pub(crate) fn at(&self, slot: Slot) -> Option<&Pending> {
+        self.pending.get(slot)
     }
 
     /// Returns a request.
@@ -210,10 +213,12 @@ impl Requests {
         self.by_due.first_tick().filter(|&tick| tick != UNPLACED)
     }
 
-    /// Returns where the requests are kept that settle at the end of a tick, in order.
-    pub(crate) fn due_at(&self, tick: u64) -> Vec<Slot> {
-        let slots = self.by_due.at::<_, ByDue>(&self.pending, tick);
+    /// Takes the requests out of the calendar that settle at the end of a tick; returns where they are
+    /// kept, in order.
+    pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Slot> {
+        let slots = self.by_due.take(tick);
         let mut due: Vec<_> = slots
+            .into_iter()
             .filter_map(|slot| Some((slot, self.pending.get(slot)?)))
             .map(|(slot, pending)| (pending.place.due, pending.span_id, slot))
             .collect();
@@ -221,16 +226,15 @@ impl Requests {
         due.into_iter().map(|(_, _, slot)| slot).collect()
     }
 
-    /// Returns where the requests are kept that wait for a clock, in order.
-    pub(crate) fn unplaced(&self) -> Vec<Slot> {
-        self.due_at(UNPLACED)
+    /// Takes the requests out of the calendar that wait for a clock, in the same way.
+    pub(crate) fn take_unplaced(&mut self) -> Vec<Slot> {
+        self.take_due(UNPLACED)
     }
 
     /// Returns the request that is to go first when there are too many: one of those that would settle
     /// next.
     pub(crate) fn first_to_go(&self) -> Option<Slot> {
-        let tick = self.by_due.first_tick()?;
-        self.by_due.at::<_, ByDue>(&self.pending, tick).next()
+        self.by_due.first()
     }
 
     fn named(&self, name: usize, hash: u32, is: impl Fn(&Report) -> bool) -> Vec<SpanId> {
@@ -268,17 +272,5 @@ fn rank<'a>(sender: &'a SenderId, report: &Report) -> impl Ord + use<'a> {
 impl Place {
     fn tick(self) -> u64 {
         self.due.map_or(UNPLACED, tick_after)
-    }
-}
-
-// === impl ByDue ===
-
-impl Lane<Pending> for ByDue {
-    fn links(pending: &mut Pending) -> &mut Links {
-        &mut pending.links
-    }
-
-    fn peek(pending: &Pending) -> Links {
-        pending.links
     }
 }

@@ -12,6 +12,7 @@ mod ended;
 mod finding;
 mod incidents;
 mod kernel;
+mod looking;
 mod putting_away;
 mod socket;
 mod standing;
@@ -140,10 +141,7 @@ impl Sockets {
 
     /// Adds what happened to a socket or a listener.
     pub(crate) fn happen(&mut self, incident: &Incident) {
-        let id = ConnectionId::Socket {
-            boot: incident.boot,
-            cookie: incident.cookie,
-        };
+        let id = incident.id();
         if incident.peer.is_none() {
             self.elsewhere.listener(incident);
         } else if let Some(entry) = self.find(id).and_then(|slot| self.entries.get_mut(slot)) {
@@ -199,6 +197,7 @@ impl Sockets {
         let entry = self.entries.get(slot)?;
         let context = self.contexts.get(entry.context)?;
         Some(Connection {
+            slot,
             entry,
             context,
             watched: self.tellers.watches(context.teller),
@@ -240,9 +239,19 @@ impl Sockets {
         self.tellers.place(sender)
     }
 
-    /// Notes that a sender was heard.
-    pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool) {
-        self.tellers.hear(sender, goodbye);
+    /// Notes that a sender was heard, and when it had closed its batch.
+    pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool, told_until: Option<BootNanos>) {
+        self.tellers.hear(sender, goodbye, told_until);
+    }
+
+    /// Notes that what was heard lately was heard by `now`.
+    pub(crate) fn heard_by(&mut self, now: BootNanos) {
+        self.tellers.heard_by(now);
+    }
+
+    /// Returns up to when the probe that is furthest behind has told, if one is.
+    pub(crate) fn behind(&self) -> Option<BootNanos> {
+        self.tellers.behind()
     }
 
     /// Returns whether a sender is a probe that does not watch any more.

@@ -20,6 +20,10 @@ const FOUND_NS: u64 = 10_000_000_000;
 /// How long a probe that ended is waited for.
 const AWAY_NS: u64 = 300_000_000_000;
 
+/// How old the clock of a probe's batch is on its arrival, at most, if the probe keeps up: it gathers for
+/// a fraction of this.
+const BEHIND_NS: u64 = 500_000_000;
+
 /// A moment from which no time passes.
 const NEVER_AGAIN: BootNanos = BootNanos(u64::MAX);
 
@@ -40,6 +44,8 @@ pub struct Teller {
     pub sender: SenderId,
     /// What became of it.
     pub state: TellerState,
+    /// When its last batch was closed: it had told all that it had read by then.
+    pub told_until: Option<BootNanos>,
     /// Sockets that it was the last to tell of.
     pub sockets: usize,
 }
@@ -86,6 +92,7 @@ impl Tellers {
         let teller = Teller {
             sender: sender.clone(),
             state: TellerState::Watching { heard_at: None },
+            told_until: None,
             sockets: 0,
         };
         let free = self.places.iter().position(|place| {
@@ -108,12 +115,13 @@ impl Tellers {
         }
     }
 
-    /// Notes that a sender was heard, if it is a probe that is known.
-    pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool) {
+    /// Notes that a sender was heard, if it is a probe that is known, and when it had closed its batch.
+    pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool, told_until: Option<BootNanos>) {
         let known = self.find(sender).and_then(|id| self.get_mut(id));
         let Some(teller) = known else {
             return;
         };
+        teller.told_until = told_until;
         teller.state = match teller.state {
             TellerState::Succeeded { since } => TellerState::Succeeded { since },
             TellerState::Away {
@@ -133,6 +141,30 @@ impl Tellers {
                 TellerState::Watching { heard_at: None }
             }
         };
+    }
+
+    /// Notes that what was heard lately was heard by `now`.
+    pub(crate) fn heard_by(&mut self, now: BootNanos) {
+        for teller in self.places.iter_mut().flatten() {
+            if let TellerState::Watching { heard_at } = &mut teller.state {
+                heard_at.get_or_insert(now);
+            }
+        }
+    }
+
+    /// Returns up to when the probe that is furthest behind has told, if one is: what it sent last was
+    /// old when it came, so that more is on its way.
+    pub(crate) fn behind(&self) -> Option<BootNanos> {
+        let watching = self.places.iter().flatten();
+        let behind = watching.filter_map(|teller| {
+            let TellerState::Watching { heard_at } = teller.state else {
+                return None;
+            };
+            let is_old =
+                |told: &BootNanos| heard_at.is_some_and(|at| at.since_ns(*told) > BEHIND_NS);
+            teller.told_until.filter(is_old)
+        });
+        behind.min()
     }
 
     /// Lets time pass; returns whose sockets count as ended.
@@ -259,7 +291,7 @@ mod tests {
         let second = tellers.place(&probe(2));
         assert!(!tellers.watches(first) && tellers.watches(second));
         assert!(tellers.pass(at(101)).is_empty());
-        tellers.hear(&probe(1), false);
+        tellers.hear(&probe(1), false, None);
         assert!(!tellers.watches(first));
         assert_eq!(tellers.pass(at(112)), [first]);
         assert!(tellers.pass(at(113)).is_empty());
@@ -273,13 +305,33 @@ mod tests {
         tellers.pass(at(100));
         tellers.pass(at(131));
         assert!(!tellers.watches(only) && tellers.left_silently(only));
-        tellers.hear(&probe(1), false);
+        tellers.hear(&probe(1), false, None);
         assert!(tellers.watches(only));
         tellers.pass(at(132));
-        tellers.hear(&probe(1), true);
+        tellers.hear(&probe(1), true, None);
         assert!(!tellers.watches(only) && !tellers.left_silently(only));
         tellers.pass(at(133));
         assert_eq!(tellers.pass(at(500)), [only]);
+    }
+
+    #[test]
+    fn a_probe_whose_batch_was_old_when_it_came_is_behind_until_a_new_one_comes() {
+        let mut tellers = Tellers::default();
+        tellers.place(&probe(1));
+        tellers.hear(&probe(1), false, Some(at(97)));
+        tellers.heard_by(at(100));
+        assert_eq!(tellers.behind(), Some(at(97)));
+        // Silence is no news.
+        tellers.heard_by(at(110));
+        assert_eq!(tellers.behind(), Some(at(97)));
+        tellers.hear(&probe(1), false, Some(at(110)));
+        tellers.heard_by(at(110));
+        assert_eq!(tellers.behind(), None);
+        tellers.heard_by(at(120));
+        assert_eq!(tellers.behind(), None);
+        tellers.hear(&probe(1), true, Some(at(97)));
+        tellers.heard_by(at(121));
+        assert_eq!(tellers.behind(), None);
     }
 
     #[test]

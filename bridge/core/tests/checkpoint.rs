@@ -30,6 +30,7 @@ fn a_fold_goes_on_from_its_checkpoint_as_if_it_had_not_been_interrupted() {
             delay: 5_000 * MS,
             slow: 500_000,
             again: 200_000,
+            late: 0,
         };
         let arrivals = hops::travel(World::small(seed), hops).arrivals;
         let cut = Random::new(seed).below(arrivals.len() as u64) as usize;

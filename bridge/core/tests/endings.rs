@@ -154,6 +154,50 @@ fn a_connection_that_only_the_proxy_saw_settles_once() {
 }
 
 #[test]
+fn what_comes_after_a_record_was_given_out_is_told_of_that_record() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let early = socket(1, PASSIVE, from_client(5001), 10.0, 50.0);
+    let other = socket(2, PASSIVE, from_client(5002), 10.0, 60_000.0);
+    let sockets = [early.clone(), established(&other)].map(Fact::Connection);
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_batch(batch(probe(), 2, sockets.into()));
+    reconciler.handle_timeout(boot(50_000.0));
+    let given_out = connections(outputs(&mut reconciler));
+    assert_eq!(given_out.len(), 1);
+
+    let resent = |socket: &Snapshot| {
+        Fact::Incident(Incident {
+            at: boot(20.0),
+            boot: socket.boot,
+            cookie: socket.cookie,
+            netns: socket.netns,
+            local: socket.key.local,
+            peer: Some(socket.key.peer),
+            kind: IncidentKind::Retransmit,
+            count: 1,
+            queue: None,
+        })
+    };
+    let late = vec![
+        Fact::Connection(early.clone()),
+        resent(&early),
+        resent(&other),
+    ];
+    reconciler.handle_batch(batch(probe(), 4, late));
+    assert_eq!(reconciler.late(early.id()), 2);
+    assert_eq!(reconciler.late(other.id()), 0);
+    assert_eq!(reconciler.coverage().late, 2);
+
+    let restored = Reconciler::restore(Limits::default(), reconciler.checkpoint());
+    assert_eq!(restored.late(early.id()), 2);
+    let live = connections(outputs(&mut reconciler));
+    assert!(live.is_empty(), "a record is given out once");
+    reconciler.drain();
+    let told = connections(outputs(&mut reconciler));
+    assert_eq!(told[0].incidents.len(), 1);
+}
+
+#[test]
 fn connections_that_only_the_proxy_saw_are_bounded_too() {
     let limits = Limits {
         live_connections: 10,

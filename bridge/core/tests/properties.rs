@@ -239,6 +239,7 @@ fn winding(seed: u64) -> Hops {
         delay: 1_900 * MS,
         slow: 500_000,
         again: 200_000,
+        late: 0,
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a fact costs, beside a bare hash join of the same keys, and what a connection weighs.
 //!
 //! `make bench-reconciler` runs it and writes `target/bench/reconciler.json`. Each round gives the same
-//! facts to the floor and to two reconcilers, one after the other in changing order: the second one is
+//! facts to both floors and to two reconcilers, one after the other in changing order: the second one is
 //! the A/A pair. Nothing is read or written while the clock runs.
+//!
+//! All share each report: whoever lets go of it last frees it, a reconciler in half of the rounds each.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::allow_attributes,
@@ -23,7 +25,7 @@ use syntrace_bench_report::{Estimate, Figure, Report, median, ratios};
 use syntrace_core::{Limits, Reconciler};
 
 use self::{
-    hash_join::HashJoin,
+    hash_join::{Giving, HashJoin},
     traffic::{Chunk, Traffic},
 };
 
@@ -43,6 +45,7 @@ const HEADLINE: &str = "100k";
 #[derive(Clone, Copy, Debug)]
 struct Round {
     floor: f64,
+    giving: f64,
     ours: f64,
     again: f64,
 }
@@ -56,6 +59,10 @@ fn main() -> io::Result<ExitCode> {
         let pairs: Vec<_> = rounds
             .iter()
             .map(|round| (round.floor, round.ours))
+            .collect();
+        let giving: Vec<_> = rounds
+            .iter()
+            .map(|round| (round.giving, round.ours))
             .collect();
         let twins: Vec<_> = rounds
             .iter()
@@ -73,6 +80,8 @@ fn main() -> io::Result<ExitCode> {
         let per_second: Vec<_> = ours.iter().map(|ns| 1e9 / ns).collect();
         if name == HEADLINE {
             report.add(over("reconciler.over_hash_join".to_owned()));
+            let giving = ratios(&giving);
+            report.add(Figure::new("reconciler.over_join_with_records", "ratio", giving).aa(aa));
             report.add(
                 Figure::new(
                     "reconciler.events_per_second_core",
@@ -129,25 +138,30 @@ fn measure(live: usize) -> Vec<Round> {
         ..Limits::default()
     };
     let mut floor = HashJoin::default();
+    let mut giving = Giving::default();
     let mut ours = Reconciler::new(limits);
     let mut again = Reconciler::new(limits);
     let mut feed = |chunk: Chunk, n: usize| {
         let facts = chunk.facts() as f64;
-        let (first, second, third) = (chunk.clone(), chunk.clone(), chunk);
+        let [first, second, third] = std::array::from_fn(|_| chunk.clone());
+        let last = chunk;
         let nanos = |took: Duration| took.as_nanos() as f64 / facts;
         let mut round = Round {
             floor: 0.0,
+            giving: 0.0,
             ours: 0.0,
             again: 0.0,
         };
         if n.is_multiple_of(2) {
             round.ours = nanos(reconcile(&mut ours, first));
             round.floor = nanos(floor.join(second));
-            round.again = nanos(reconcile(&mut again, third));
+            round.giving = nanos(giving.join(third));
+            round.again = nanos(reconcile(&mut again, last));
         } else {
             round.again = nanos(reconcile(&mut again, first));
-            round.floor = nanos(floor.join(second));
-            round.ours = nanos(reconcile(&mut ours, third));
+            round.giving = nanos(giving.join(second));
+            round.floor = nanos(floor.join(third));
+            round.ours = nanos(reconcile(&mut ours, last));
         }
         round
     };

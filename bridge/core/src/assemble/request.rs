@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syntrace_model::{BootNanos, ConnKey};
+use syntrace_model::BootNanos;
 
 use super::Known;
 use crate::{
@@ -11,14 +11,25 @@ use crate::{
     explain,
     fact::{IncidentKind, Report, SenderId},
     failure::{self, Earlier},
-    join::{self, DISORDER_NS, Found, Interval, TIGHT_NS},
+    join::{self, DISORDER_NS, Found, Interval},
     phases,
     record::{
         ChargedIncident, ConnectionIncident, Join, LinkKind, Missing, RequestCoverage,
         RequestRecord, RequestRef, Sharing,
     },
+    slab::Slot,
     sockets::{Connection, Socket},
 };
+
+/// A request's record, and where the connections are kept that it was joined to.
+pub(crate) struct Assembled {
+    pub(crate) record: RequestRecord,
+    /// When it ended, on the kernel's clock.
+    pub(crate) ended_at: Option<BootNanos>,
+    pub(crate) received_on: Option<Slot>,
+    pub(crate) served_by: Option<Slot>,
+    pub(crate) opened: Option<Slot>,
+}
 
 /// What was found for one request.
 struct Joined<'a> {
@@ -36,7 +47,7 @@ impl<'a> Known<'a> {
         sender: &SenderId,
         report: &Arc<Report>,
         settled: bool,
-    ) -> RequestRecord {
+    ) -> Assembled {
         let ran = self.interval(report);
         let joined = match ran {
             Some(ran) => self.join_all(sender, report, ran),
@@ -44,7 +55,7 @@ impl<'a> Known<'a> {
         };
         let evidence = self.evidence(report, ran, &joined);
         let phases = phases::request(report, &evidence);
-        let facts_lost = ran.is_some_and(|ran| self.lost_within(ran.start, ran.end));
+        let facts_lost = evidence.facts_lost;
         let missing = |reason| Join::Missing(self.why_missing(reason, facts_lost));
         let join = |found: &Option<Found<'_>>| match found {
             Some(found) => self.join(found, None),
@@ -54,7 +65,18 @@ impl<'a> Known<'a> {
             .upstream
             .as_ref()
             .map(|upstream| upstream.local.is_some());
-        RequestRecord {
+        let opened = match has_local {
+            Some(false) => &joined.failed_by,
+            Some(true) => &joined.opened,
+            None => &None,
+        };
+        let kept = |found: &Found<'_>| found.socket.connection().slot();
+        let (received_on, served_by, opened) = (
+            joined.received_on.as_ref().ok().map(kept),
+            joined.served_by.as_ref().map(kept),
+            opened.as_ref().map(kept),
+        );
+        let record = RequestRecord {
             sender: sender.clone(),
             received_on: match &joined.received_on {
                 Ok(found) => self.join(found, report.connection_trace_id),
@@ -83,6 +105,13 @@ impl<'a> Known<'a> {
             },
             settled,
             report: Arc::clone(report),
+        };
+        Assembled {
+            record,
+            ended_at: ran.map(|ran| ran.end),
+            received_on,
+            served_by,
+            opened,
         }
     }
 
@@ -118,7 +147,13 @@ impl<'a> Known<'a> {
             .map(doubt);
         let opened = served_by
             .clone()
-            .filter(|found| join::waited_for(found.socket, report, ran));
+            .filter(|found| join::waited_for(found.socket, report, ran))
+            .map(
+                |found| match join::surely_waited_for(found.socket, report, ran) {
+                    true => found,
+                    false => join::at_best_likely(found),
+                },
+            );
         let last = failed_by.as_ref().map(|found| found.socket);
         let earlier = upstream.map_or_else(Earlier::default, |upstream| {
             failure::earlier(self.sockets, gateway, upstream, ran, last)
@@ -169,6 +204,7 @@ impl<'a> Known<'a> {
         Evidence {
             ran: Some(ran),
             fresh,
+            client_s: fresh.and_then(|socket| self.far_end(socket, ran.end)),
             served_by: served_by.and_then(certain),
             answer_resent_at: served_by
                 .and_then(certain)
@@ -180,6 +216,7 @@ impl<'a> Known<'a> {
                 .as_ref()
                 .map(|found| (found.socket, found.confidence)),
             earlier: joined.earlier.connects.clone(),
+            facts_lost: self.lost_within(ran.start, ran.end),
             incidents,
         }
     }
@@ -195,18 +232,7 @@ impl<'a> Known<'a> {
         if report.http.grpc || report.duration_ns < explain::SLOW_NS {
             return None;
         }
-        let ConnKey { local, peer } = proxy_s.key();
-        let reversed = ConnKey {
-            local: peer,
-            peer: local,
-        };
-        let from = proxy_s.began_at().minus_ns(TIGHT_NS);
-        let mut ends = self.sockets.accepted(reversed, ran.end);
-        let service_s = ends.next().filter(|end| end.began_at() >= from)?;
-        if ends.any(|end| end.began_at() >= from) {
-            // Of namespaces with equal addresses, either may be meant.
-            return None;
-        }
+        let service_s = self.far_end(proxy_s, ran.end)?;
         let incidents = service_s.connection().incidents();
         let mut resent = incidents.iter().filter(|incident| {
             incident.kind == IncidentKind::Retransmit

@@ -19,7 +19,7 @@ const SERVICE_WAS_SLOW: u64 = 1 << 2 | 1 << 19;
 /// ten segments. For what is longer, the client may have been waited for.
 const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
 
-/// The least time after which Linux sends the last segment of an answer again, nanoseconds:
+/// The least time after which Linux sends the last segment of a request or an answer again, nanoseconds:
 /// `TCP_RTO_MIN`. It had been on its way at least as long.
 const RESENT_AFTER_NS: u64 = 200_000_000;
 
@@ -50,15 +50,21 @@ impl Cut {
             Some(charged.incident.at.since_ns(sent_at))
         };
         self.left_ns = answered_ns;
-        let lost = evidence.exclusive(IncidentKind::Retransmit, LinkKind::ServedBy);
+        // What is sent again sooner was another request's, or held this one up for a round trip.
+        let resent = |charged: &&ChargedIncident| {
+            charged.is(IncidentKind::Retransmit, LinkKind::ServedBy)
+                && since_sent_ns(charged).is_some_and(|ns| ns >= RESENT_AFTER_NS)
+        };
+        let perhaps_lost = evidence.incidents.iter().find(resent);
+        let lost = perhaps_lost.filter(|charged| charged.is_exclusive());
         let lost_ns = lost.and_then(since_sent_ns).unwrap_or(0);
         self.take(PhaseKind::RequestLost, Party::Network, lost_ns);
         self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
         let came_at = evidence.ran.map(|ran| ran.end.minus_ns(after_ns));
-        let resent = came_at
+        let answer_resent = came_at
             .zip(evidence.answer_resent_at)
             .filter(|&(came_at, resent_at)| resent_at <= came_at.plus_ns(TIGHT_NS));
-        let lost_answer = resent.and_then(|(came_at, resent_at)| {
+        let lost_answer = answer_resent.and_then(|(came_at, resent_at)| {
             let sent_at = came_at.minus_ns(answered_ns);
             // What was sent again was this answer only if it then was there.
             let arrived = came_at.since_ns(resent_at) <= round_trip_ns.saturating_add(DISORDER_NS);
@@ -69,11 +75,18 @@ impl Cut {
             let (party, incident) = held_up(report, evidence)?;
             Some((party, since_sent_ns(incident)?))
         });
+        // What was sent again may be among the facts that were lost.
+        let is_untold = evidence.facts_lost && answered_ns >= RESENT_AFTER_NS;
         // Without its length, attempts before it cannot be told from the service's time; nor can the time
-        // before a segment was lost.
+        // before a segment was lost, nor that of a segment which perhaps was another request's.
         let service = match details.first_byte_ns {
             None if !explained => Party::Unknown,
-            _ if resent.is_some() => Party::Unknown,
+            _ if is_untold
+                || answer_resent.is_some()
+                || lost.is_none() && perhaps_lost.is_some() =>
+            {
+                Party::Unknown
+            }
             _ => service_party(report, evidence),
         };
         if let Some((party, since_ns)) = held_up {

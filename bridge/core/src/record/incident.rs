@@ -49,6 +49,20 @@ pub enum Sharing {
     },
 }
 
+// === impl ChargedIncident ===
+
+impl ChargedIncident {
+    /// Returns whether it is of this kind, and happened to a connection that relates so.
+    pub(crate) fn is(&self, kind: IncidentKind, link: LinkKind) -> bool {
+        self.incident.kind == kind && self.link == link
+    }
+
+    /// Returns whether it hit this request alone.
+    pub(crate) const fn is_exclusive(&self) -> bool {
+        matches!(self.incident.sharing, Sharing::Exclusive(_))
+    }
+}
+
 // === impl Sharing ===
 
 impl Sharing {

@@ -6,7 +6,6 @@ use syntrace_model::{BootNanos, ConnectionId, TraceId, UnixNanos};
 
 use super::{Context, Contradictions, Incidents, Kernel, Socket};
 use crate::{
-    calendar::{Lane, Links},
     fact::Report,
     record::{ConnectionIncident, LinkKind, RequestRef, Role},
     slab::Slot,
@@ -32,8 +31,10 @@ pub(crate) struct Entry {
     pub(super) assigned: Option<Box<Assigned>>,
     /// What happened to it, if anything did.
     pub(super) incidents: Option<Box<Incidents>>,
-    pub(super) age: Links,
-    pub(super) due: Links,
+    /// Its place among those that began in the same tick.
+    pub(super) age: u32,
+    /// Its place among those that settle at the end of the same tick.
+    pub(super) due: u32,
 }
 
 /// What was assigned to a connection.
@@ -58,6 +59,7 @@ pub(crate) struct Assigned {
 /// One live connection, read in place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection<'a> {
+    pub(super) slot: Slot,
     pub(super) entry: &'a Entry,
     pub(super) context: &'a Context,
     /// Its probe still watches.
@@ -65,12 +67,6 @@ pub(crate) struct Connection<'a> {
     /// Its probe ended without goodbye.
     pub(super) left_silently: bool,
 }
-
-/// The lane by which connections are kept in the order of their beginning.
-pub(super) struct ByAge;
-
-/// The lane by which connections are kept in the order in which they settle.
-pub(super) struct ByDue;
 
 // === impl Entry ===
 
@@ -86,9 +82,15 @@ impl Entry {
             kernel: None,
             assigned: None,
             incidents: None,
-            age: Links::LOOSE,
-            due: Links::LOOSE,
+            age: 0,
+            due: 0,
         }
+    }
+
+    /// Reads a little of everything: see [`crate::looking`].
+    pub(super) fn look(&self) -> u64 {
+        let kernel = self.kernel.as_ref().map_or(0, Kernel::look);
+        self.number ^ kernel ^ u64::from(self.age)
     }
 
     /// Returns the first moment at which it is known to have been there.
@@ -110,6 +112,13 @@ impl Entry {
 // === impl Assigned ===
 
 impl Assigned {
+    /// Reads a little of everything: see [`crate::looking`].
+    pub(super) fn look(&self) -> u64 {
+        let minted = self.minted.first().map_or(0, |(at, _)| at.0);
+        let latest = self.requests.back();
+        minted ^ latest.map_or(0, |request| request.duration_ns)
+    }
+
     /// Enters a request, at most `most` of them: the oldest are left out.
     pub(super) fn add(&mut self, report: &Report, kind: LinkKind, most: usize) {
         let request = RequestRef {
@@ -166,6 +175,11 @@ impl<'a> Connection<'a> {
     /// Returns the first moment at which it is known to have been there.
     pub(crate) fn began_at(self) -> BootNanos {
         self.entry.began_at()
+    }
+
+    /// Returns where it is kept.
+    pub(crate) const fn slot(self) -> Slot {
+        self.slot
     }
 
     /// Returns what names it.
@@ -253,29 +267,5 @@ impl<'a> Connection<'a> {
     /// Returns whether the probe that told of it ended without saying goodbye.
     pub(crate) const fn left_silently(self) -> bool {
         self.left_silently
-    }
-}
-
-// === impl ByAge ===
-
-impl Lane<Entry> for ByAge {
-    fn links(entry: &mut Entry) -> &mut Links {
-        &mut entry.age
-    }
-
-    fn peek(entry: &Entry) -> Links {
-        entry.age
-    }
-}
-
-// === impl ByDue ===
-
-impl Lane<Entry> for ByDue {
-    fn links(entry: &mut Entry) -> &mut Links {
-        &mut entry.due
-    }
-
-    fn peek(entry: &Entry) -> Links {
-        entry.due
     }
 }

@@ -6,10 +6,9 @@ use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, TraceId};
 
 use super::{
     Connection, Socket, Sockets,
-    connection::ByAge,
     standing::{AGE_SHIFT, ends},
 };
-use crate::{record::ConnectionIncident, slab::Slot};
+use crate::{identity, record::ConnectionIncident, slab::Slot};
 
 impl Sockets {
     /// Returns the accepted sockets with these ends that began at or before `until`, the youngest first.
@@ -47,6 +46,31 @@ impl Sockets {
         youngest_first(
             sockets.filter(move |socket| socket.key() == key && socket.began_at() <= until),
         )
+    }
+
+    /// Returns the sockets that are perhaps the far end of this one and began at or before `until`: those of
+    /// this host that have its ends the other way round, and those with its tag, which leads on where ends were
+    /// rewritten.
+    pub(crate) fn far_ends(
+        &self,
+        socket: Socket<'_>,
+        until: BootNanos,
+    ) -> impl Iterator<Item = Socket<'_>> {
+        let key = socket.key().mirrored();
+        let opening = match socket.opening() {
+            Opening::Active => Opening::Passive,
+            Opening::Passive => Opening::Active,
+        };
+        let mirrored = self.with_ends(opening, key);
+        let tag = identity::authentic_tag(socket);
+        let tagged = tag.into_iter().flat_map(|tag| self.perhaps_named(tag));
+        let tagged = tagged.filter_map(Connection::socket).filter(move |other| {
+            other.opening() == opening && identity::authentic_tag(*other) == tag
+        });
+        mirrored
+            .filter(move |other| other.key() == key)
+            .chain(tagged)
+            .filter(move |other| other.began_at() <= until)
     }
 
     /// Returns the dialled sockets towards `peer` that ended within the interval, in order.
@@ -96,10 +120,9 @@ impl Sockets {
 
     /// Returns the connections that began at or before `until`, the youngest first.
     pub(crate) fn newest(&self, until: BootNanos) -> impl Iterator<Item = Connection<'_>> {
-        let ticks = self.by_age.ticks_until(until.0 >> AGE_SHIFT);
-        ticks.flat_map(move |tick| {
-            let slots = self.by_age.at::<_, ByAge>(&self.entries, tick);
-            let mut held: Vec<_> = slots.filter_map(|slot| self.at(slot)).collect();
+        let ticks = self.by_age.until(until.0 >> AGE_SHIFT);
+        ticks.flat_map(move |slots| {
+            let mut held: Vec<_> = slots.iter().filter_map(|&slot| self.at(slot)).collect();
             held.sort_unstable_by_key(|held| std::cmp::Reverse((held.began_at(), held.id())));
             held
         })

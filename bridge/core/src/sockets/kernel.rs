@@ -142,6 +142,12 @@ impl Kernel {
         kernel
     }
 
+    /// Reads a little of everything: see [`crate::looking`].
+    pub(super) fn look(&self) -> u64 {
+        let ports = self.key.local.port() ^ self.key.peer.port();
+        self.seen_at.0 ^ self.closed_at.0.0 ^ u64::from(self.segments_in) ^ u64::from(ports)
+    }
+
     /// Returns both ends and who opened it: what no snapshot of the same socket may say differently.
     pub(super) fn place(&self) -> (ConnKey, Opening) {
         (self.key, self.opening)

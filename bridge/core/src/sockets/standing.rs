@@ -2,11 +2,7 @@
 
 use syntrace_model::{BootNanos, ConnKey, Opening, TraceId};
 
-use super::{
-    Entry, Sockets,
-    connection::{ByAge, ByDue},
-    ended::End,
-};
+use super::{Entry, Sockets, ended::End};
 use crate::{fact::TagState, index::Index, join::DISORDER_NS, placing::SAMPLE_NS, slab::Slot};
 
 /// Connections that began within 2^26 ns (67 ms) of each other share a tick.
@@ -32,10 +28,11 @@ impl Sockets {
         self.by_due.first_tick()
     }
 
-    /// Returns the connections that settle at the end of a tick, in order.
-    pub(crate) fn due_at(&self, tick: u64) -> Vec<Slot> {
-        let slots = self.by_due.at::<_, ByDue>(&self.entries, tick);
+    /// Takes the connections out of the calendar that settle at the end of a tick, in order.
+    pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Slot> {
+        let slots = self.by_due.take(tick);
         let mut due: Vec<_> = slots
+            .into_iter()
             .filter_map(|slot| Some((slot, self.at(slot)?)))
             .map(|(slot, connection)| (self.due(connection.entry), connection.id(), slot))
             .collect();
@@ -46,13 +43,7 @@ impl Sockets {
     /// Returns the connection that is to go first when there are too many: one of those that would
     /// settle next, or else of the oldest.
     pub(crate) fn first_to_go(&self) -> Option<Slot> {
-        match self.by_due.first_tick() {
-            Some(tick) => self.by_due.at::<_, ByDue>(&self.entries, tick).next(),
-            None => {
-                let tick = self.by_age.first_tick()?;
-                self.by_age.at::<_, ByAge>(&self.entries, tick).next()
-            }
-        }
+        self.by_due.first().or_else(|| self.by_age.first())
     }
 
     /// Returns when a connection settles: its requests settle first.
@@ -115,18 +106,22 @@ impl Sockets {
     pub(super) fn move_to(&mut self, slot: Slot, before: Standing, after: Standing) {
         if after.age != before.age {
             if let Some(age) = before.age {
-                self.by_age.remove::<_, ByAge>(&mut self.entries, age, slot);
+                self.by_age
+                    .remove(&mut self.entries, age, slot, |entry| &mut entry.age);
             }
             if let Some(age) = after.age {
-                self.by_age.insert::<_, ByAge>(&mut self.entries, age, slot);
+                self.by_age
+                    .insert(&mut self.entries, age, slot, |entry| &mut entry.age);
             }
         }
         if after.due != before.due {
             if let Some(due) = before.due {
-                self.by_due.remove::<_, ByDue>(&mut self.entries, due, slot);
+                self.by_due
+                    .remove(&mut self.entries, due, slot, |entry| &mut entry.due);
             }
             if let Some(due) = after.due {
-                self.by_due.insert::<_, ByDue>(&mut self.entries, due, slot);
+                self.by_due
+                    .insert(&mut self.entries, due, slot, |entry| &mut entry.due);
             }
         }
         if after.ends != before.ends {

@@ -6,7 +6,7 @@ use syntrace_core::{
 };
 use syntrace_model::BootNanos;
 
-use super::{World, random::Random, worker::MS};
+use super::{Sender, World, random::Random, worker::MS};
 
 /// Facts that a sender collects at most.
 const BATCH_MAX: usize = 32;
@@ -25,6 +25,8 @@ pub struct Hops {
     pub slow: u64,
     /// Batches that come again.
     pub again: u64,
+    /// Batches that come after the grace period.
+    pub late: u64,
 }
 
 /// Batches in the order of their arrival, and what did not arrive.
@@ -43,15 +45,21 @@ impl Hops {
         delay: 0,
         slow: 0,
         again: 0,
+        late: 0,
     };
 }
 
 /// Sends all facts of a world.
 pub fn travel(world: World, hops: Hops) -> Travelled {
+    travel_all(world.senders, hops)
+}
+
+/// Sends all that some senders see.
+pub fn travel_all(senders: Vec<Sender>, hops: Hops) -> Travelled {
     let mut random = Random::new(hops.seed ^ 0x0f0f);
     let mut travelled = Travelled::default();
     let mut arrivals: Vec<(u64, u64, Batch)> = Vec::new();
-    for sender in world.senders {
+    for sender in senders {
         let id = SenderId {
             name: sender.name.into(),
             epoch: sender.epoch,
@@ -112,7 +120,10 @@ fn send(
         return batch.facts.len() as u64;
     }
     let slow = random.in_million(hops.slow);
-    let at = at + random.below(if slow { hops.delay } else { hops.delay / 20 });
+    let mut at = at + random.below(if slow { hops.delay } else { hops.delay / 20 });
+    if hops.late > 0 && random.in_million(hops.late) {
+        at += random.between(2_500 * MS, 20_000 * MS);
+    }
     if random.in_million(hops.again) {
         let again = at + random.below(10_000 * MS);
         arrivals.push((again, random.next(), batch.clone()));

@@ -12,6 +12,7 @@
     reason = "each test file uses a part of the simulator"
 )]
 
+pub mod far;
 pub mod garbage;
 pub mod hops;
 pub mod random;
@@ -37,6 +38,18 @@ const WALL: u64 = 1_700_000_000_000 * MS;
 /// How often both clocks are read.
 const CLOCK_INTERVAL: u64 = 200 * MS;
 
+/// The namespace whose connections to services lead to another host that is observed too.
+const LEADS_FAR: u64 = 4;
+
+/// The namespace in which the accept queue is full at times.
+const OVERFLOWS: u64 = 1;
+
+/// Whether the accept queue is full, or will be or was within `near`.
+pub fn is_burst(at: u64, near: u64) -> bool {
+    let since = at.saturating_sub(BEGIN) % (30_000 * MS);
+    (20_000 * MS - near..20_500 * MS + near).contains(&since)
+}
+
 /// What a world is made with.
 #[derive(Clone, Copy, Debug)]
 pub struct Weather {
@@ -47,6 +60,8 @@ pub struct Weather {
     pub span: u64,
     /// Steps of the wall clock.
     pub steps: bool,
+    /// Segments are lost, and pools open connections ahead of need.
+    pub rough: bool,
 }
 
 /// What the facts of one sender are.
@@ -61,6 +76,8 @@ pub struct Sender {
 #[derive(Debug)]
 pub struct World {
     pub senders: Vec<Sender>,
+    /// What is seen at another host, where some connections lead.
+    pub far: Vec<Sender>,
     pub truth: Truth,
 }
 
@@ -157,6 +174,7 @@ impl World {
             connections: 1 + random.below(3),
             span: 40 * MS,
             steps: false,
+            rough: true,
         };
         let gateway = random.below(GATEWAYS.len() as u64) as usize;
         Self::of(weather, &GATEWAYS[gateway..=gateway], 1 + random.below(2))
@@ -178,6 +196,7 @@ impl World {
         let hosts = hosts();
         let mut world = Self {
             senders: Vec::new(),
+            far: Vec::new(),
             truth: Truth::default(),
         };
         let mut kernel = vec![Seen {
@@ -198,12 +217,14 @@ impl World {
                     address: gateway.address,
                     number,
                     probe_began: BEGIN,
+                    rough: weather.rough,
                 };
                 let coming = coming(gateway, index, weather, &mut random);
                 let chance = Random::new(random.next());
                 let lived = Worker::new(place, &hosts, chance, &wall, coming).live();
                 kernel.extend(lived.kernel);
                 world.truth.requests.extend(lived.truth.requests);
+                world.truth.mishaps.extend(lived.truth.mishaps);
                 world.truth.sockets += lived.truth.sockets;
                 world.senders.push(Sender {
                     name: "filter",
@@ -212,6 +233,7 @@ impl World {
                 });
             }
         }
+        world.far = far::lead(&mut kernel, LEADS_FAR, &mut world.truth.far);
         let end = kernel.iter().map(|seen| seen.at).max().unwrap_or(BEGIN);
         let mut at = BEGIN - CLOCK_INTERVAL;
         while at < end + CLOCK_INTERVAL {
@@ -301,6 +323,11 @@ fn coming(gateway: &Gateway, worker: u64, weather: Weather, random: &mut Random)
                 BEGIN - 10 * MS - random.below(60_000 * MS)
             } else {
                 BEGIN + weather.span / weather.connections * n + random.below(20 * MS)
+            };
+            let overflows = gateway.netns == OVERFLOWS && is_burst(at, 0);
+            let arrival = match arrival {
+                Arrival::Plain if overflows => Arrival::Overflowed,
+                _ => arrival,
             };
             Coming {
                 at,

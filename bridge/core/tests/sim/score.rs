@@ -6,11 +6,15 @@ use syntrace_core::{
     Confidence, Output,
     answer::{Code, Party},
     audit,
-    record::{Join, RequestRecord},
+    join::TIGHT_NS,
+    record::{ConnectionRecord, Join, RequestRecord, Sharing},
 };
 use syntrace_model::ConnectionId;
 
-use super::truth::{Arrival, Ending, Request, Truth};
+use super::{
+    far::Ids,
+    truth::{Arrival, Ending, Mishap, Request, Tagging, Truth, Way},
+};
 
 /// How joins of one kind turned out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +27,26 @@ pub struct Tally {
     pub ambiguous: u64,
     pub ambiguous_without: u64,
     pub missing: u64,
+}
+
+/// Whom incidents were charged to that one request each caused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hits {
+    /// By the records of requests: to it alone, to it among others, to another alone.
+    pub requests: [u64; 3],
+    /// By the connection's record: to it alone, to several, to nobody, to another alone.
+    pub connections: [u64; 4],
+}
+
+/// What connections between two hosts are called at both ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ends {
+    pub all: u64,
+    pub same_id: u64,
+    /// Another id, but one leads to the other.
+    pub alias: u64,
+    pub nothing: u64,
+    pub wrong: u64,
 }
 
 /// How answers turned out.
@@ -45,7 +69,16 @@ pub struct Score {
     pub sent: u64,
     pub lost: u64,
     pub received_on: BTreeMap<Arrival, Tally>,
-    pub served_by: Tally,
+    pub served_by: BTreeMap<Way, Tally>,
+    pub opened: Tally,
+    /// Of requests told of after the grace period, and of others in the same worlds.
+    pub late: [Tally; 2],
+    pub is_late: bool,
+    /// Attempts before the last that were no failed connects, and such connects named for them.
+    pub other_attempts: u64,
+    pub other_connects: u64,
+    pub mishaps: BTreeMap<Mishap, Hits>,
+    pub ends: BTreeMap<Tagging, Ends>,
     pub failed_by: BTreeMap<(Ending, bool), Tally>,
     pub earlier: Tally,
     pub parties: BTreeMap<Ending, Parties>,
@@ -119,6 +152,14 @@ impl Tally {
     }
 }
 
+impl Hits {
+    fn add(&mut self, other: Self) {
+        let own = self.requests.iter_mut().chain(&mut self.connections);
+        let other = other.requests.into_iter().chain(other.connections);
+        own.zip(other).for_each(|(own, other)| *own += other);
+    }
+}
+
 impl Score {
     /// Takes one output in.
     pub fn take(&mut self, truth: &mut Truth, output: Output) {
@@ -129,20 +170,110 @@ impl Score {
         if !findings.is_empty() {
             self.error(|| format!("audit: {findings:?} of {output:#?}"));
         }
-        if let Output::Request(record) = output {
-            match truth.requests.remove(&record.id()) {
-                Some(request) => self.request(&request, &record),
-                None => self.error(|| format!("told twice or never asked: {record:#?}")),
+        match output {
+            Output::Request(record) => {
+                self.charged(truth, &record);
+                match truth.requests.remove(&record.id()) {
+                    Some(request) => self.request(&request, &record),
+                    None => self.error(|| format!("told twice or never asked: {record:#?}")),
+                }
             }
+            Output::Connection(record) => self.shared(truth, &record),
+        }
+    }
+
+    /// Whom the record of a request charges with what.
+    fn charged(&mut self, truth: &Truth, record: &RequestRecord) {
+        for charged in &record.incidents {
+            let ConnectionId::Socket { cookie, .. } = charged.connection else {
+                continue;
+            };
+            let Some((mishap, span_id)) = truth.mishaps.get(&(cookie, charged.incident.at.0))
+            else {
+                continue;
+            };
+            let is_alone = matches!(charged.incident.sharing, Sharing::Exclusive(_));
+            let hits = &mut self.mishaps.entry(*mishap).or_default().requests;
+            match (*span_id == record.id(), is_alone) {
+                (true, true) => hits[0] += 1,
+                (true, false) => hits[1] += 1,
+                (false, true) => hits[2] += 1,
+                (false, false) => {}
+            }
+        }
+    }
+
+    /// Whom the record of a connection charges with what.
+    fn shared(&mut self, truth: &Truth, record: &ConnectionRecord) {
+        let ConnectionId::Socket { cookie, .. } = record.id else {
+            return;
+        };
+        for incident in &record.incidents {
+            let Some((mishap, span_id)) = truth.mishaps.get(&(cookie, incident.at.0)) else {
+                continue;
+            };
+            let hits = &mut self.mishaps.entry(*mishap).or_default().connections;
+            match incident.sharing {
+                Sharing::Exclusive(only) if only == *span_id => hits[0] += 1,
+                Sharing::Shared { .. } => hits[1] += 1,
+                Sharing::Nobody => hits[2] += 1,
+                Sharing::Exclusive(_) => hits[3] += 1,
+            }
+        }
+    }
+
+    /// Holds what both ends of connections between two hosts are called against each other.
+    pub fn ends(&mut self, truth: &Truth, here: &BTreeMap<u64, Ids>, there: &BTreeMap<u64, Ids>) {
+        for (cookie, far) in &truth.far {
+            let ends = self.ends.entry(far.tagging).or_default();
+            let (Some(here), Some(there)) = (here.get(cookie), there.get(&far.cookie)) else {
+                continue;
+            };
+            ends.all += 1;
+            let is_same = here.trace_id == there.trace_id;
+            let is_known = here.lead_to(there);
+            match (is_same, is_known) {
+                (true, _) => ends.same_id += 1,
+                (false, true) => ends.alias += 1,
+                (false, false) => ends.nothing += 1,
+            }
+            let is_minted = far.tagging == Tagging::Minted;
+            let right = is_known == far.tagging.is_common() && is_same == (is_known && !is_minted);
+            ends.wrong += u64::from(!right);
         }
     }
 
     fn request(&mut self, truth: &Request, record: &RequestRecord) {
         self.requests += 1;
+        if self.is_late {
+            let tally = &mut self.late[usize::from(!record.coverage.late)];
+            let mut right = tally.count(Some(&record.received_on), truth.received_on);
+            if let Some(served_by) = truth.served_by {
+                right &= tally.count(record.served_by.as_ref(), served_by);
+            }
+            if let Some(failed_by) = truth.failed_by {
+                right &= tally.count(record.opened.as_ref(), failed_by);
+            }
+            if !right {
+                self.error(|| format!("late: {truth:?} {record:#?}"));
+            }
+            return;
+        }
         let tally = self.received_on.entry(truth.arrival).or_default();
         let mut right = tally.count(Some(&record.received_on), truth.received_on);
         if let Some(served_by) = truth.served_by {
-            right &= self.served_by.count(record.served_by.as_ref(), served_by);
+            let tally = self.served_by.entry(truth.way).or_default();
+            right &= tally.count(record.served_by.as_ref(), served_by);
+            match truth.missed_ns {
+                Some(missed_ns) if missed_ns <= 2 * TIGHT_NS => {
+                    right &= self.opened.count(record.opened.as_ref(), served_by);
+                }
+                // It did not wait for all of the handshake: no connection is its own.
+                _ if record.opened.is_some() => {
+                    right &= self.opened.count(record.opened.as_ref(), 0);
+                }
+                _ => {}
+            }
         }
         if let Some(failed_by) = truth.failed_by {
             let single = truth.rivals <= 1;
@@ -151,6 +282,15 @@ impl Score {
         }
         for (n, &earlier) in truth.earlier.iter().enumerate() {
             right &= self.earlier.count(record.earlier.get(n), earlier);
+        }
+        let attempts = record
+            .report
+            .upstream
+            .as_ref()
+            .map_or(0, |last| last.attempts);
+        if attempts > 1 && truth.earlier.is_empty() {
+            self.other_attempts += u64::from(attempts) - 1;
+            self.other_connects += record.earlier.len() as u64;
         }
         let right_party = self.party(truth, record);
         if !right || !right_party {
@@ -217,7 +357,26 @@ impl Score {
         self.sent += other.sent;
         self.lost += other.lost;
         self.unheard += other.unheard;
-        self.served_by.add(other.served_by);
+        self.opened.add(other.opened);
+        self.other_attempts += other.other_attempts;
+        self.other_connects += other.other_connects;
+        for (late, other) in self.late.iter_mut().zip(other.late) {
+            late.add(other);
+        }
+        for (way, tally) in other.served_by {
+            self.served_by.entry(way).or_default().add(tally);
+        }
+        for (mishap, hits) in other.mishaps {
+            self.mishaps.entry(mishap).or_default().add(hits);
+        }
+        for (tagging, ends) in other.ends {
+            let known = self.ends.entry(tagging).or_default();
+            known.all += ends.all;
+            known.same_id += ends.same_id;
+            known.alias += ends.alias;
+            known.nothing += ends.nothing;
+            known.wrong += ends.wrong;
+        }
         self.earlier.add(other.earlier);
         for (key, tally) in other.received_on {
             self.received_on.entry(key).or_default().add(tally);
@@ -237,15 +396,47 @@ impl Score {
         self.errors.extend(other.errors);
     }
 
-    /// All joins that were to be found.
+    /// All joins that were to be found, of what came in time.
     pub fn joins(&self) -> Tally {
         let mut all = Tally::default();
         for tally in self.received_on.values().chain(self.failed_by.values()) {
             all.add(*tally);
         }
-        all.add(self.served_by);
+        for tally in self.served_by.values() {
+            all.add(*tally);
+        }
+        all.add(self.opened);
         all.add(self.earlier);
         all
+    }
+
+    fn write_mishaps(&self, out: &mut String) {
+        out.push_str("\n## Which request an incident is charged to\n\nOne request caused each of them: first by the records of requests, then by the connection's, which knows all that ran.\n\n| what happened | to it alone | to it among others | to another alone | connection: to it alone | to several | to nobody | to another alone |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
+        for (mishap, hits) in &self.mishaps {
+            let _ = write!(out, "| {} |", mishap.name());
+            for hits in hits.requests.iter().chain(&hits.connections) {
+                let _ = write!(out, " {hits} |");
+            }
+            out.push('\n');
+        }
+    }
+
+    fn write_ends(&self, out: &mut String) {
+        out.push_str("\n## Both ends of a connection, each told to the bridge of its own host\n\n| situation | connections | one id | an alias leads to the other | nothing in common | wrong |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
+        for (tagging, ends) in &self.ends {
+            let Ends {
+                all,
+                same_id,
+                alias,
+                nothing,
+                wrong,
+            } = ends;
+            let name = tagging.name();
+            let _ = writeln!(
+                out,
+                "| {name} | {all} | {same_id} | {alias} | {nothing} | {wrong} |"
+            );
+        }
     }
 
     /// Writes the tables.
@@ -261,7 +452,15 @@ impl Score {
         }
         out.push_str("\n## The connection that carried it to the service\n\n");
         out.push_str(head);
-        self.served_by.row("all arrivals", &mut out);
+        for (way, tally) in &self.served_by {
+            tally.row(way.name(), &mut out);
+        }
+        out.push_str("\n## The connect that it waited for\n\n");
+        out.push_str(head);
+        self.opened.row(
+            "waited for the handshake of the connection that carried it",
+            &mut out,
+        );
         out.push_str("\n## The connect that failed it\n\n");
         out.push_str(head);
         for ending in Ending::ALL {
@@ -277,6 +476,17 @@ impl Score {
             }
         }
         self.earlier.row("of an earlier attempt", &mut out);
+        let _ = writeln!(
+            out,
+            "\nOf {} earlier attempts that were answered, or hedged, {} are said to have failed by a connect: never more than *likely*.",
+            self.other_attempts, self.other_connects
+        );
+        out.push_str("\n## Where facts came after the grace period\n\n");
+        out.push_str(head);
+        self.late[0].row("all joins of requests that came late", &mut out);
+        self.late[1].row("all joins of requests that came in time", &mut out);
+        self.write_mishaps(&mut out);
+        self.write_ends(&mut out);
         out.push_str("\n## Who is named, and whose the time is\n\n| ending | requests | unknown | wrong | time unknown | time of another |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
         for (ending, parties) in &self.parties {
             let share = |some: u64, all: u64| some as f64 * 100.0 / all.max(1) as f64;

@@ -22,6 +22,42 @@ pub enum Arrival {
     Backfilled,
     Polled,
     TcpSession,
+    /// The accept queue was full, and dropped the SYN; the client is on this host too.
+    Overflowed,
+}
+
+/// How a request came to the connection that carried it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    Own,
+    Multiplexed,
+    Preconnected,
+    Retried,
+    HedgedFirst,
+    HedgedSecond,
+}
+
+/// What happened to a connection while requests ran on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mishap {
+    RequestResent,
+    StreamResent,
+    AnswerResent,
+    StreamAnswerResent,
+    WindowClosed,
+}
+
+/// What became of the id in a SYN on its way to another host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tagging {
+    Delivered,
+    /// And addresses were rewritten on the way.
+    Rewritten,
+    /// And the other host's filter minted an id.
+    Minted,
+    Stripped,
+    Disbelieved,
+    Untagged,
 }
 
 /// What became of a request's way to the service.
@@ -48,6 +84,10 @@ pub struct Request {
     pub failed_by: Option<u64>,
     /// Connects that ended, in this worker and towards this host, when the request did.
     pub rivals: u32,
+    /// How it came to the connection that carried it.
+    pub way: Way,
+    /// Of a handshake that it may have waited for: how much of it went by while it did not wait.
+    pub missed_ns: Option<u64>,
     /// Failed connects of its earlier attempts.
     pub earlier: Vec<u64>,
     /// Nanoseconds by party within the request, as [`Party::ALL`] lists them.
@@ -63,10 +103,22 @@ pub struct Request {
 pub struct Truth {
     pub requests: BTreeMap<SpanId, Request>,
     pub sockets: u64,
+    /// By connection and moment: what happened, and to which request.
+    pub mishaps: BTreeMap<(u64, u64), (Mishap, SpanId)>,
+    /// Connections to another host, by the cookie here.
+    pub far: BTreeMap<u64, Far>,
+}
+
+/// A connection to another host.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    /// The cookie there.
+    pub cookie: u64,
+    pub tagging: Tagging,
 }
 
 impl Arrival {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Plain,
         Self::Multiplexed,
         Self::Nat,
@@ -81,6 +133,7 @@ impl Arrival {
         Self::Backfilled,
         Self::Polled,
         Self::TcpSession,
+        Self::Overflowed,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -99,6 +152,7 @@ impl Arrival {
             Self::Backfilled => "older than the probe",
             Self::Polled => "polled by sock_diag",
             Self::TcpSession => "TCP session",
+            Self::Overflowed => "SYN dropped by a full accept queue, client on this host",
         }
     }
 
@@ -117,6 +171,58 @@ impl Arrival {
     /// Whether anything in the report names the socket.
     pub const fn is_joinable(self) -> bool {
         !matches!(self, Self::ProxyProtocol | Self::Polled)
+    }
+}
+
+impl Way {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Own => "of a pool, HTTP/1.1",
+            Self::Multiplexed => "of many streams, HTTP/2 with GOAWAY after 40",
+            Self::Preconnected => "opened ahead of need",
+            Self::Retried => "after a retry",
+            Self::HedgedFirst => "hedged, and the first attempt was answered",
+            Self::HedgedSecond => "hedged, and the second attempt was answered",
+        }
+    }
+}
+
+impl Mishap {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RequestResent => "request sent again to the service, HTTP/1.1",
+            Self::StreamResent => "request sent again to the service, HTTP/2",
+            Self::AnswerResent => "answer sent again to the client, HTTP/1.1",
+            Self::StreamAnswerResent => "answer sent again to the client, HTTP/2",
+            Self::WindowClosed => "window of the client closed, HTTP/1.1",
+        }
+    }
+}
+
+impl Tagging {
+    pub const ALL: [Self; 6] = [
+        Self::Delivered,
+        Self::Rewritten,
+        Self::Minted,
+        Self::Stripped,
+        Self::Disbelieved,
+        Self::Untagged,
+    ];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "tagged",
+            Self::Rewritten => "tagged, addresses rewritten on the way",
+            Self::Minted => "tagged, and the accepting host's filter minted an id",
+            Self::Stripped => "tagged, and the tag was stripped on the way",
+            Self::Disbelieved => "tagged, and the tag is not believed",
+            Self::Untagged => "not tagged",
+        }
+    }
+
+    /// Whether both ends know an id in common.
+    pub const fn is_common(self) -> bool {
+        matches!(self, Self::Delivered | Self::Rewritten | Self::Minted)
     }
 }
 

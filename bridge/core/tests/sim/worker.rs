@@ -5,6 +5,7 @@
 //! connect of a pool that fails, fails all that wait.
 
 mod downstream;
+mod hedging;
 mod kernel;
 mod report;
 mod upstream;
@@ -18,8 +19,9 @@ use syntrace_core::fact::Fact;
 use syntrace_model::{BootId, ConnKey, Endpoint, Outcome};
 
 use super::{
+    is_burst,
     random::Random,
-    truth::{Arrival, Ending, Request, Truth},
+    truth::{Arrival, Ending, Mishap, Request, Truth, Way},
 };
 
 pub const US: u64 = 1_000;
@@ -31,7 +33,14 @@ const NOTICE: (u64, u64) = (5 * US, 80 * US);
 /// The same, of a worker that gets no processor.
 const NOTICE_LATE: (u64, u64) = (MS / 2, 4 * MS);
 const CONNECT_TIMEOUT: u64 = 250 * MS;
-const PORTS: u64 = 2_000;
+/// An attempt that is not answered by then gets a second one beside it (hedging). Not as long as a connect may
+/// take, with a pause: else another request's connect that timed out meanwhile may as well have been its own.
+const HEDGED_AFTER: u64 = 320 * MS;
+/// A segment is sent again after that: `TCP_RTO_MIN` and a little.
+const RESENT_AFTER: u64 = 204 * MS;
+/// Connects in a million that a pool begins although nobody waits for them (preconnect).
+const PRECONNECTS: u64 = 60_000;
+const PORTS: u64 = 2_500;
 /// Requests that take longer are told in detail: how long their bodies were. Whom shorter ones waited for
 /// within that, nobody can tell.
 const TOLD_ABOVE: u64 = 10 * MS;
@@ -67,6 +76,10 @@ enum Holdup {
     Download,
     /// The worker gets no processor.
     Busy,
+    /// A segment of the request is lost, and sent again.
+    RequestLost,
+    /// A segment of a long answer is lost on its way to the client.
+    AnswerLost,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +111,7 @@ pub struct Place {
     /// Number of the worker among all of the world.
     pub number: u64,
     pub probe_began: u64,
+    pub rough: bool,
 }
 
 /// A fact, and when its sender saw it.
@@ -119,11 +133,15 @@ struct Down {
     requests: u32,
     first_end: Option<u64>,
     closed: bool,
+    /// The client's own end, where that is on this host.
+    client: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Up {
     cookie: u64,
+    /// Begun ahead of need.
+    ahead: bool,
     host: usize,
     key: ConnKey,
     syn_at: u64,
@@ -148,6 +166,8 @@ struct Ask {
     before: [u64; 6],
     at: u64,
     served_at: u64,
+    hedged: Option<Way>,
+    mishap: Option<(Mishap, u64, u64)>,
     /// From then until the last byte of the answer.
     answered: u64,
     /// From the first byte of the request to the end of its head.

@@ -1,17 +1,24 @@
 //! The worker's clients: their connections, and the requests on them.
 
+use syntrace_core::fact::IncidentKind;
+
 use super::{
     Arrival, Ask, CLIENT, Coming, Down, Event, Holdup, KERNEL, MANNERS, MS, NETWORK, PROXY, US,
-    Worker,
+    Worker, is_burst,
 };
 
 impl Worker<'_> {
     pub(super) fn come(&mut self, index: usize) {
         let coming = self.coming[index];
         let cookie = self.cookie();
-        let syn_at = coming.at;
+        let overflown = coming.arrival == Arrival::Overflowed;
+        let syn_at = match overflown {
+            true => coming.at + self.random.between(1_000 * MS, 1_010 * MS),
+            false => coming.at,
+        };
         let mut handshake = self.random.between(60 * US, 900 * US);
-        if self.random.in_million(3_000) {
+        // While the queue is full, that is what drops segments.
+        if self.random.in_million(3_000) && !is_burst(coming.at, 2_000 * MS) {
             handshake += 1_000 * MS;
         }
         let established_at = syn_at + handshake;
@@ -38,8 +45,12 @@ impl Worker<'_> {
             requests: 0,
             first_end: None,
             closed: false,
+            client: None,
         });
         let down = self.downs.len() - 1;
+        if overflown {
+            self.overflow(down);
+        }
         let told_at = match coming.arrival {
             // The probe comes later, and finds it.
             Arrival::Backfilled => self.place.probe_began.max(accepted_at),
@@ -71,6 +82,17 @@ impl Worker<'_> {
         }
     }
 
+    /// The listener drops the client's first SYN; the client is on this host, and its end is told of.
+    fn overflow(&mut self, down: usize) {
+        let cookie = self.cookie();
+        self.downs[down].client = Some(cookie);
+        let coming = self.downs[down].coming;
+        let (listener, dropped_at) = (coming.socket.local, coming.at + 3 * US);
+        self.incident(IncidentKind::AcceptOverflow, 1, listener, None, dropped_at);
+        let socket = self.client_socket(down, cookie, None);
+        self.tell(self.downs[down].established_at, socket);
+    }
+
     pub(super) fn tell_open(&mut self, down: usize, now: u64) {
         if !self.downs[down].closed {
             let socket = self.downstream_socket(down, None);
@@ -82,6 +104,10 @@ impl Worker<'_> {
         self.downs[down].closed = true;
         let socket = self.downstream_socket(down, Some(now));
         self.tell(now, socket);
+        if let Some(cookie) = self.downs[down].client {
+            let socket = self.client_socket(down, cookie, Some(now));
+            self.tell(now, socket);
+        }
         let coming = self.downs[down].coming;
         if coming.reuse_port {
             let again = Coming {
@@ -123,6 +149,7 @@ impl Worker<'_> {
         let fresh = known.first_end.is_none_or(|ended| ended >= now)
             && !matches!(known.coming.arrival, Arrival::Backfilled | Arrival::Polled);
         if fresh {
+            before[KERNEL] += known.syn_at - known.coming.at;
             before[NETWORK] += known.established_at - known.syn_at;
             before[KERNEL] += known.accepted_at - known.established_at;
             before[CLIENT] += now - known.accepted_at;
@@ -140,6 +167,8 @@ impl Worker<'_> {
             before,
             at: now,
             served_at: 0,
+            hedged: None,
+            mishap: None,
             answered: 0,
             head: 0,
             holdup: Holdup::None,

@@ -1,11 +1,52 @@
 //! What the probe tells of the worker's sockets.
 
-use syntrace_core::fact::{Counters, Fact, Origin, Snapshot, Watch};
+use syntrace_core::fact::{Counters, Fact, Incident, IncidentKind, Origin, Snapshot, Watch};
 use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, Outcome, TraceId};
 
-use super::{Arrival, BOOT, Seen, US, Up, Worker};
+use super::{Arrival, BOOT, Mishap, Seen, US, Up, Worker};
 
 impl Worker<'_> {
+    /// Something happens to the connection that a request runs on, because of that request.
+    pub(super) fn mishap(
+        &mut self,
+        ask: usize,
+        mishap: Mishap,
+        cookie: u64,
+        key: ConnKey,
+        at: u64,
+    ) {
+        self.asks[ask].mishap = Some((mishap, cookie, at));
+        let kind = match mishap {
+            Mishap::WindowClosed => IncidentKind::ZeroWindow,
+            _ => IncidentKind::Retransmit,
+        };
+        self.incident(kind, cookie, key.local, Some(key.peer), at);
+    }
+
+    pub(super) fn incident(
+        &mut self,
+        kind: IncidentKind,
+        cookie: u64,
+        local: Endpoint,
+        peer: Option<Endpoint>,
+        at: u64,
+    ) {
+        self.kernel.push(Seen {
+            at,
+            fact: Fact::Incident(Incident {
+                at: BootNanos(at),
+                boot: BOOT,
+                cookie,
+                netns: self.place.netns,
+                local,
+                peer,
+                kind,
+                count: 1,
+                queue: None,
+            }),
+        });
+    }
+
     pub(super) fn tell(&mut self, at: u64, mut snapshot: Snapshot) {
         let jitter = self.random.below(3 * US);
         snapshot.seen_at = BootNanos(at + jitter);
@@ -44,6 +85,33 @@ impl Worker<'_> {
             },
             owner_tid: if watched { self.place.tid } else { 0 },
             ..self.any_socket(known.cookie)
+        }
+    }
+
+    /// The client's own end of a downstream connection whose first SYN was dropped.
+    pub(super) fn client_socket(
+        &self,
+        down: usize,
+        cookie: u64,
+        closed_at: Option<u64>,
+    ) -> Snapshot {
+        let known = &self.downs[down];
+        Snapshot {
+            key: known.coming.socket.mirrored(),
+            opening: Opening::Active,
+            outcome: closed_at.map_or(Outcome::Established, |_| Outcome::Closed),
+            syn_at: Some(BootNanos(known.coming.at)),
+            syn_ack_at: Some(BootNanos(known.established_at)),
+            established_at: Some(BootNanos(known.established_at)),
+            closed_at: closed_at.map(BootNanos),
+            netns: 99,
+            owner_pid: 900,
+            owner_tid: 900,
+            counters: Counters {
+                syn_retransmits: 1,
+                ..Counters::default()
+            },
+            ..self.any_socket(cookie)
         }
     }
 

@@ -1,9 +1,15 @@
 //! The end of a request: what the filter reports of it, and what was true.
 
-use syntrace_core::fact::{Fact, Http, Report, Upstream};
+use syntrace_core::{
+    fact::{Fact, Http, Report, Upstream},
+    join::TIGHT_NS,
+};
 use syntrace_model::{SpanId, TraceId, UnixNanos};
 
-use super::{Arrival, Ending, Event, Holdup, MS, Request, Seen, TOLD_ABOVE, US, Worker, party_of};
+use super::{
+    Arrival, Ending, Event, Holdup, MS, Request, Seen, TOLD_ABOVE, US, Way, Worker, is_multiplexed,
+    party_of,
+};
 
 impl Worker<'_> {
     pub(super) fn done(
@@ -21,9 +27,25 @@ impl Worker<'_> {
             .iter()
             .rev()
             .take_while(|(_, at)| at + 10_000 * MS > now)
-            .filter(|(host, at)| *host == self.asks[ask].host && at + 6 * MS > now && *at < now)
+            .filter(|(host, at)| *host == self.asks[ask].host && at.abs_diff(now) < 6 * MS)
             .count();
         let known = &self.asks[ask];
+        if let Some((mishap, cookie, at)) = known.mishap {
+            let hit = (mishap, report.span_id);
+            self.truth.mishaps.insert((cookie, at), hit);
+        }
+        let served_by = up.map(|up| &self.ups[up]);
+        let way = match served_by {
+            _ if known.hedged.is_some() => known.hedged.unwrap_or(Way::Own),
+            _ if known.attempts > 1 => Way::Retried,
+            Some(up) if up.ahead => Way::Preconnected,
+            Some(up) if is_multiplexed(self.hosts[up.host].manner) => Way::Multiplexed,
+            _ => Way::Own,
+        };
+        let handshake = served_by.and_then(|up| Some((up.syn_at, up.established_at?)));
+        // Waiting for the worker to notice the end of a handshake is waiting for it, too.
+        let handshake = handshake.filter(|(_, until)| until + TIGHT_NS > known.since);
+        let missed_ns = handshake.map(|(from, _)| known.since.saturating_sub(from));
         self.truth.requests.insert(
             report.span_id,
             Request {
@@ -32,6 +54,8 @@ impl Worker<'_> {
                 received_on: self.downs[down].cookie,
                 served_by: up.map(|up| self.ups[up].cookie),
                 failed_by,
+                way,
+                missed_ns,
                 rivals: rivals as u32,
                 earlier: known.earlier.clone(),
                 time: known.time,
@@ -88,8 +112,8 @@ impl Worker<'_> {
         let (request_bytes, response_bytes) = match known.holdup {
             _ if !detailed || failed => (0, 0),
             Holdup::Upload => (500_000, 100),
-            Holdup::Download => (0, 3_000_000),
-            Holdup::None | Holdup::Streaming | Holdup::Busy => (100, 5_000),
+            Holdup::Download | Holdup::AnswerLost => (0, 3_000_000),
+            Holdup::None | Holdup::Streaming | Holdup::Busy | Holdup::RequestLost => (100, 5_000),
         };
         let multiplexed = down.coming.arrival == Arrival::Multiplexed;
         let session = down.coming.arrival == Arrival::TcpSession;

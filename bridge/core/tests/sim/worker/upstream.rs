@@ -3,8 +3,9 @@
 use syntrace_model::{ConnKey, Endpoint, Outcome};
 
 use super::{
-    Arrival, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, NETWORK, PORTS,
-    PROXY, SERVICE, TOLD_ABOVE, UNKNOWN, US, Up, Worker, is_multiplexed,
+    Arrival, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, Mishap, NETWORK,
+    PORTS, PRECONNECTS, PROXY, RESENT_AFTER, SERVICE, TOLD_ABOVE, UNKNOWN, US, Up, Worker,
+    is_multiplexed,
 };
 
 impl Worker<'_> {
@@ -21,16 +22,17 @@ impl Worker<'_> {
             let multiplexed = is_multiplexed(self.hosts[host].manner);
             self.pools[host].waiting.push_back(ask);
             if !multiplexed || self.pools[host].connecting == 0 {
-                self.connect(host, now);
+                self.connect(host, false, now);
+                if !multiplexed && self.place.rough && self.random.in_million(PRECONNECTS) {
+                    self.connect(host, true, now);
+                }
             }
         }
     }
 
-    pub(super) fn connect(&mut self, host: usize, now: u64) {
+    pub(super) fn connect(&mut self, host: usize, ahead: bool, now: u64) {
         let Host {
-            end,
-            manner,
-            round_trip,
+            manner, round_trip, ..
         } = self.hosts[host];
         let cookie = self.cookie();
         let syn_at = now + self.random.between(5 * US, 40 * US);
@@ -64,13 +66,11 @@ impl Worker<'_> {
             | Manner::ResetsStreams
             | Manner::Displeases => established(),
         };
-        let port = 20_000 + self.place.number % 16 * PORTS + self.next_port % PORTS;
-        self.next_port += 1;
-        let local = Endpoint::new(self.place.address, port as u16);
         let up = Up {
             cookie,
+            ahead,
             host,
-            key: ConnKey { local, peer: end },
+            key: self.next_key(host),
             syn_at,
             established_at,
             outcome,
@@ -85,6 +85,7 @@ impl Worker<'_> {
             self.tell(established_at, socket);
         }
         if closed_at > 0 {
+            self.failures.push((host, closed_at));
             let socket = self.upstream_socket(&up, outcome, Some(closed_at));
             self.tell(closed_at, socket);
         }
@@ -101,6 +102,16 @@ impl Worker<'_> {
             Event::Connected(up)
         };
         self.later(noticed, event);
+    }
+
+    /// The ends of the next connection to a host.
+    pub(super) fn next_key(&mut self, host: usize) -> ConnKey {
+        let port = 20_000 + self.place.number % 16 * PORTS + self.next_port % PORTS;
+        self.next_port += 1;
+        ConnKey {
+            local: Endpoint::new(self.place.address, port as u16),
+            peer: self.hosts[host].end,
+        }
     }
 
     pub(super) fn connected(&mut self, up: usize, now: u64) {
@@ -136,7 +147,6 @@ impl Worker<'_> {
             ..
         } = self.ups[up];
         self.pools[host].connecting -= 1;
-        self.failures.push((host, closed_at));
         let ending = match outcome {
             Outcome::Refused => Ending::Refused,
             Outcome::Aborted => Ending::ConnectTimeout,
@@ -200,10 +210,26 @@ impl Worker<'_> {
             Holdup::Upload => self.random.between(TOLD_ABOVE, 300 * MS),
             _ => 0,
         };
-        let first_byte = now + upload + travel + works;
+        let lost = match holdup {
+            Holdup::RequestLost => RESENT_AFTER + self.random.below(4 * MS),
+            _ => 0,
+        };
+        let first_byte = now + upload + lost + travel + works;
         self.asks[ask].served_at = now;
+        if lost > 0 {
+            let mishap = match is_multiplexed(manner) {
+                true => Mishap::StreamResent,
+                false => Mishap::RequestResent,
+            };
+            let (cookie, key) = (self.ups[up].cookie, self.ups[up].key);
+            self.mishap(ask, mishap, cookie, key, now + lost);
+        }
+        if self.hedges(ask, up, first_byte - now) {
+            self.hedge(ask, up, now, first_byte);
+            return;
+        }
         self.charge(ask, CLIENT, now + upload);
-        self.charge(ask, NETWORK, now + upload + travel);
+        self.charge(ask, NETWORK, now + upload + lost + travel);
         self.charge(ask, SERVICE, first_byte);
         if breaks {
             let noticed = self.noticed(first_byte);
@@ -219,17 +245,30 @@ impl Worker<'_> {
         }
         let slow = match holdup {
             Holdup::Download => self.random.between(TOLD_ABOVE, 300 * MS),
+            Holdup::AnswerLost => RESENT_AFTER + self.random.below(100 * MS),
             _ => self.random.between(2 * MS, 300 * MS),
         };
         let down = self.asks[ask].down;
         let multiplexed = self.downs[down].coming.arrival == Arrival::Multiplexed;
+        let mishap = match (holdup, multiplexed) {
+            (Holdup::Download, false) => Some((Mishap::WindowClosed, 0)),
+            (Holdup::AnswerLost, false) => Some((Mishap::AnswerResent, RESENT_AFTER)),
+            (Holdup::AnswerLost, true) => Some((Mishap::StreamAnswerResent, RESENT_AFTER)),
+            // A stream's window is nothing that the kernel knows of.
+            _ => None,
+        };
+        if let Some((mishap, after)) = mishap {
+            let (cookie, key) = (self.downs[down].cookie, self.downs[down].coming.socket);
+            self.mishap(ask, mishap, cookie, key, first_byte + after);
+        }
         // Of an HTTP/2 stream the proxy holds what the client's window does not take.
         let (answer, after) = match holdup {
             Holdup::Streaming => (Some((SERVICE, slow)), None),
             Holdup::Download if multiplexed => (None, Some((CLIENT, slow))),
             Holdup::Download => (Some((CLIENT, slow)), None),
+            Holdup::AnswerLost => (Some((NETWORK, slow)), None),
             Holdup::Busy => (None, Some((PROXY, slow))),
-            Holdup::None | Holdup::Upload => (None, None),
+            Holdup::None | Holdup::Upload | Holdup::RequestLost => (None, None),
         };
         let mut at = first_byte;
         if let Some((party, took)) = answer {
@@ -268,6 +307,7 @@ impl Worker<'_> {
             20..25 => Holdup::Upload,
             25..35 => Holdup::Download,
             35..45 => Holdup::Busy,
+            48..50 if self.place.rough => Holdup::AnswerLost,
             _ => Holdup::None,
         };
         self.asks[ask].holdup = holdup;

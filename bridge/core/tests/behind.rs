@@ -1,0 +1,81 @@
+//! A probe that is seconds behind: requests wait for what it will tell of their connections, within bounds.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{Limits, Output, Reconciler, fact::Fact, record::Join};
+use syntrace_model::{BootNanos, ClockSample, Opening};
+use world::*;
+
+const S: f64 = 1_000.0;
+
+/// What a probe says that closed its batch then.
+fn closed_at(ms: f64) -> Fact {
+    Fact::Clock(ClockSample {
+        boot: boot(ms),
+        unix: unix(ms),
+    })
+}
+
+/// A request ended at 5 s, and was due after 7; it is 8 s, and what the probe told at 1 s came at 4 s.
+fn behind() -> Reconciler {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_timeout(boot(0.0));
+    reconciler.handle_batch(batch(probe(), 2, vec![closed_at(S)]));
+    reconciler.handle_timeout(boot(4.0 * S));
+    let report = request(1, from_client(5001), 4.9 * S, 5.0 * S);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    reconciler.handle_timeout(boot(8.0 * S));
+    reconciler
+}
+
+fn request_of(reconciler: &mut Reconciler) -> Option<Join> {
+    match reconciler.poll_output()? {
+        Output::Request(record) => Some(record.received_on),
+        Output::Connection(record) => panic!("{record:?}"),
+    }
+}
+
+#[test]
+fn a_request_waits_for_a_probe_that_is_behind_and_finds_its_connection() {
+    let mut reconciler = behind();
+    assert_eq!(request_of(&mut reconciler), None);
+    let socket = socket(1, Opening::Passive, from_client(5001), 4.8 * S, 5.5 * S);
+    let told = vec![closed_at(6.0 * S), Fact::Connection(established(&socket))];
+    reconciler.handle_batch(batch(probe(), 3, told));
+    reconciler.handle_timeout(boot(9.0 * S));
+    assert!(request_of(&mut reconciler).unwrap().is_certain());
+}
+
+#[test]
+fn a_probe_that_stays_behind_is_waited_for_no_longer_than_half_a_minute() {
+    let mut reconciler = behind();
+    let due = reconciler.poll_timeout().unwrap();
+    let half_a_minute = 30_000_000_000;
+    assert!(due >= boot(7.0 * S + 30.0 * S) && due <= boot(7.4 * S + 30.0 * S));
+    reconciler.handle_timeout(BootNanos(due.0 - half_a_minute / 2));
+    assert_eq!(request_of(&mut reconciler), None);
+    reconciler.handle_timeout(due);
+    assert!(request_of(&mut reconciler).is_some());
+}
+
+#[test]
+fn a_probe_that_is_only_silent_holds_nothing_up() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_timeout(boot(0.0));
+    reconciler.handle_batch(batch(probe(), 2, vec![closed_at(S)]));
+    reconciler.handle_timeout(boot(1.4 * S));
+    let report = request(1, from_client(5001), 4.9 * S, 5.0 * S);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    reconciler.handle_timeout(boot(7.4 * S));
+    assert!(request_of(&mut reconciler).is_some());
+}
