@@ -9,8 +9,9 @@ const TOP = 14;
 
 const ROUND_MINUTES = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720];
 
-// `buckets` says when they begin and how long they are; a layer has a party and a value for each.
-export function bars({ started_at: startedAt, step_ns: stepNs }, layers) {
+// `buckets` says when they begin and how long they are; a layer has a party and a value for each. `pick(from, until)`
+// is called with the time of a bar, in milliseconds, that was clicked.
+export function bars({ started_at: startedAt, step_ns: stepNs }, layers, pick) {
   const place = h("div", { class: "chart" });
   const n = layers[0]?.values.length ?? 0;
   const begin = Date.parse(startedAt);
@@ -33,7 +34,9 @@ export function bars({ started_at: startedAt, step_ns: stepNs }, layers) {
       });
       if (below === 0) return null;
       const words = layers.filter((layer) => layer.values[at] > 0).map((layer) => `${partyName(layer.party)} ${count(layer.values[at])}`);
-      return s("g", {}, s("title", {}, `${minute(time(at))}: ${words.join(", ")}`), pieces);
+      const choose = () => pick(time(at).getTime(), time(at + 1).getTime());
+      const column = s("rect", { class: "stripe", x: 34 + at * step, width: step, y: TOP, height: HEIGHT - TOP });
+      return s("g", { class: "pick", onclick: choose }, column, s("title", {}, `${minute(time(at))}: ${words.join(", ")}`), pieces);
     });
     const lines = [...new Set([0, Math.ceil(most / 2), most])].map((value) => [
       s("line", { class: "grid", x1: 34, x2: width, y1: y(value), y2: y(value) }),
@@ -47,9 +50,11 @@ export function bars({ started_at: startedAt, step_ns: stepNs }, layers) {
   return place;
 }
 
-// The bars that begin at round times of the reader's day, no more than there is room for.
+// The round times of the reader's day, in bars from the first; no more than there is room for.
 function ticksOf(begin, stepMs, n, most) {
   const every = ROUND_MINUTES.map((minutes) => minutes * 60_000).find((ms) => (n * stepMs) / ms <= most) ?? 86_400_000;
   const offset = new Date(begin).getTimezoneOffset() * 60_000;
-  return Array.from({ length: n }, (_, at) => at).filter((at) => (begin + at * stepMs - offset) % every === 0 && at < n * 0.96);
+  const ticks = [];
+  for (let ms = Math.ceil((begin - offset) / every) * every + offset; ms < begin + n * 0.96 * stepMs; ms += every) ticks.push((ms - begin) / stepMs);
+  return ticks;
 }

@@ -14,8 +14,8 @@ const PAGE = 200;
 const OUTCOMES = ["established", "closed", "refused", "unanswered", "unreachable", "aborted", "reset_by_peer", "reset_locally", "timed_out", "connecting"];
 const parties = { label: "Who", choices: PARTIES, words: partyName };
 const cause = { label: "What", hint: "connect_refused" };
-const since = { label: "Since", hint: "15m" };
-const until = { label: "Until", hint: "2025-01-31T12:00:00Z" };
+const since = { label: "Since", hint: "15m or 10:04" };
+const until = { label: "Until", hint: "5m or 10:05" };
 const network = { label: "Network", hint: "192.0.2.0/24" };
 const dye = { label: "Dye", hint: "gray=v2" };
 const cluster = { label: "Cluster", hint: "service" };
@@ -42,7 +42,7 @@ const KINDS = {
     filters: {
       outcome: { label: "Outcome", choices: OUTCOMES, words: plain }, role: { label: "Role", choices: ["downstream", "upstream"], words: plain },
       party: parties, cause, since, until, local: { label: "Local", hint: "192.0.2.1:80" }, peer: { label: "Peer", hint: "192.0.2.2:41230" }, network,
-      min_wait_ms: { label: "Waited ≥ ms", hint: "10", narrow: true }, min_retransmits: retransmits, at: { label: "Alive at", hint: "2025-01-31T12:00:00Z" }, dye, cluster,
+      min_wait_ms: { label: "Waited ≥ ms", hint: "10", narrow: true }, min_retransmits: retransmits, at: { label: "Alive at", hint: "10:04:05" }, dye, cluster,
     },
     columns: [
       { name: "Time", class: "time", of: (connection) => { const at = beganAt(connection); return at ? clock(at) : "not seen"; } },
@@ -57,12 +57,13 @@ const KINDS = {
 };
 
 export async function show({ main, parameters, signal, go }) {
+  const fixed = absolute(parameters);
+  if (fixed) return go(`/?${fixed}`, { replace: true });
   const name = parameters.get("view");
   const kind = KINDS[name];
   const given = [...parameters].filter(([key, value]) => key in kind.filters && value);
   const query = (cursor) => {
-    const values = Object.fromEntries(given);
-    return { ...values, since: moment(values.since), until: moment(values.until), limit: PAGE, cursor };
+    return { ...Object.fromEntries(given), limit: PAGE, cursor };
   };
   const get = async (cursor) => {
     const page = await ask(`/v1/${name}`, query(cursor), signal);
@@ -109,6 +110,17 @@ export async function show({ main, parameters, signal, go }) {
   main.replaceChildren(
     h("div", { class: "head" }, h("h1", {}, kind.title), counted_, h("label", { class: "toggle" }, live, "Follow")),
     filters, h("section", { class: "card" }, list.place, bottom));
+}
+
+// The same parameters with points in time in place of `15m` and `10:04`: the address shows the same tomorrow. Null where
+// it has none of them.
+function absolute(parameters) {
+  const fixed = new URLSearchParams(parameters);
+  for (const name of ["since", "until", "at"]) {
+    const [text, time] = [fixed.get(name), moment(fixed.get(name))];
+    if (text && time !== text) fixed.set(name, time);
+  }
+  return String(fixed) === String(parameters) ? null : fixed;
 }
 
 // The filters that are set are shown, and the few that are used most; the others unfold.

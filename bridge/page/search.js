@@ -3,6 +3,7 @@
 import { ask } from "./api.js";
 import { h } from "./dom.js";
 import { panel } from "./states.js";
+import { lastTime, timeOf } from "./words.js";
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}/i;
 const TRACE = /^[0-9a-f]{32}$/i;
@@ -10,7 +11,7 @@ const SPAN = /^[0-9a-f]{16}$/i;
 const END = /^(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\]):\d{1,5}$/i;
 const ADDRESS = /^(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:.]+)(?:\/\d{1,3})?$/i;
 const PAIR = /^(\S+?)\s*(?:->|→|=>|to|,|\s)\s*(\S+)$/i;
-const STATUS_AT = /^([1-5]\d\d|[1-5]xx)?s?(?:\s+at)?\s*(?:(\d{4}-\d{2}-\d{2})[T ])?(?:(\d{1,2}):(\d{2})(?::(\d{2}))?)?$/i;
+const STATUS_AT = /^(?:([1-5]\d\d|[1-5]xx)s?|(slow(?:est)?|p\d\d(?:\.\d+)?))?(?:\s+at)?\s*(?:(\d{4}-\d{2}-\d{2})[T ])?(?:(\d{1,2}):(\d{2})(?::(\d{2}))?)?$/i;
 
 const list = (view, values) => `/?${new URLSearchParams({ view, ...values })}`;
 
@@ -28,7 +29,7 @@ async function addressOf(text, signal) {
   const parent = TRACEPARENT.exec(text);
   if (parent) return (await ofRequest(parent[2], signal)) ?? ofTrace(parent[1], signal);
   const at = STATUS_AT.exec(text);
-  if (at && text) return requestsAt(at);
+  if (at && text) return requestsAt(at, signal);
   if (TRACE.test(text)) return ofTrace(text.toLowerCase(), signal);
   if (SPAN.test(text)) return (await ofRequest(text.toLowerCase(), signal)) ?? ofTrace(text, signal);
   if (END.test(text)) return ofEnd(text, signal);
@@ -85,16 +86,25 @@ async function ofPair(one, other, signal) {
   return null;
 }
 
-// `503 10:04` is the requests of that minute with that status, today where the reader is.
-function requestsAt([, status, day, hours, minutes, seconds]) {
+// `503 10:04` is the requests of that minute with that status, where the reader is; `p99 10:04` its slowest hundredth.
+async function requestsAt([, status, slowest, day, hours, minutes, seconds], signal) {
   const values = status ? { status: status.toLowerCase() } : {};
   if (hours !== undefined) {
-    const begin = day ? new Date(`${day}T00:00:00`) : new Date();
-    begin.setHours(Number(hours), Number(minutes), Number(seconds ?? 0), 0);
-    values.since = begin.toISOString();
-    values.until = new Date(begin.getTime() + (seconds === undefined ? 60_000 : 1000)).toISOString();
+    const begin = day ? new Date(`${day}T${hours.padStart(2, "0")}:${minutes}:${seconds ?? "00"}`).getTime() : lastTime(hours, minutes, seconds);
+    if (Number.isNaN(begin)) return null;
+    values.since = timeOf(begin);
+    values.until = timeOf(begin + (seconds === undefined ? 60_000 : 1000));
   }
+  if (slowest) values.min_duration_ms = await leastOf(/^p/i.test(slowest) ? Number(slowest.slice(1)) : 99, values, signal);
   return list("requests", values);
+}
+
+// The milliseconds that only so few take, of as many requests as the bridge gives at once.
+async function leastOf(percentile, values, signal) {
+  const { requests } = await ask("/v1/requests", { ...values, limit: 1000 }, signal);
+  const lengths = requests.map((request) => request.duration_ns).sort((a, b) => b - a);
+  const few = Math.ceil((lengths.length * (100 - percentile)) / 100);
+  return Math.floor((lengths[Math.max(0, few - 1)] ?? 0) / 1e6);
 }
 
 function nothing(text) {
@@ -104,5 +114,5 @@ function nothing(text) {
     h("p", {}, "What can be found:"),
     h("ul", {}, example("4bf92f3577b34da6a3ce929d0e0e4736", "a trace id, or an alias of a connection"), example("00-4bf9…-00f0…-01", "a traceparent"),
       example("00f067aa0ba902b7", "a request’s span id"), example("5e0f…-…", "an x-request-id"), example("192.0.2.2:41230", "one end; with two, the pair"),
-      example("192.0.2.0/24", "a network"), example("503 10:04", "a status and a minute")));
+      example("192.0.2.0/24", "a network"), example("503 10:04", "a status and a minute, by this computer’s clock"), example("p99 10:04", "the slowest requests of a minute")));
 }

@@ -91,7 +91,7 @@ function notesOf(ready, { rung, lost }) {
   if (kernel && proxy) notes.push(["warn", "Neither the probe nor the filter has reported. ", "Run “syntrace doctor” on the gateway’s host."]);
   else if (kernel) notes.push(["warn", rung ? `The kernel’s view is missing: ${rung.missing.join("; ") || "the probe may see nothing"}.` : "The kernel’s view is missing: no probe reports. Requests are listed without their connections; start syntrace-probe."]);
   else if (proxy) notes.push(["warn", "The proxy’s view is missing: no filter has reported. Connections are listed without their requests; look at Envoy’s log, or run “syntrace doctor”."]);
-  if (!kernel && rung && rung.name !== "full") notes.push(["warn", `The probe is on the rung “${rung.name}”: ${rung.missing.join("; ")}`]);
+  if (!kernel && rung && (rung.name !== "full" || rung.missing.length > 0)) notes.push(["warn", `The probe is on the rung “${rung.name}”, without ${rung.missing.join("; ")}`]);
   if (lost > 0) notes.push(["warn", `${lost.toLocaleString("en")} facts were lost on their way here: see Coverage.`]);
   return notes;
 }

@@ -65,13 +65,30 @@ export function minute(date) {
   return isToday(date) ? MINUTE.format(date) : `${DAY.format(date)}, ${MINUTE.format(date)}`;
 }
 
-// `15m` before now; a time stays what it is.
-export function moment(text, now = Date.now()) {
-  const ago = /^(\d+)([smhd])$/.exec(text ?? "");
-  if (!ago) return text || null;
-  const unit = { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 }[ago[2]];
-  return new Date(now - Number(ago[1]) * unit).toISOString();
+// The length of time that `15m` is, in milliseconds; null for what is none.
+export function lengthMs(text) {
+  const length = /^(\d+)([smhd])$/.exec(text ?? "");
+  return length && Number(length[1]) * { s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 }[length[2]];
 }
+
+// `15m` before now to the second, and `10:04` as it last was where the reader is; a time stays what it is.
+export function moment(text, now = Date.now()) {
+  const ago = lengthMs(text);
+  if (ago !== null) return timeOf(Math.floor((now - ago) / 1000) * 1000);
+  const day = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/.exec(text ?? "");
+  return day ? timeOf(lastTime(day[1], day[2], day[3], now)) : text || null;
+}
+
+// When clocks here last showed this.
+export function lastTime(hours, minutes, seconds = 0, now = Date.now()) {
+  const at = new Date(now);
+  at.setHours(Number(hours), Number(minutes), Number(seconds), 0);
+  if (at.getTime() > now) at.setDate(at.getDate() - 1);
+  return at.getTime();
+}
+
+// A time as the address has it: a link shows tomorrow what it shows today.
+export const timeOf = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
 
 const FAILED = new Set(["refused", "unanswered", "unreachable", "aborted", "reset_by_peer", "reset_locally", "timed_out"]);
 

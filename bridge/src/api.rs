@@ -4,6 +4,7 @@
 //! of their own.
 
 mod access;
+mod beside;
 mod buckets;
 mod causes;
 mod connections;

@@ -120,8 +120,9 @@ async fn answer(line: Line) -> Result<Exit, CliError> {
         Command::Doctor(options) => doctor::run(&to, &options, json, &mut out).await,
         Command::Why(options) => why::run(&Bridge::new(&to)?, &options, json, &mut out).await,
         Command::Tail(options) => tail::run(&Bridge::new(&to)?, &options, json, &mut out).await,
-        Command::Show { id } => show::run(&Bridge::new(&to)?, &id, json, &mut out).await,
-        Command::Find { what } => find::run(&Bridge::new(&to)?, &what, json, &mut out).await,
+        Command::Show { what } | Command::Find { what } => {
+            find::run(&Bridge::new(&to)?, &what, json, &mut out).await
+        }
         Command::Coverage => coverage::run(&Bridge::new(&to)?, json, &mut out).await,
     }
 }

@@ -10,6 +10,8 @@ mod refold;
 mod state;
 mod ticker;
 
+use std::time::Instant;
+
 use syntrace_core::{Limits, Output, Reconciler, fact::Batch};
 use syntrace_model::{BootId, BootNanos};
 
@@ -135,14 +137,15 @@ impl Fold {
         };
         while let Some(entry) = self.entries.blocking_next() {
             if let Some(states) = &mut states
-                && entry.opens_segment
+                && (entry.opens_segment || states.is_far())
             {
                 self.keep_state(states, entry.position, false);
             }
+            let began = Instant::now();
             let count = |output: &Output| self.metrics.settled(output);
             self.view.fold(self.boot, entry.at, entry.batch, count);
             if let Some(states) = &mut states {
-                states.folded(entry.position.after(), entry.bytes);
+                states.folded(entry.position.after(), entry.bytes, began.elapsed());
                 self.log.done_before(states.done(self.view.handed_on()));
             }
         }

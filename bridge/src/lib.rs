@@ -15,6 +15,7 @@ pub mod fold;
 pub mod ingest;
 pub mod log;
 pub mod metrics;
+mod moment;
 pub mod otlp;
 pub mod page;
 pub mod pipeline;

@@ -8,8 +8,10 @@ pub(crate) mod chunk;
 pub(crate) mod codec;
 pub(crate) mod database;
 mod keeper;
+pub(crate) mod names;
 mod recent;
 pub(crate) mod records;
+pub(crate) mod row;
 
 use std::sync::Arc;
 
@@ -19,14 +21,14 @@ use syntrace_core::{
 };
 use syntrace_model::{ConnectionId, Endpoint, SpanId, TraceId, UnixNanos};
 
+pub(crate) use self::recent::{Recent, Table};
 pub use self::{
     database::{Bounds, Database, DatabaseStatus, ReadError},
     keeper::Keeper,
-    recent::{Recent, Table},
 };
 
 /// Version of the layout of what is stored. What has another is made anew from the log.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// A settled record and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,19 +86,6 @@ impl From<Output> for Kept {
         match output {
             Output::Request(record) => Self::Request(Arc::new(record)),
             Output::Connection(record) => Self::Connection(Arc::new(record)),
-        }
-    }
-}
-
-// === impl Name ===
-
-impl Name {
-    /// Returns the name as it stands in the database.
-    pub(crate) fn text(&self) -> String {
-        match self {
-            Self::Trace(id) => id.to_string(),
-            Self::RequestId(id) => id.to_string(),
-            Self::End(end) => end.to_string(),
         }
     }
 }

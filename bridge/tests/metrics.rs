@@ -93,7 +93,7 @@ async fn times_dyes_marks_and_incidents_are_counted() {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
     assert!(page.contains("\nprocess_resident_memory_bytes "));
-    let time = "\nsyntrace_request_time_seconds_total{party=\"service\"} 0.0042";
+    let time = "\nsyntrace_request_time_seconds_total{party=\"service\"} 0.0117";
     assert!(page.contains(time), "{page}");
 }
 

@@ -233,6 +233,62 @@ async fn causes_are_counted_over_time_where_a_step_is_given() {
 }
 
 #[tokio::test]
+async fn times_may_be_told_from_now_and_a_window_of_the_most_buckets_fits() {
+    let bridge = after_the_story().await;
+    for path in ["causes", "requests", "connections"] {
+        for (query, expected) in [
+            ("since=15m", 0),
+            ("since=36500d&until=10:04", 1),
+            ("since=15", 400),
+        ] {
+            let answer = bridge.get(&format!("/v1/{path}?{query}")).await;
+            if expected == 400 {
+                assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {query}");
+                continue;
+            }
+            let found = answer.json();
+            let has_any = found[path]
+                .as_array()
+                .is_some_and(|found| !found.is_empty());
+            assert_eq!(has_any, expected > 0, "{path} {query}: {found}");
+        }
+    }
+    let causes = bridge.get("/v1/causes?since=2h&step=1m").await.json();
+    assert_eq!(causes["buckets"]["requests"], json!([0; 120].to_vec()));
+}
+
+#[tokio::test]
+async fn trouble_that_is_in_no_requests_time_is_counted_beside_the_causes() {
+    let bridge = after_the_story().await;
+    assert_eq!(bridge.get("/v1/causes").await.json().get("beside"), None);
+    let mut lossy = facts::downstream(8);
+    (lossy.syn_ack_retransmits, lossy.retransmits) = (1, 2);
+    // 40 ms in the accept queue are no trouble.
+    let mut waited = facts::downstream(9);
+    waited.accepted_at_ns = waited.established_at_ns + 40_000_000;
+    let mut batch = facts::batch(vec![Fact::Connection(lossy), Fact::Connection(waited)]);
+    batch.first_seq = 7;
+    bridge.accept(&batch).await;
+    let settled = |answer: &Answer| answer.json()["connections"]["settled"] == 5;
+    bridge.eventually("/v1/coverage", settled).await;
+    let of = async |query: &str| {
+        let mut causes = bridge.get(&format!("/v1/causes{query}")).await.json();
+        causes["beside"].take()
+    };
+    let lossy = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.8";
+    let expected = json!({
+        "connections": 1, "retransmitted": 1, "waited": 0, "looked_at": 5, "example": lossy,
+    });
+    assert_eq!(of("").await, expected);
+    assert_eq!(of("?until=2023-11-14T22:13:20Z").await, Value::Null);
+    let first = json!({
+        "connections": 1, "retransmitted": 1, "waited": 0, "looked_at": 3, "example": lossy,
+    });
+    assert_eq!(of("?until=2023-11-14T22:13:20.001Z").await, first);
+    assert_eq!(of("?cluster=dead").await, Value::Null);
+}
+
+#[tokio::test]
 async fn every_name_of_a_connection_leads_to_the_same_trace() {
     let bridge = after_the_story().await;
     let tag = "7a".repeat(16);

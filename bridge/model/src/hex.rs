@@ -1,15 +1,18 @@
 //! Lower-case hexadecimal, the only case that W3C Trace Context allows.
 
 use alloc::string::String;
-use core::fmt::{self, Write as _};
+use core::{fmt, str};
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// Writes `bytes` as lower-case hexadecimal.
 pub(crate) fn write(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    digits(bytes).try_for_each(|[high, low]| {
-        f.write_char(char::from(high))?;
-        f.write_char(char::from(low))
+    let mut text = [0; 32];
+    bytes.chunks(text.len() / 2).try_for_each(|bytes| {
+        fill(bytes, &mut text);
+        let digits = text.get(..2 * bytes.len()).unwrap_or_default();
+        // Digits are text.
+        f.write_str(str::from_utf8(digits).unwrap_or_default())
     })
 }
 

@@ -5,7 +5,7 @@ use syntrace_model::UnixNanos;
 use utoipa::ToSchema;
 
 use super::{ApiError, json, query};
-use crate::clock;
+use crate::moment;
 
 /// More could not be told apart in a picture.
 const BUCKETS_MAX: u64 = 120;
@@ -30,17 +30,16 @@ pub(super) struct Shown {
 }
 
 impl Buckets {
-    /// Cuts the time from `since` until `until`, or now.
+    /// Cuts the time from `since` until `until`.
     pub(super) fn parse(
         step: Option<String>,
         since: UnixNanos,
-        until: Option<UnixNanos>,
+        until: UnixNanos,
     ) -> Result<Option<Self>, ApiError> {
         let expected =
             "a length such as 60s, 5m, 1h or 1d of which at most 120 fit between since and until";
-        let until = until.unwrap_or_else(|| clock::sample().unix);
         query::parse("step", step, expected, |text| {
-            let step_ns = length_ns(text)?;
+            let step_ns = u64::try_from(moment::length(text)?.as_nanos()).ok()?;
             let count = until.0.saturating_sub(since.0).div_ceil(step_ns).max(1);
             (count <= BUCKETS_MAX).then_some(Self {
                 start: since,
@@ -82,43 +81,9 @@ impl Buckets {
     }
 }
 
-/// Reads a number and a unit.
-fn length_ns(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds: u64 = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    let length = number.parse::<u64>().ok()?.checked_mul(seconds)?;
-    length
-        .checked_mul(1_000_000_000)
-        .filter(|&length| length > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_are_a_number_and_a_unit() {
-        assert_eq!(length_ns("60s"), length_ns("1m"));
-        assert_eq!(length_ns("2h"), Some(7_200_000_000_000));
-        for wrong in [
-            "",
-            "s",
-            "0s",
-            "1",
-            "1w",
-            "-1s",
-            "99999999999999d",
-            "1\u{e9}",
-        ] {
-            assert_eq!(length_ns(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn every_time_has_a_bucket() {

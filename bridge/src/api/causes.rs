@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::extract::{Query, State as Extract, rejection::QueryRejection};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use syntrace_core::{
     answer::{Answer, Code, Party},
@@ -21,6 +22,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     ApiError, State,
+    beside::{self, Beside},
     buckets::{Buckets, Shown},
     json::{self, Json},
     query,
@@ -40,11 +42,10 @@ const TURNS_MAX: usize = 10;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
-    /// What began then or later, RFC 3339.
-    #[param(format = DateTime)]
+    /// What began then or later: RFC 3339, a time of the day in UTC such as `10:04`, or how long ago such
+    /// as `15m`.
     since: Option<String>,
-    /// What began before, RFC 3339.
-    #[param(format = DateTime)]
+    /// What began before, as `since`.
     until: Option<String>,
     /// Envoy's cluster.
     cluster: Option<String>,
@@ -66,6 +67,10 @@ pub(super) struct Causes {
     counted_since: Option<String>,
     /// The most frequent first.
     causes: Vec<Count>,
+    /// Present if connections had trouble that no request is known to have failed or waited for, and no
+    /// cluster is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<Beside>,
     /// Present if a step was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     buckets: Option<Shown>,
@@ -127,19 +132,21 @@ pub(super) async fn list(
 
 impl Question {
     fn parse(parameters: Parameters) -> Result<Self, ApiError> {
-        let since = query::time("since", parameters.since)?.unwrap_or_default();
-        let until = query::time("until", parameters.until)?;
+        let now = Timestamp::now();
+        let since = query::time_before("since", parameters.since, now)?.unwrap_or_default();
+        let until = query::time_before("until", parameters.until, now)?;
+        let end = until.unwrap_or_else(|| query::unix(now));
         Ok(Self {
             since,
             until,
             cluster: parameters.cluster,
-            buckets: Buckets::parse(parameters.step, since, until)?,
+            buckets: Buckets::parse(parameters.step, since, end)?,
         })
     }
 
     fn answer(&self, view: &SharedView) -> Result<Causes, ReadError> {
         let mut counts = Counts::new();
-        let mut seen = BTreeSet::new();
+        let (mut seen, mut blamed) = (BTreeSet::new(), BTreeSet::new());
         let mut failed = 0;
         let keep = |record: &RequestRecord| {
             self.is_in_time(record.began_at()) && self.is_of_cluster(record)
@@ -151,6 +158,8 @@ impl Question {
                 failed += 1;
                 if self.cluster.is_some() {
                     seen.extend(joined(record));
+                } else if beside::is_about_connections(&record.answer) {
+                    blamed.extend(joined(record));
                 }
                 let id = record.id().to_string();
                 let count = self.count(&mut counts, &record.answer, "request", id);
@@ -176,6 +185,10 @@ impl Question {
             failed,
             counted_since: requests_since.max(connections_since).map(json::time),
             causes,
+            beside: match self.cluster {
+                Some(_) => None,
+                None => beside::look(view, self.since, self.until, &blamed)?,
+            },
             buckets: match self.buckets {
                 Some(buckets) => Some(buckets.show(from)?),
                 None => None,

@@ -41,14 +41,12 @@ pub(super) struct Parameters {
     peer: Option<String>,
     /// Either end, in the same form.
     network: Option<String>,
-    /// A moment at which it was there, RFC 3339.
-    #[param(format = DateTime)]
+    /// A moment at which it was there; as `since`.
     at: Option<String>,
-    /// It began then or later, RFC 3339.
-    #[param(format = DateTime)]
+    /// It began then or later: RFC 3339, a time of the day in UTC such as `10:04`, or how long
+    /// ago such as `15m`.
     since: Option<String>,
-    /// It began before, RFC 3339.
-    #[param(format = DateTime)]
+    /// It began before, as `since`.
     until: Option<String>,
     /// `downstream` or `upstream`.
     role: Option<String>,

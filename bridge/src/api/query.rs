@@ -8,6 +8,7 @@ use syntrace_core::answer::Party;
 use syntrace_model::{Endpoint, UnixNanos};
 
 use super::ApiError;
+use crate::moment;
 
 /// Records on a page, unless asked otherwise.
 const LIMIT_DEFAULT: usize = 100;
@@ -45,18 +46,31 @@ pub(super) fn cursor<Id: ToString>((at, id): (UnixNanos, Id)) -> String {
     format!("{}.{}", at.0, id.to_string())
 }
 
-/// Reads a point in time.
+/// Reads a point in time; what is relative is told from this moment.
 pub(super) fn time(
     name: &'static str,
     text: Option<String>,
 ) -> Result<Option<UnixNanos>, ApiError> {
-    let expected = "an RFC 3339 time, such as 2025-01-31T12:00:00Z";
-    parse(name, text, expected, |text| {
-        let timestamp: Timestamp = text.parse().ok()?;
-        // Nothing was observed before 1970, nor in times that have no number here.
-        let nanos = timestamp.as_nanosecond().clamp(0, i128::from(u64::MAX));
-        u64::try_from(nanos).ok().map(UnixNanos)
+    time_before(name, text, Timestamp::now())
+}
+
+/// Reads a point in time; what is relative is told from `now`.
+pub(super) fn time_before(
+    name: &'static str,
+    text: Option<String>,
+    now: Timestamp,
+) -> Result<Option<UnixNanos>, ApiError> {
+    parse(name, text, moment::EXPECTED, |text| {
+        moment::parse(text, now).map(unix)
     })
+}
+
+/// Returns the point in time in nanoseconds.
+///
+/// Nothing was observed before 1970, nor in times that have no number here.
+pub(super) fn unix(at: Timestamp) -> UnixNanos {
+    let nanos = at.as_nanosecond().clamp(0, i128::from(u64::MAX));
+    UnixNanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 /// Which ends of connections are meant.

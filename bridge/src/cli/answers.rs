@@ -106,6 +106,17 @@ pub(super) struct Causes {
     /// Those that failed or were slow.
     pub(super) failed: u64,
     pub(super) causes: Vec<Count>,
+    /// Connections with trouble that is in no request's time.
+    pub(super) beside: Option<Beside>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Beside {
+    pub(super) connections: u64,
+    pub(super) retransmitted: u64,
+    pub(super) waited: u64,
+    pub(super) looked_at: u64,
+    pub(super) example: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -194,6 +205,15 @@ pub(super) struct Sender {
 pub(super) struct Health {
     pub(super) status: String,
     pub(super) missing: Vec<String>,
+}
+
+// === impl Count ===
+
+impl Count {
+    /// Returns how many connects failed without failing a request.
+    pub(super) const fn connects(&self) -> u64 {
+        self.count.saturating_sub(self.requests)
+    }
 }
 
 // === impl Connection ===

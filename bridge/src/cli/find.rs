@@ -1,55 +1,89 @@
-//! `syntrace find`: what is known of an address, a pair, a network, or an id.
+//! `syntrace find`: what is known of an address, a pair, a network, a status and a time, or an id.
 
-use std::{io::Write, net::SocketAddr};
+mod wanted;
 
+use std::{cmp::Reverse, io::Write};
+
+use jiff::Timestamp;
+
+use self::wanted::{Requests, Wanted, wanted};
 use super::{
     CliError, Exit,
     bridge::{AskError, Bridge},
     list::{self, Kind, Row},
     show,
-    text::FAINT,
+    text::{self, FAINT},
 };
 
 /// Records that are listed.
 const LIMIT: &str = "100";
 
-/// What the words ask for.
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    End(String),
-    Pair(String, String),
-    Network(String),
-    Id(String),
-}
+/// Records that the slowest are chosen from: what the bridge gives at once.
+const MANY: &str = "1000";
 
-/// Lists what fits, the newest first.
+/// Lists what fits, the newest first; the slowest requests, the slowest first.
 pub(super) async fn run(
     bridge: &Bridge,
     words: &[String],
     json: bool,
     out: &mut impl Write,
 ) -> Result<Exit, CliError> {
-    let rows = match wanted(words) {
+    let (rows, kind) = match wanted(words, Timestamp::now()) {
         Wanted::Id(id) => return show::run(bridge, &id, json, out).await,
-        Wanted::Network(network) => connections(bridge, &[("network", &network)]).await?,
-        Wanted::End(end) => either(bridge, &[("peer", &end)], &[("local", &end)]).await?,
+        Wanted::Requests(wanted) => (requests(bridge, &wanted).await?, "request"),
+        Wanted::Network(network) => {
+            let rows = connections(bridge, &[("network", &network)]).await?;
+            (rows, "connection")
+        }
+        Wanted::End(end) => {
+            let rows = either(bridge, &[("peer", &end)], &[("local", &end)]).await?;
+            (rows, "connection")
+        }
         Wanted::Pair(one, other) => {
             let there = [("local", one.as_str()), ("peer", other.as_str())];
             let back = [("local", other.as_str()), ("peer", one.as_str())];
-            either(bridge, &there, &back).await?
+            (either(bridge, &there, &back).await?, "connection")
         }
     };
     for row in &rows {
         list::write(out, row, json)?;
     }
     if rows.is_empty() && !json {
-        writeln!(out, "{FAINT}No connection that is kept fits.{FAINT:#}")?;
+        let asked = words.join(" ");
+        let asked = text::visible(&asked);
+        writeln!(
+            out,
+            "{FAINT}No {kind} that is kept fits {asked}; times are UTC.{FAINT:#}"
+        )?;
     }
     Ok(if rows.is_empty() {
         Exit::NotFound
     } else {
         Exit::Done
     })
+}
+
+async fn requests(bridge: &Bridge, wanted: &Requests) -> Result<Vec<Row>, AskError> {
+    let span = wanted
+        .span
+        .map(|(from, to)| (from.to_string(), to.to_string()));
+    let limit = match wanted.percentile {
+        Some(_) => MANY,
+        None => LIMIT,
+    };
+    let mut query = vec![("limit", limit)];
+    query.extend(wanted.status.as_deref().map(|status| ("status", status)));
+    if let Some((since, until)) = &span {
+        query.extend([("since", since.as_str()), ("until", until.as_str())]);
+    }
+    let (mut rows, _) = list::page(bridge, Kind::Requests, &query).await?;
+    if let Some(percentile) = wanted.percentile {
+        rows.sort_by_key(|row| Reverse(row.duration_ns()));
+        // One at least, where there is any.
+        let slowest = (rows.len() as f64 * (100.0 - percentile) / 100.0).ceil();
+        rows.truncate(slowest as usize);
+    }
+    Ok(rows)
 }
 
 async fn either(
@@ -67,49 +101,4 @@ async fn connections(bridge: &Bridge, query: &[(&str, &str)]) -> Result<Vec<Row>
     query.push(("limit", LIMIT));
     let (rows, _) = list::page(bridge, Kind::Connections, &query).await?;
     Ok(rows)
-}
-
-fn wanted(words: &[String]) -> Wanted {
-    let text = words.join(" ").replace("->", " ").replace('→', " ");
-    let mut words = text
-        .split([' ', ','])
-        .filter(|word| !word.is_empty() && *word != "to");
-    match (words.next(), words.next(), words.next()) {
-        (Some(one), Some(other), None) => Wanted::Pair(one.to_owned(), other.to_owned()),
-        (Some(one), None, None) if one.parse::<SocketAddr>().is_ok() => Wanted::End(one.to_owned()),
-        (Some(one), None, None) if is_network(one) => Wanted::Network(one.to_owned()),
-        _ => Wanted::Id(text.trim().to_owned()),
-    }
-}
-
-fn is_network(text: &str) -> bool {
-    let address = text.split_once('/').map_or(text, |(address, _)| address);
-    address.parse::<std::net::IpAddr>().is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_stands_in_a_log_is_understood() {
-        let of = |text: &str| wanted(&[text.to_owned()]);
-        let pair = Wanted::Pair("192.0.2.2:1".to_owned(), "192.0.2.1:2".to_owned());
-        assert_eq!(of("192.0.2.2:1 -> 192.0.2.1:2"), pair);
-        assert_eq!(of("192.0.2.2:1 → 192.0.2.1:2"), pair);
-        assert_eq!(of("192.0.2.2:1 to 192.0.2.1:2"), pair);
-        assert_eq!(
-            of("[2001:db8::1]:80"),
-            Wanted::End("[2001:db8::1]:80".to_owned())
-        );
-        assert_eq!(
-            of("192.0.2.0/24"),
-            Wanted::Network("192.0.2.0/24".to_owned())
-        );
-        assert_eq!(of("2001:db8::1"), Wanted::Network("2001:db8::1".to_owned()));
-        assert_eq!(
-            of("5151515151515151"),
-            Wanted::Id("5151515151515151".to_owned())
-        );
-    }
 }

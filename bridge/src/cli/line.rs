@@ -70,14 +70,16 @@ pub(super) enum Command {
     Why(Why),
     /// Requests or connections, one a line: what is there, then each as it settles, a few seconds after its end.
     Tail(Tail),
-    /// One connection, request or trace in full, by any of its ids.
+    /// One connection, request or trace in full, by any of its ids; or whatever `find` finds.
     Show {
         /// Id of a connection, span id, trace id, alias, traceparent, or x-request-id.
-        id: String,
+        #[arg(required = true)]
+        what: Vec<String>,
     },
-    /// What is known of an address, a pair of addresses, a network, or an id.
+    /// What is known of an address, a pair of addresses, a network, a status and a time, or an id.
     Find {
-        /// Such as 192.0.2.2:41230, "192.0.2.2:41230 192.0.2.1:80", 192.0.2.0/24, or an id.
+        /// Such as 192.0.2.2:41230, "192.0.2.2:41230 192.0.2.1:80", 192.0.2.0/24, "503 10:04" (UTC; also with a date
+        /// before the time), "p99 10:04" for the slowest requests of that minute, or an id.
         #[arg(required = true)]
         what: Vec<String>,
     },
@@ -104,7 +106,7 @@ pub(super) enum Command {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct Why {
-    /// Only what began since: a time (RFC 3339), one of the day in UTC such as 10:04, or how long ago, such as 15m.
+    /// Only what began since: a time (RFC 3339), one of the day in UTC such as 10:04, or how long ago, such as 15m or 2d.
     #[arg(long, default_value = "1h")]
     pub(super) since: String,
     /// Only what began before; as --since.

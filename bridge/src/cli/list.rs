@@ -2,11 +2,7 @@
 
 use std::io::{self, Write};
 
-use jiff::{
-    SignedDuration, Timestamp,
-    civil::{Date, Time},
-    tz::TimeZone,
-};
+use jiff::Timestamp;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -16,6 +12,7 @@ use super::{
     bridge::{AskError, Bridge},
     text::{self, BAD, BOLD, FAINT},
 };
+use crate::moment;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +49,14 @@ impl Kind {
 }
 
 impl Row {
+    /// Returns how long a request took, in nanoseconds; 0 for a connection.
+    pub(super) const fn duration_ns(&self) -> u64 {
+        match &self.record {
+            Record::Request(request) => request.duration_ns,
+            Record::Connection(_) => 0,
+        }
+    }
+
     /// Returns whether nothing more is expected of it.
     pub(super) const fn is_settled(&self) -> bool {
         match &self.record {
@@ -164,51 +169,7 @@ pub(super) fn status(request: &Request) -> String {
     }
 }
 
-/// Turns `15m` into a time so long ago, and `10:04` into the last time that clocks showed that in UTC;
-/// anything else stays what it is.
-pub(super) fn moment(since: &str) -> String {
-    let now = Timestamp::now();
-    // `10:04:05` could be read as a length, too.
-    let at = match since.parse::<Time>() {
-        Ok(time) => last(time, now),
-        Err(_) => {
-            let ago = since.parse::<SignedDuration>().ok();
-            ago.and_then(|ago| now.checked_sub(ago).ok())
-        }
-    };
-    at.map_or_else(|| since.to_owned(), |at| at.to_string())
-}
-
-/// Returns when it last was this time of the day.
-fn last(time: Time, now: Timestamp) -> Option<Timestamp> {
-    let today = now.to_zoned(TimeZone::UTC).date();
-    let of = |date: Date| date.to_datetime(time).to_zoned(TimeZone::UTC).ok();
-    let at = of(today)?.timestamp();
-    if at <= now {
-        return Some(at);
-    }
-    Some(of(today.yesterday().ok()?)?.timestamp())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_length_of_time_means_ago_and_a_time_stays() {
-        assert_eq!(moment("2025-01-31T12:00:00Z"), "2025-01-31T12:00:00Z");
-        let ago: Timestamp = moment("15m").parse().unwrap();
-        let seconds = Timestamp::now().duration_since(ago).as_secs();
-        assert!((895..=905).contains(&seconds), "{seconds}");
-    }
-
-    #[test]
-    fn a_time_of_the_day_is_the_last_one() {
-        let now: Timestamp = "2025-01-31T12:00:00Z".parse().unwrap();
-        let last = |text: &str| last(text.parse().unwrap(), now).unwrap().to_string();
-        assert_eq!(last("11:59:30"), "2025-01-31T11:59:30Z");
-        assert_eq!(last("12:01"), "2025-01-30T12:01:00Z");
-        assert!(moment("10:04").ends_with("T10:04:00Z"));
-        assert!(moment("10:04:05").ends_with("T10:04:05Z"));
-    }
+/// Returns the point in time that a text means, in RFC 3339; what has no meaning here, the bridge refuses.
+pub(super) fn absolute(text: &str) -> String {
+    moment::parse(text, Timestamp::now()).map_or_else(|| text.to_owned(), |at| at.to_string())
 }

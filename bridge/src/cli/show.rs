@@ -2,7 +2,10 @@
 
 mod events;
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
 
 use serde_json::Value;
 use syntrace_model::Traceparent;
@@ -15,6 +18,11 @@ use super::{
     text::{self, BAD, BOLD, FAINT},
     words,
 };
+
+/// What is said where nothing was found.
+const FINDABLE: &str = "What can be found: an id of a connection, a span id, a trace id or alias, a traceparent, \
+    an x-request-id; an address, a pair of them, a network; \"503 10:04\", a status and a time (UTC); \
+    \"p99 10:04\", the slowest of that minute.";
 
 /// Width of the names on the left.
 const NAMES: usize = 12;
@@ -29,7 +37,8 @@ pub(super) async fn run(
     let Some((kind, value)) = look_up(bridge, id).await? else {
         writeln!(
             anstream::stderr(),
-            "{BAD}Nothing is known as {}{BAD:#}: it may be forgotten, or belong to another host's bridge",
+            "{BAD}Nothing is known as {}{BAD:#}: it may be forgotten, or belong to another host's bridge.\n\
+             {FAINT}{FINDABLE}{FAINT:#}",
             text::visible(id)
         )?;
         return Ok(Exit::NotFound);
@@ -53,9 +62,13 @@ pub(super) async fn run(
         }
         "requests" => {
             let request: Request = bridge.shape(&value)?;
+            // The one that it waited for is mostly the one that carried it.
+            let ids: BTreeSet<&str> = joins(&request)
+                .filter_map(|(_, join)| join.connection.as_deref())
+                .collect();
             let mut connections = Vec::new();
-            for join in joins(&request).filter_map(|(_, join)| join.connection.as_deref()) {
-                let path = format!("/v1/connections/{}", encode(join));
+            for id in ids {
+                let path = format!("/v1/connections/{}", encode(id));
                 match bridge.json(&path, &[]).await {
                     Ok(value) => connections.push(bridge.shape(&value)?),
                     Err(error) if error.is_unknown() => {}
@@ -196,7 +209,7 @@ fn say_request(
     for (name, join) in joins(request) {
         let how = match &join.connection {
             Some(id) => format!("{id}  {}, {}", join.method, join.confidence),
-            None => format!("not joined: {}", join.missing),
+            None => format!("not joined: {}", text::plain(&join.missing)),
         };
         field(out, name, &how)?;
     }

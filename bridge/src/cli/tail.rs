@@ -16,7 +16,7 @@ use super::{
     CliError, Exit,
     bridge::{AskError, Bridge, Follow, Told},
     line,
-    list::{self, Kind, moment},
+    list::{self, Kind, absolute},
     text::{self, WARN},
 };
 
@@ -128,7 +128,7 @@ fn complain(sentence: &str) -> io::Result<()> {
 
 fn resolved((key, value): &(String, String)) -> (String, String) {
     let value = match key.as_str() {
-        "since" | "until" => moment(value),
+        "since" | "until" => absolute(value),
         _ => value.clone(),
     };
     (key.clone(), value)

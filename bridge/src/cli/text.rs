@@ -74,11 +74,10 @@ pub(super) fn duration(ns: u64) -> String {
     }
 }
 
-/// Writes the time of day where the reader is; of another day with its date.
+/// Writes the time of day in UTC, as Envoy's access log does; of another day with its date.
 pub(super) fn clock(at: Timestamp) -> String {
-    let here = TimeZone::system();
-    let zoned = at.to_zoned(here.clone());
-    let today = Timestamp::now().to_zoned(here).date();
+    let zoned = at.to_zoned(TimeZone::UTC);
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let format = if zoned.date() == today {
         "%H:%M:%S%.3f"
     } else {

@@ -2,15 +2,14 @@
 
 use std::io::{self, Write};
 
-use jiff::SignedDuration;
-
 use super::{
     CliError, Exit, answers,
     bridge::Bridge,
     line,
-    list::moment,
-    text::{self, BOLD, FAINT},
+    list::absolute,
+    text::{self, BOLD, FAINT, WARN},
 };
+use crate::moment;
 
 /// Says the causes, the most frequent first, each with its latest example.
 pub(super) async fn run(
@@ -19,8 +18,8 @@ pub(super) async fn run(
     json: bool,
     out: &mut impl Write,
 ) -> Result<Exit, CliError> {
-    let since = moment(&options.since);
-    let until = options.until.as_deref().map(moment);
+    let since = absolute(&options.since);
+    let until = options.until.as_deref().map(absolute);
     let mut query = vec![("since", since.as_str())];
     query.extend(until.as_deref().map(|until| ("until", until)));
     query.extend(
@@ -37,7 +36,7 @@ pub(super) async fn run(
     }
     let window = match until {
         Some(until) => format!("from {since} until {until}"),
-        None if options.since.parse::<SignedDuration>().is_ok() && !options.since.contains(':') => {
+        None if moment::length(&options.since).is_some() => {
             format!("in the last {}", options.since)
         }
         None => format!("since {since}"),
@@ -47,39 +46,20 @@ pub(super) async fn run(
 }
 
 fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> io::Result<()> {
-    let answers::Causes {
-        requests,
-        failed,
-        causes,
-    } = causes;
-    let asked = text::counted(*requests, "request");
     let window = text::visible(window);
-    if causes.is_empty() {
-        return if *requests == 0 {
-            writeln!(out, "{BOLD}No request came{BOLD:#} {window}")
-        } else {
-            writeln!(
-                out,
-                "{BOLD}Nothing failed or was slow{BOLD:#}: {asked} {window}"
-            )
-        };
-    }
-    writeln!(
-        out,
-        "{BOLD}{failed} of {asked} failed or were slow{BOLD:#} {window}"
-    )?;
-    let whole = causes.iter().map(|cause| cause.count).sum();
-    let width = causes
+    writeln!(out, "{BOLD}{}{BOLD:#} {window}", headline(causes))?;
+    let listed = &causes.causes;
+    let whole = listed.iter().map(|cause| cause.count).sum();
+    let width = listed
         .iter()
         .map(|cause| cause.count.to_string().len())
         .max();
     let width = width.unwrap_or(1);
-    for cause in causes {
+    for cause in listed {
         let style = text::party(&cause.party);
-        let alone = cause.count.saturating_sub(cause.requests);
-        let connects = text::counted(alone, "connect");
+        let connects = text::counted(cause.connects(), "connect");
         let requests = text::counted(cause.requests, "request");
-        let alone = match (alone, cause.requests) {
+        let alone = match (cause.connects(), cause.requests) {
             (0, _) => String::new(),
             (_, 0) => format!("  {connects} that no request waited for"),
             _ => format!("  {requests}, {connects} that no request waited for"),
@@ -97,5 +77,108 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> io::Resu
         let id = text::visible(&cause.example.id);
         writeln!(out, "{indent}{FAINT}syntrace show {id}{FAINT:#}")?;
     }
+    causes
+        .beside
+        .as_ref()
+        .map_or(Ok(()), |beside| say_beside(out, beside))
+}
+
+/// Says in one line how much trouble there was; the requests, and the connects that failed by themselves.
+fn headline(causes: &answers::Causes) -> String {
+    let connects = causes.causes.iter().map(answers::Count::connects).sum();
+    let asked = text::counted(causes.requests, "request");
+    let requests = match (causes.requests, causes.failed) {
+        (0, _) => "No request came".to_owned(),
+        (_, 0) => format!("No request failed or was slow, of {}", causes.requests),
+        (_, failed) => format!("{failed} of {asked} failed or were slow"),
+    };
+    match connects {
+        0 => requests,
+        _ => {
+            let connects = text::counted(connects, "connect");
+            format!("{requests}; {connects} failed that no request waited for")
+        }
+    }
+}
+
+/// Says what is in no request's time, and where it is listed.
+fn say_beside(out: &mut impl Write, beside: &answers::Beside) -> io::Result<()> {
+    let looked_at = text::counted(beside.looked_at, "connection");
+    writeln!(
+        out,
+        "\n{WARN}Not in any request's time:{WARN:#} {} of {looked_at} had trouble of their own: {} sent \
+         something again, {} waited 100 ms or more in this host's queues",
+        beside.connections, beside.retransmitted, beside.waited
+    )?;
+    if let Some(id) = &beside.example {
+        let filter = if beside.retransmitted > 0 {
+            "min_retransmits=1"
+        } else {
+            "min_wait_ms=100"
+        };
+        let id = text::visible(id);
+        writeln!(
+            out,
+            "  {FAINT}syntrace show {id}\n  syntrace tail --once --connections {filter}{FAINT:#}"
+        )?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn said(answer: serde_json::Value) -> String {
+        let mut out = Vec::new();
+        say(&mut out, &serde_json::from_value(answer).unwrap(), "today").unwrap();
+        String::from_utf8(anstream::adapter::strip_bytes(&out).into_vec()).unwrap()
+    }
+
+    fn refused(requests: u64, count: u64) -> serde_json::Value {
+        json!([{"party": "service", "code": "connect_refused", "count": count, "requests": requests,
+            "example": {"id": "1", "sentence": "Refused"}}])
+    }
+
+    #[test]
+    fn the_first_line_counts_requests_and_connects_apart() {
+        for (requests, failed, causes, expected) in [
+            (0, 0, json!([]), "No request came today"),
+            (7, 0, json!([]), "No request failed or was slow, of 7 today"),
+            (
+                7,
+                2,
+                refused(2, 2),
+                "2 of 7 requests failed or were slow today",
+            ),
+            (
+                7,
+                2,
+                refused(2, 5),
+                "2 of 7 requests failed or were slow; 3 connects failed that no request waited for today",
+            ),
+            (
+                0,
+                0,
+                refused(0, 1),
+                "No request came; 1 connect failed that no request waited for today",
+            ),
+        ] {
+            let said = said(json!({"requests": requests, "failed": failed, "causes": causes}));
+            assert_eq!(said.lines().next(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn trouble_that_is_in_no_requests_time_is_said_where_nothing_failed() {
+        let said = said(json!({"requests": 7, "failed": 0, "causes": [], "beside":
+            {"connections": 2, "retransmitted": 2, "waited": 1, "looked_at": 4, "example": "b0.7"}}));
+        assert!(
+            said.contains("2 of 4 connections had trouble of their own"),
+            "{said}"
+        );
+        assert!(said.contains("syntrace show b0.7"), "{said}");
+    }
 }

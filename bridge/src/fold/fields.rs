@@ -22,7 +22,7 @@ fields! {
     IncidentsState { newest, evicted }
     RequestState { sender, report, arrived_at, due, repeated }
     Rung { name, missing }
-    Teller { sender, state, sockets }
+    Teller { sender, state, told_until, sockets }
     Binding { netns, pid, dialled_by, accepted_by }
 }
 

@@ -3,7 +3,12 @@
 //! What is appended meanwhile is folded behind it. A log that cannot be read is read again where the
 //! reading ended: until then nothing is folded, and everything that is appended waits.
 
-use std::{io, ops::ControlFlow, thread, time::Duration};
+use std::{
+    io,
+    ops::ControlFlow,
+    thread,
+    time::{Duration, Instant},
+};
 
 use syntrace_core::Limits;
 use syntrace_model::BootId;
@@ -30,7 +35,7 @@ pub struct Recovery {
     pub disk: Disk,
     /// The limits to go on under; what was folded under others is so up to here.
     pub limits: Limits,
-    /// The number after which records are numbered if there is no state to begin with.
+    /// The number after which records are numbered if the beginning of the log is gone, and there is no state.
     pub numbered_after: u64,
     /// Where this run appends.
     pub until: Position,
@@ -54,6 +59,7 @@ impl Recovery {
     /// Folds everything into the view, and returns the states to go on with; `None` if the log is closed
     /// before, which leaves all of it to the next run.
     pub(super) fn run(self, boot: BootId, view: &SharedView, log: &Log) -> Option<States> {
+        let began = Instant::now();
         let mut reached = None;
         let extent = loop {
             match self.go_on(&mut reached, boot, view, log) {
@@ -82,7 +88,8 @@ impl Recovery {
             until,
             ..
         } = self;
-        let states = States::new(segments, disk, reached.from, reached.bytes, until, due);
+        let folded = (reached.bytes, began.elapsed());
+        let states = States::new(segments, disk, reached.from, folded, until, due);
         log.restarts_at(states.restart());
         Some(states)
     }
@@ -118,14 +125,26 @@ impl Recovery {
         Ok((!closed).then_some(extent))
     }
 
-    /// Begins with the latest state, or with nothing.
+    /// Begins with the latest state of which all that had settled is stored, so that none of it has to be
+    /// made anew; or with the beginning of what the log has.
     fn begin(&self, boot: BootId, view: &SharedView) -> io::Result<Reached> {
-        let state = States::newest(&self.segments, u64::MAX, self.limits.hash_seed)?;
+        let (segments, hash_seed) = (&self.segments, self.limits.hash_seed);
+        let newest = |settled| States::newest(segments, settled, hash_seed);
+        let state = match newest(view.stored_number())? {
+            Some(state) => Some(state),
+            None => States::oldest(segments, hash_seed)?,
+        };
         let (from, folder) = match state {
             Some(state) => state,
             None => {
-                let first = self.segments.firsts()?.first().copied();
-                let folder = Folder::new(self.limits, boot, self.numbered_after);
+                let first = segments.firsts()?.first().copied();
+                // From the very beginning, under the limits that it was folded under, the numbers are the same.
+                let numbered_after = match first {
+                    Some(Position(0)) => 0,
+                    Some(_) | None => self.numbered_after,
+                };
+                let limits = newest(u64::MAX)?.map_or(self.limits, |(_, ahead)| ahead.limits);
+                let folder = Folder::new(limits, boot, numbered_after);
                 (first.unwrap_or(self.until), folder)
             }
         };

@@ -3,7 +3,10 @@
 //! A state is derived too: without it, or with one that cannot be read, reading begins further back. It
 //! holds the limits under which the log was folded, because under others it would come to other numbers.
 
-use std::{fs, io};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use syntrace_core::{Limits, Reconciler, checkpoint::Checkpoint};
 use syntrace_model::BootId;
@@ -20,8 +23,16 @@ use crate::{
 /// First bytes of a state; the format and the checksum of the rest follow, 4 bytes each.
 const MAGIC: [u8; 8] = *b"SYNTSTAT";
 
-/// How much longer than a state the log is that is folded before the next one is kept.
+/// How much longer than a state the log is that is folded before the next one is kept where a segment
+/// begins.
 const BYTES_PER_BYTE: u64 = 2;
+
+/// How long it took to fold what came since a state when the next one is kept anywhere: a restart folds it
+/// again.
+const REFOLD_MAX: Duration = Duration::from_millis(400);
+
+/// How many times as long as keeping a state it takes to fold what comes before the next.
+const TIME_PER_TIME: u32 = 2;
 
 /// The states of one log.
 #[derive(Debug)]
@@ -32,8 +43,12 @@ pub struct States {
     next: Position,
     /// Bytes folded since the last state.
     bytes: u64,
+    /// How long that took.
+    spent: Duration,
     /// Bytes of the last state.
     last_bytes: u64,
+    /// How long it took to keep it.
+    last_took: Duration,
     /// States that may be begun with: where, and the number that had settled.
     kept: Vec<(Position, u64)>,
     /// The next state is kept whatever it costs.
@@ -51,13 +66,13 @@ struct Head {
 
 impl States {
     /// Returns the states of a log that was folded from `from`, where `settled` had settled, over so many
-    /// `bytes`, and goes on at `next`. With `due`, the next state is kept whatever it costs.
+    /// bytes and in that time, and goes on at `next`. With `due`, the next state is kept whatever it costs.
     #[must_use]
     pub fn new(
         segments: Segments,
         disk: Disk,
         (from, settled): (Position, u64),
-        bytes: u64,
+        (bytes, spent): (u64, Duration),
         next: Position,
         due: bool,
     ) -> Self {
@@ -68,6 +83,8 @@ impl States {
             disk,
             next,
             bytes,
+            spent,
+            last_took: Duration::ZERO,
             kept: vec![(from, settled)],
             due,
         }
@@ -87,9 +104,15 @@ impl States {
         self.next
     }
 
-    pub(super) const fn folded(&mut self, next: Position, bytes: usize) {
+    pub(super) const fn folded(&mut self, next: Position, bytes: usize, took: Duration) {
         self.next = next;
         self.bytes += bytes as u64;
+        self.spent = self.spent.saturating_add(took);
+    }
+
+    /// Returns whether a restart would take long to fold what came since the last state.
+    pub(super) fn is_far(&self) -> bool {
+        self.spent >= REFOLD_MAX && self.spent >= self.last_took.saturating_mul(TIME_PER_TIME)
     }
 
     /// Returns the position before which everything is behind a state and was handed on.
@@ -98,8 +121,14 @@ impl States {
             .kept
             .iter()
             .rposition(|&(_, settled)| settled <= handed_on);
-        if let Some(behind) = behind {
-            self.kept.drain(..behind);
+        for (before, _) in self.kept.drain(..behind.unwrap_or(0)) {
+            let path = self.segments.state(before);
+            // Those where a segment begins go with it.
+            if !self.segments.segment(before).exists()
+                && let Err(error) = self.disk.remove(&path)
+            {
+                tracing::debug!(%error, "Left an old state");
+            }
         }
         self.kept
             .first()
@@ -120,12 +149,17 @@ impl States {
         last: bool,
     ) -> io::Result<bool> {
         let worth = self.bytes >= self.last_bytes.saturating_mul(BYTES_PER_BYTE) && self.bytes > 0;
-        if !(worth || self.due || (last && self.bytes > 0)) {
+        if !(worth || self.is_far() || self.due || (last && self.bytes > 0)) {
             return Ok(false);
         }
+        let began = Instant::now();
         let bytes = encode(folder);
-        self.disk
-            .write_whole(&self.segments.state(before), &bytes)?;
+        let path = self.segments.state(before);
+        let written = self.disk.write_whole(&path, &bytes);
+        // Also where that failed: it is not tried again at once.
+        self.spent = Duration::ZERO;
+        self.last_took = began.elapsed();
+        written?;
         self.last_bytes = bytes.len() as u64;
         self.bytes = 0;
         self.due = false;

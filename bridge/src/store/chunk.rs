@@ -1,49 +1,45 @@
 //! One file of the database: some tens of thousands of records that settled one after the other.
 //!
-//! Small files, because the oldest is given up by removing a file, and because indices over random ids
-//! stay small enough to be written in memory. Anyone may read them with `sqlite3`.
+//! Small files, because the oldest is given up by removing a file, and a damaged one is little lost. Anyone
+//! may read them with `sqlite3`; names are found as [`super::names`] says.
 
 use std::{
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::{CachedStatement, Connection, OpenFlags, Rows, Transaction, params};
-use syntrace_core::record::{ConnectionRecord, RequestRecord};
+use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, params};
 use syntrace_model::UnixNanos;
 
 use super::{
-    FORMAT, Kept, Name, Record, Settled,
-    codec::{self, Code},
+    FORMAT, Kept, Settled, codec,
+    names::{self, Entry, Key},
+    row::{self, Row, integer, nanos},
 };
 
-/// `names` finds a record by its id, each trace id, alias, `x-request-id` and end.
-const SCHEMA: &str = "
-CREATE TABLE requests (
-  number INTEGER PRIMARY KEY, id TEXT NOT NULL, trace_id TEXT NOT NULL, began_at INTEGER NOT NULL,
-  duration_ns INTEGER NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, status INTEGER NOT NULL,
-  cluster TEXT NOT NULL, connection TEXT NOT NULL, party TEXT NOT NULL, code TEXT NOT NULL,
-  record BLOB NOT NULL
-) STRICT;
-CREATE INDEX requests_by_time ON requests (began_at, cluster);
-CREATE INDEX failed_requests ON requests (began_at) WHERE code <> 'completed';
-CREATE TABLE connections (
-  number INTEGER PRIMARY KEY, id TEXT NOT NULL, trace_id TEXT NOT NULL, began_at INTEGER NOT NULL,
-  local TEXT, peer TEXT, role TEXT, outcome TEXT, party TEXT, code TEXT, record BLOB NOT NULL
-) STRICT;
-CREATE INDEX connections_by_time ON connections (began_at);
-CREATE INDEX failed_connections ON connections (began_at) WHERE code IS NOT NULL;
-CREATE TABLE names (
-  name TEXT NOT NULL, began_at INTEGER NOT NULL, number INTEGER NOT NULL,
-  PRIMARY KEY (name, began_at, number)
-) STRICT, WITHOUT ROWID;
-";
+/// Bytes of a page: most of what is written follows on what was written before.
+const PAGE_BYTES: i64 = 8_192;
+
+/// Pages that wait in the write-ahead log until they are brought to their place.
+const WAITING_PAGES: i64 = 4_096;
+
+/// Names that are looked up at once.
+const NAMED: usize = 64;
 
 /// The writing end of a chunk.
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
+}
+
+/// Records that are being stored.
+#[derive(Debug, Default)]
+struct Batch {
+    /// Their names.
+    names: Vec<Entry>,
+    /// The one that is stored, as bytes.
+    bytes: Vec<u8>,
 }
 
 /// The reading end of a chunk.
@@ -58,18 +54,9 @@ pub(crate) enum Part {
     /// All.
     All,
     /// What has this name or id.
-    Named(String),
+    Named(Key),
     /// What failed.
     Failed,
-}
-
-/// A record that can be stored.
-pub(crate) trait Row: Record + Code {
-    /// Name of its table.
-    const TABLE: &'static str;
-
-    /// Stores it.
-    fn insert(&self, number: u64, transaction: &Transaction<'_>) -> rusqlite::Result<()>;
 }
 
 // === impl Writer ===
@@ -82,15 +69,16 @@ impl Writer {
     /// If it cannot be opened, or has another layout.
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         let mut connection = Connection::open(path)?;
+        connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -8_192)?;
-        connection.pragma_update(None, "wal_autocheckpoint", 4_096)?;
-        connection.set_prepared_statement_cache_capacity(16);
+        connection.pragma_update(None, "wal_autocheckpoint", WAITING_PAGES)?;
         match format(&connection)? {
             0 => {
                 let transaction = connection.transaction()?;
-                transaction.execute_batch(SCHEMA)?;
+                transaction.execute_batch(row::SCHEMA)?;
+                transaction.execute_batch(names::SCHEMA)?;
                 transaction.pragma_update(None, "user_version", FORMAT)?;
                 transaction.commit()?;
             }
@@ -103,27 +91,33 @@ impl Writer {
     /// Stores records: all or none.
     pub(super) fn store(&mut self, settled: &[Settled]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
+        let mut batch = Batch::default();
         for Settled { number, record } in settled {
             match record {
-                Kept::Request(record) => store(&**record, *number, &transaction)?,
-                Kept::Connection(record) => store(&**record, *number, &transaction)?,
+                Kept::Request(record) => batch.store(&**record, *number, &transaction)?,
+                Kept::Connection(record) => batch.store(&**record, *number, &transaction)?,
             }
         }
+        names::add(batch.names, &transaction)?;
         transaction.commit()
     }
 
     /// Removes the records beyond a number.
     pub(super) fn forget_after(&mut self, number: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        for table in ["requests", "connections", "names"] {
+        for table in ["requests", "connections"] {
             let delete = format!("DELETE FROM {table} WHERE number > ?");
             transaction.execute(&delete, [integer(number)])?;
         }
+        names::keep_until(integer(number), &transaction)?;
         transaction.commit()
     }
 
     /// Brings all of the chunk into its one file: nothing is written to it any more.
-    pub(super) fn seal(self) -> rusqlite::Result<()> {
+    pub(super) fn seal(mut self) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        names::merge_all(&transaction)?;
+        transaction.commit()?;
         self.connection
             .pragma_update(None, "wal_checkpoint", "TRUNCATE")
     }
@@ -134,19 +128,21 @@ fn format(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-fn store(record: &impl Row, number: u64, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    record.insert(number, transaction)?;
-    let mut statement = transaction.prepare_cached("INSERT INTO names VALUES (?, ?, ?)")?;
-    let began_at = nanos(record.began_at());
-    let id = record.id().to_string();
-    statement.execute(params![id, began_at, integer(number)])?;
-    let mut names: Vec<_> = record.names().iter().map(Name::text).collect();
-    names.sort_unstable();
-    names.dedup();
-    for name in names.into_iter().filter(|name| *name != id) {
-        statement.execute(params![name, began_at, integer(number)])?;
+// === impl Batch ===
+
+impl Batch {
+    fn store<R: Row>(
+        &mut self,
+        record: &R,
+        number: u64,
+        transaction: &Transaction<'_>,
+    ) -> rusqlite::Result<()> {
+        let number = integer(number);
+        self.bytes.clear();
+        record.put(&mut self.bytes);
+        Entry::put_all(record, number, &mut self.names);
+        record.insert(number, &self.bytes, transaction)
     }
-    Ok(())
 }
 
 // === impl Chunk ===
@@ -171,6 +167,8 @@ impl Chunk {
     }
 
     /// Gives the records of a part that began within the interval, the newest first, to `each`.
+    ///
+    /// Of a name, others may be among them.
     pub(super) fn newest<R: Row>(
         &self,
         part: &Part,
@@ -180,36 +178,57 @@ impl Chunk {
     ) -> rusqlite::Result<()> {
         let table = R::TABLE;
         let from = match part {
+            Part::Named(key) => return self.named(*key, nanos(since), nanos(until), each),
             Part::All => format!("FROM {table} WHERE"),
-            Part::Named(_) => {
-                format!("FROM names CROSS JOIN {table} USING (number) WHERE names.name = ?3 AND")
-            }
             Part::Failed if R::TABLE == "requests" => {
                 format!("FROM {table} INDEXED BY failed_requests WHERE code <> 'completed' AND")
             }
             Part::Failed => format!("FROM {table} WHERE code IS NOT NULL AND"),
         };
-        let by = match part {
-            Part::Named(_) => "names",
-            Part::All | Part::Failed => table,
-        };
         let query = format!(
-            "SELECT record {from} {by}.began_at BETWEEN ?1 AND ?2 \
-             ORDER BY {by}.began_at DESC, {by}.number DESC"
+            "SELECT record {from} began_at BETWEEN ?1 AND ?2 ORDER BY began_at DESC, number DESC"
         );
         self.with(&query, |statement| {
-            let (since, until) = (nanos(since), nanos(until));
-            let mut rows = match part {
-                Part::Named(name) => statement.query(params![since, until, name])?,
-                Part::All | Part::Failed => statement.query(params![since, until])?,
-            };
-            while let Some(record) = next(&mut rows)? {
-                if each(record).is_break() {
+            let mut rows = statement.query(params![nanos(since), nanos(until)])?;
+            while let Some(row) = rows.next()? {
+                if each(read(row)?).is_break() {
                     break;
                 }
             }
             Ok(())
         })
+    }
+
+    /// Gives the records under a name to `each`, as [`Self::newest`] does.
+    fn named<R: Row>(
+        &self,
+        key: Key,
+        since: i64,
+        until: i64,
+        mut each: impl FnMut(Arc<R>) -> ControlFlow<()>,
+    ) -> rusqlite::Result<()> {
+        let connection = self.connection();
+        // What is read of several tables is of one moment.
+        let transaction = connection.unchecked_transaction()?;
+        let select = format!("SELECT record FROM {} WHERE number = ?", R::TABLE);
+        let mut record = transaction.prepare_cached(&select)?;
+        let mut below = Entry {
+            key,
+            began_at: until,
+            number: i64::MAX,
+        };
+        loop {
+            let found = names::newest(below, since, NAMED, &transaction)?;
+            for entry in &found {
+                if each(record.query_row([entry.number], read)?).is_break() {
+                    return Ok(());
+                }
+            }
+            match found.last() {
+                Some(last) if found.len() == NAMED => below = *last,
+                Some(_) | None => return Ok(()),
+            }
+        }
     }
 
     /// Returns the records of one kind that settled after the one with this number, in order.
@@ -276,17 +295,15 @@ impl Chunk {
         query: &str,
         read: impl FnOnce(&mut CachedStatement<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let connection = self
-            .connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let connection = self.connection();
         let mut statement = connection.prepare_cached(query)?;
         read(&mut statement)
     }
-}
 
-fn next<R: Row>(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Arc<R>>> {
-    rows.next()?.map(read).transpose()
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        let connection = self.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Reads the record of a row; bytes that are none are damage.
@@ -294,63 +311,4 @@ fn read<R: Row>(row: &rusqlite::Row<'_>) -> rusqlite::Result<Arc<R>> {
     let bytes = row.get_ref(0)?.as_blob()?;
     let damaged = || rusqlite::Error::IntegralValueOutOfRange(0, 0);
     codec::decode(bytes).map(Arc::new).ok_or_else(damaged)
-}
-
-impl Row for RequestRecord {
-    const TABLE: &'static str = "requests";
-
-    fn insert(&self, number: u64, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        let (report, cause) = (&self.report, &self.answer.cause);
-        let upstream = report.upstream.as_ref();
-        let insert = "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        transaction.prepare_cached(insert)?.execute(params![
-            integer(number),
-            report.span_id.to_string(),
-            report.trace_id.to_string(),
-            nanos(report.started_at),
-            integer(report.duration_ns),
-            report.http.method,
-            report.http.path,
-            report.http.status,
-            upstream.map_or("", |upstream| &*upstream.cluster),
-            self.connection().to_string(),
-            cause.party.name(),
-            cause.code.name(),
-            codec::encode(self),
-        ])?;
-        Ok(())
-    }
-}
-
-impl Row for ConnectionRecord {
-    const TABLE: &'static str = "connections";
-
-    fn insert(&self, number: u64, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        let socket = self.socket.as_ref();
-        let cause = self.answer.as_ref().map(|answer| &answer.cause);
-        let insert = "INSERT INTO connections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        transaction.prepare_cached(insert)?.execute(params![
-            integer(number),
-            self.id.to_string(),
-            self.trace_id.to_string(),
-            nanos(self.began_at()),
-            socket.map(|socket| socket.key.local.to_string()),
-            socket.map(|socket| socket.key.peer.to_string()),
-            self.role.map(syntrace_core::record::Role::name),
-            socket.map(|socket| socket.outcome.name()),
-            cause.map(|cause| cause.party.name()),
-            cause.map(|cause| cause.code.name()),
-            codec::encode(self),
-        ])?;
-        Ok(())
-    }
-}
-
-/// SQLite's integers are signed; times end in the year 2262.
-fn nanos(at: UnixNanos) -> i64 {
-    integer(at.0)
-}
-
-fn integer(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -21,7 +21,9 @@ use syntrace_model::UnixNanos;
 
 use super::{
     Kept, Settled,
-    chunk::{Chunk, Part, Row},
+    chunk::{Chunk, Part},
+    names::Key,
+    row::Row,
 };
 
 /// Rows that one question may look at, over all chunks.
@@ -191,7 +193,7 @@ impl Database {
 
     /// Returns the newest record with this id.
     pub(crate) fn get<R: Row>(&self, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
-        let part = Part::Named(id.to_string());
+        let part = Part::Named(Key::of_id::<R>(&id));
         for (first, chunk) in self.chunks().clone().into_iter().rev() {
             let mut found = None;
             let (begin, end) = (UnixNanos(0), UnixNanos(u64::MAX));

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Records that are stored at once.
-const BATCH: usize = 1_024;
+const BATCH: usize = 4_096;
 
 /// How often the files are looked at.
 const HOUSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -127,12 +127,12 @@ impl Keeper {
 
     /// Stores what is next; returns how many records that were.
     fn step(&mut self, view: &SharedView, open: &mut Option<Open>) -> Result<usize, KeepError> {
-        // Before all is folded it is not known which numbers are to be stored.
-        if !view.is_rebuilt() {
-            return Ok(0);
-        }
         if open.is_none() {
-            *open = Some(self.open(view)?);
+            // Before all is folded it is not known which numbers are to be stored.
+            let Some(settled) = view.settled_for_good() else {
+                return Ok(0);
+            };
+            *open = Some(self.open(settled)?);
         }
         let stored = self.database.stored();
         let mut batch = match view.recent_after(stored, BATCH) {
@@ -215,9 +215,8 @@ impl Keeper {
         }
     }
 
-    /// Opens all chunks, the last for writing.
-    fn open(&self, view: &SharedView) -> Result<Open, KeepError> {
-        let settled = view.settled_number();
+    /// Opens all chunks, the last for writing, where the numbers up to `settled` are given.
+    fn open(&self, settled: u64) -> Result<Open, KeepError> {
         fs::create_dir_all(self.database.directory())?;
         loop {
             let Some(first) = self.database.firsts_of_files()?.pop() else {

@@ -150,6 +150,14 @@ impl SharedView {
         self.rebuild().done().is_some()
     }
 
+    /// Returns the number of the record that settled last, once all that an earlier run left is folded:
+    /// what is stored beyond it is nobody's any more.
+    ///
+    /// Asked of the fold itself, between two entries: nothing that this run stored is beyond it.
+    pub(crate) fn settled_for_good(&self) -> Option<u64> {
+        self.is_rebuilt().then(|| self.with_folder(Folder::settled))
+    }
+
     /// Waits until all that an earlier run left is folded, and returns the number of the record that had
     /// settled last then; `None` if the view is closed before.
     pub async fn rebuilt(&self) -> Option<u64> {

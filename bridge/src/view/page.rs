@@ -11,9 +11,7 @@ use syntrace_model::{ConnectionId, SpanId, UnixNanos};
 
 use super::SharedView;
 use crate::store::{
-    Name, ReadError, Record, Table,
-    chunk::{Part, Row},
-    database::Scan,
+    Name, ReadError, Record, Table, chunk::Part, database::Scan, names::Key, row::Row,
 };
 
 /// Live records that one question may look at: nothing is folded meanwhile.
@@ -141,8 +139,8 @@ pub(super) fn page<R: Kind>(
             newest.take(more).cloned().collect()
         }
     });
-    let named = ask.name.as_ref().map(|name| Part::Named(name.text()));
-    let part = part.or(named).unwrap_or(Part::All);
+    let named = ask.name.as_ref().map(Key::of_name::<R>);
+    let part = part.or_else(|| named.map(Part::Named)).unwrap_or(Part::All);
     let stored = view.database().map_or_else(
         || Ok(Scan::default()),
         |database| database.newest(&part, ask.below, ask.since, more, fits),

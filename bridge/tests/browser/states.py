@@ -1,7 +1,7 @@
 """What the page says when something is missing.
 
-Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end), `backend`
-(with `request` and `link`, where its trace is to be seen).
+Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end), `beside` (with
+`connection` that had trouble of its own), `backend` (with `request` and `link`, where its trace is to be seen).
 """
 
 import os
@@ -12,7 +12,7 @@ from browser import expect, run
 
 
 def look(looker):
-    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "backend": backend}[looker.told["case"]](looker)
+    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "beside": beside, "backend": backend}[looker.told["case"]](looker)
 
 
 def empty(looker):
@@ -56,6 +56,20 @@ def no_probe(looker):
         expect(page.get_by_text("not joined: no probe has reported").first).to_be_visible()
         looker.without_barriers(page)
         looker.picture(page, "state-no-probe")
+
+
+def beside(looker):
+    with looker.page(for_axe=True) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^No request failed or was slow.*; 1 connection had trouble"))
+        card = page.locator(".card").filter(has_text="Not in any request’s time")
+        expect(card).to_contain_text("1 of 2 connections had trouble of their own: 1 sent something again")
+        looker.without_barriers(page)
+        looker.picture(page, "state-beside")
+        card.get_by_role("link", name="1 sent something again").click()
+        expect(page.locator(".row")).to_have_count(1)
+        page.go_back()
+        card.get_by_role("link", name="The latest").click()
+        page.wait_for_url(re.compile(re.escape(f"connection={looker.told['connection']}")))
 
 
 def gone(looker):

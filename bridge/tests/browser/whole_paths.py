@@ -9,11 +9,17 @@ import re
 from browser import expect, run, tab_to
 
 
+# The address names the time from its beginning to its end.
+BOTH_ENDS = re.compile(r"since=\d{4}-.*&until=\d{4}-")
+
+
 def look(looker):
     from_503s_to_the_refused_connect(looker)
     from_a_slow_request_to_the_accept_queue(looker)
     from_an_id_in_a_log_to_the_record(looker)
     from_the_causes_to_an_example(looker)
+    from_a_slow_minute_to_its_slowest_request(looker)
+    a_link_shows_the_same_tomorrow(looker)
     a_filter_is_the_address(looker)
 
 
@@ -87,6 +93,39 @@ def from_the_causes_to_an_example(looker):
         tab_to(page, example)
         page.keyboard.press("Enter")
         heading(page, "^503: the service")
+
+
+def from_a_slow_minute_to_its_slowest_request(looker):
+    with looker.page() as page:
+        page.keyboard.press("/")
+        page.keyboard.type(f"p99 {looker.told['minute']}")
+        page.keyboard.press("Enter")
+        heading(page, "^Requests$")
+        expect(page.locator(".row")).to_have_count(1)
+        expect(page.locator(".row")).to_contain_text(looker.told["slow"])
+
+
+def a_link_shows_the_same_tomorrow(looker):
+    """What leads on from the causes names its time, and so does the address of what was told from now."""
+    with looker.page() as page:
+        heading(page, "^Most trouble is")
+        counted = page.locator(".figure").first.inner_text()
+        page.get_by_role("link", name="Link to this time").click()
+        page.wait_for_url(BOTH_ENDS)
+        heading(page, "^Most trouble is")
+        assert page.locator(".figure").first.inner_text().split(" in ")[0].split(" from ")[0] == counted.split(" in ")[0]
+        looker.picture(page, "causes-of-a-time")
+        whole = page.url
+        page.locator(".chart .pick").first.click()
+        page.wait_for_url(lambda url: url != whole)
+        heading(page, "^Most trouble is")
+        page.get_by_role("link", name="connect refused").click()
+        heading(page, "^Requests$")
+        assert BOTH_ENDS.search(page.url), page.url
+        expect(page.locator(".row").first).to_contain_text("/dead")
+    with looker.page("/?view=requests&since=15m") as page:
+        expect(page.locator(".row").first).to_be_visible()
+        assert re.search(r"since=\d{4}-", page.url), page.url
 
 
 def a_filter_is_the_address(looker):

@@ -21,7 +21,8 @@ use bridge::Running;
 use command::{Lines, run};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use serde_json::Value;
-use support::traffic;
+use support::{facts, traffic};
+use syntrace_proto::{Fact, fact::Body};
 
 /// A token that is long enough.
 const TOKEN: &str = "the-right-token-here";
@@ -178,6 +179,89 @@ fn a_copied_log_comes_to_the_records_that_its_bridge_had() {
             .err
             .starts_with("error: replaying the log in /nowhere")
     );
+}
+
+#[test]
+fn a_request_is_told_once_of_each_connection_however_it_had_to_do_with_it() {
+    let bridge = Running::start(&[]);
+    let mut batch = traffic::whole_batch(0, 0, 1);
+    let of_downstream = batch.facts.iter().find_map(|fact| match &fact.body {
+        Some(Body::Connection(connection)) => Some(connection.clone()),
+        _ => None,
+    });
+    let downstream = of_downstream.unwrap();
+    let later_ns = downstream.syn_at_ns - facts::BOOT_NS;
+    let mut upstream = facts::upstream(7);
+    upstream.netns_cookie = downstream.netns_cookie;
+    for at in [
+        &mut upstream.seen_at_ns,
+        &mut upstream.syn_at_ns,
+        &mut upstream.syn_ack_at_ns,
+        &mut upstream.established_at_ns,
+        &mut upstream.closed_at_ns,
+    ] {
+        *at += later_ns;
+    }
+    let body = Some(Body::Connection(upstream));
+    batch.facts.push(Fact { body });
+    bridge.post(&batch);
+    bridge.wait_until_settled("requests", 1);
+    let address = format!("http://{}", bridge.address());
+    let said = run(&["--bridge", &address, "show", &id(0)]).out;
+    let both = ["waited for", "carried by"].map(|how| {
+        let line = said.lines().find(|line| line.contains(how));
+        line.unwrap_or_default().contains(".7  ")
+    });
+    assert_eq!(both, [true; 2], "{said}");
+    let lines = |what: &str| said.lines().filter(|line| line.contains(what)).count();
+    assert_eq!(lines("SYN received"), 1, "{said}");
+    assert_eq!(lines("SYN sent"), 1, "{said}");
+}
+
+#[test]
+fn a_status_and_a_time_find_the_requests_of_that_minute() {
+    let (_bridge, address) = after_the_story();
+    let (served, failed) = ("51".repeat(8), "52".repeat(8));
+    for (words, expected) in [
+        (&["find", "503 2023-11-14 22:13"][..], Some(&failed)),
+        (
+            &["show", "503s", "at", "2023-11-14", "22:13:20"],
+            Some(&failed),
+        ),
+        (&["find", "p99 2023-11-14 22:13"], Some(&served)),
+        (&["find", "503 2023-11-14 22:14"], None),
+        (&["find", "404"], None),
+    ] {
+        let said = run(&[&["--bridge", &address][..], words].concat());
+        match expected {
+            Some(id) => {
+                assert_eq!(said.code, Some(0), "{words:?}: {}", said.err);
+                assert_eq!(said.out.lines().count(), 1, "{words:?}: {}", said.out);
+                assert!(said.out.contains(id), "{words:?}: {}", said.out);
+            }
+            None => {
+                assert_eq!(said.code, Some(3), "{words:?}: {}", said.out);
+                assert!(
+                    said.out.contains("No request that is kept fits"),
+                    "{}",
+                    said.out
+                );
+            }
+        }
+    }
+    let unknown = run(&["--bridge", &address, "find", "the 503s of noon"]);
+    assert_eq!(unknown.code, Some(3));
+    assert!(unknown.err.contains("What can be found"), "{}", unknown.err);
+}
+
+/// A bridge that was told the story, and where it answers.
+fn after_the_story() -> (Running, String) {
+    let bridge = Running::start(&[]);
+    bridge.post(&facts::story());
+    bridge.wait_until_settled("connections", 3);
+    bridge.wait_until_settled("requests", 2);
+    let address = format!("http://{}", bridge.address());
+    (bridge, address)
 }
 
 /// The span id of the nth request of the traffic, from 1 on.

@@ -121,6 +121,30 @@ fn ten_thousand_connections_and_a_record_with_as_many_requests_are_drawn_in_part
 }
 
 #[test]
+fn trouble_that_no_request_shows_is_said_where_nothing_failed() {
+    if !browser::is_there() {
+        return;
+    }
+    let bridge = Running::start(&[]);
+    let mut batch = traffic::whole_batch(0, 0, 2);
+    let mut of_connections = batch
+        .facts
+        .iter_mut()
+        .filter_map(|fact| match &mut fact.body {
+            Some(Body::Connection(connection)) => Some(connection),
+            _ => None,
+        });
+    let lossy = of_connections.next().unwrap();
+    lossy.retransmits = 2;
+    let id = format!("{}.{}", "b0".repeat(16), lossy.socket_cookie);
+    bridge.post(&batch);
+    bridge.wait_until_settled("requests", 2);
+    bridge.wait_until_settled("connections", 2);
+    let connection = format!("connection={id}");
+    browser::run("states.py", &bridge, &["case=beside", &connection]);
+}
+
+#[test]
 fn a_list_is_told_of_what_settles_and_leaves_nothing_out_while_nobody_looks() {
     if !browser::is_there() {
         return;

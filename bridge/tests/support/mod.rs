@@ -11,6 +11,7 @@
 )]
 
 pub mod facts;
+pub mod place;
 pub mod process;
 pub mod traffic;
 

@@ -10,6 +10,7 @@ use super::Parameters;
 use crate::{
     api::{
         ApiError,
+        beside::retransmits,
         query::{self, Ends},
         requests::cluster_of,
     },
@@ -174,18 +175,4 @@ fn wait_ns(record: &ConnectionRecord) -> u64 {
         .iter()
         .filter(|phase| matches!(phase.kind, PhaseKind::Handshake | PhaseKind::AcceptWait));
     waits.fold(0, |sum, phase| sum.saturating_add(phase.duration_ns))
-}
-
-fn retransmits(record: &ConnectionRecord) -> u64 {
-    record.socket.as_ref().map_or(0, |socket| {
-        let counters = &socket.counters;
-        [
-            counters.syn_retransmits,
-            counters.syn_ack_retransmits,
-            counters.retransmits,
-        ]
-        .map(u64::from)
-        .iter()
-        .sum()
-    })
 }

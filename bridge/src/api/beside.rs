@@ -1,0 +1,112 @@
+//! Trouble that is in no request's time: what a connection had to send again, or waited for in this
+//! host's queues, while no request was seen to fail or wait because of it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use syntrace_core::{
+    answer::{Answer, Code, Party},
+    explain::SLOW_NS,
+    record::{ConnectionRecord, PhaseKind},
+};
+use syntrace_model::{BootId, ConnectionId, UnixNanos};
+use utoipa::ToSchema;
+
+use crate::{
+    store::ReadError,
+    view::{Ask, SharedView},
+};
+
+/// Connections that are looked at, the newest: each question reads as many records.
+const NEWEST: usize = 10_000;
+
+/// No id is below it: what began at a time is not below that time and this id.
+const LEAST: ConnectionId = ConnectionId::Socket {
+    boot: BootId([0; 16]),
+    cookie: 0,
+};
+
+/// Connections that had trouble, among the newest.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Beside {
+    /// Those that had any.
+    connections: u64,
+    /// Those that had to send a SYN, a SYN-ACK or data again.
+    retransmitted: u64,
+    /// Those that waited 100 ms or more in this host's queues.
+    waited: u64,
+    /// How many were looked at: the newest 10,000 at most.
+    looked_at: u64,
+    /// The newest with trouble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<String>,
+}
+
+/// Counts the connections with trouble that began since, and before `until`; `blamed` are among the causes.
+pub(super) fn look(
+    view: &SharedView,
+    since: UnixNanos,
+    until: Option<UnixNanos>,
+    blamed: &BTreeSet<ConnectionId>,
+) -> Result<Option<Beside>, ReadError> {
+    let ask = Ask {
+        since,
+        below: until.map(|until| (until, LEAST)),
+        ..Ask::newest(NEWEST)
+    };
+    let newest = view.connections(&ask, |_| true)?;
+    let mut beside = Beside {
+        looked_at: newest.records.len() as u64,
+        ..Beside::default()
+    };
+    for record in newest.records {
+        let (again, waits) = (retransmits(&record) > 0, has_waited(&record));
+        let is_counted = record.answer.is_some() || blamed.contains(&record.id);
+        if is_counted || !(again || waits) {
+            continue;
+        }
+        beside.connections += 1;
+        beside.retransmitted += u64::from(again);
+        beside.waited += u64::from(waits);
+        beside.example.get_or_insert_with(|| record.id.to_string());
+    }
+    Ok((beside.connections > 0).then_some(beside))
+}
+
+/// Returns whether an answer is about what its connections had to send again, or waited for.
+pub(super) fn is_about_connections(answer: &Answer) -> bool {
+    matches!(
+        answer.cause.code,
+        Code::AcceptWait
+            | Code::AcceptOverflow
+            | Code::SynLost
+            | Code::ConnectSynLost
+            | Code::ConnectTimeout
+            | Code::RequestRetransmitted
+            | Code::ResponseRetransmitted
+    )
+}
+
+/// Returns how many segments were sent again, those of the handshake included.
+pub(super) fn retransmits(record: &ConnectionRecord) -> u64 {
+    record.socket.as_ref().map_or(0, |socket| {
+        let counters = &socket.counters;
+        [
+            counters.syn_retransmits,
+            counters.syn_ack_retransmits,
+            counters.retransmits,
+        ]
+        .map(u64::from)
+        .iter()
+        .sum()
+    })
+}
+
+/// Returns whether it waited long in this host's queues.
+fn has_waited(record: &ConnectionRecord) -> bool {
+    record.phases.iter().any(|phase| {
+        matches!(phase.kind, PhaseKind::Handshake | PhaseKind::AcceptWait)
+            && phase.party == Party::Kernel
+            && phase.duration_ns >= SLOW_NS
+    })
+}
