@@ -30,6 +30,7 @@ pub(crate) enum MapType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum LogLevel {
+    Warn = 3,
     Error = 4,
 }
 

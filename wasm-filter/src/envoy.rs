@@ -2,7 +2,7 @@
 
 use syntrace_filter_core::{Attribute, Expression, HeaderMap, Host, Metric, MetricKind};
 
-use crate::abi::{self, MapType, MetricType};
+use crate::abi::{self, LogLevel, MapType, MetricType};
 
 /// Key of the counter that all VMs of the process share.
 const WORKERS_KEY: &str = "syntrace.workers";
@@ -71,6 +71,10 @@ impl Host for Envoy {
 
     fn post_facts(&self, cluster: &str, headers: &[u8], body: &[u8]) -> bool {
         abi::http_call(cluster, headers, body, CALL_TIMEOUT_MS)
+    }
+
+    fn warn(&self, message: &str) {
+        abi::log(LogLevel::Warn, message);
     }
 
     fn memory_pages(&self) -> u64 {

@@ -7,6 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use syntrace_integration::{
+    deadline::{self, Look},
     paths,
     process::{Process, Program},
     sandbox::Sandbox,
@@ -35,11 +36,20 @@ pub(crate) struct Setup<'a> {
     pub(crate) vm_id: &'a str,
 }
 
-/// A running Envoy, its service, and where they run.
+/// A running Envoy, its successors, and its service.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    _envoy: Process,
+    envoys: Vec<Process>,
     _service: Process,
+}
+
+/// Whether an Envoy can be replaced by a new process that takes over its sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restart {
+    /// It cannot.
+    Cold,
+    /// It can; the number names the family of processes, as Envoy's `--base-id`.
+    Hot(u32),
 }
 
 /// The requests of one connection.
@@ -72,6 +82,16 @@ impl Gateway {
         setups: &[Setup<'_>],
         workers: u32,
     ) -> anyhow::Result<Self> {
+        Self::start_with(sandbox, setups, workers, Restart::Cold)
+    }
+
+    /// The same; `restart` says whether [`Self::succeed`] may follow.
+    pub(crate) fn start_with(
+        sandbox: &Sandbox,
+        setups: &[Setup<'_>],
+        workers: u32,
+        restart: Restart,
+    ) -> anyhow::Result<Self> {
         let local = Ipv4Addr::LOCALHOST.to_string();
         let mut service = Program::new("service-headers", &sandbox.watched, paths::python()?)
             .inside(&sandbox.gateway)
@@ -80,19 +100,41 @@ impl Gateway {
             .start(sandbox.directory())?;
         let configuration = sandbox.directory().join("envoy.json");
         fs::write(&configuration, bootstrap(setups).to_string())?;
-        let mut envoy = Program::new("envoy", &sandbox.watched, paths::envoy()?)
-            .inside(&sandbox.gateway)
-            .args(["--disable-hot-restart", "--log-level", "warning"])
-            .args(["--concurrency", &workers.to_string(), "-c"])
-            .args([&configuration])
-            .start(sandbox.directory())?;
+        let mut envoy = envoy(sandbox, workers, restart, 0)?;
         for index in 0..setups.len() {
             envoy.wait_for_port(port(index), START_DEADLINE)?;
         }
         service.wait_for_port(SERVICE_PORT, START_DEADLINE)?;
         Ok(Self {
-            _envoy: envoy,
+            envoys: vec![envoy],
             _service: service,
+        })
+    }
+
+    /// Lets a new process take over from the one that runs, which stays while its connections do.
+    pub(crate) fn succeed(
+        &mut self,
+        sandbox: &Sandbox,
+        workers: u32,
+        restart: Restart,
+    ) -> anyhow::Result<()> {
+        const GENERATION: &str = "server.hot_restart_generation";
+        let epoch = self.envoys.len();
+        self.envoys.push(envoy(sandbox, workers, restart, epoch)?);
+        let expected = u64::try_from(epoch)? + 1;
+        deadline::wait("the new process to serve", START_DEADLINE, || {
+            // Between both nobody answers.
+            let stats = self.stats(sandbox, "server.");
+            let seen = stats.map(|stats| {
+                (
+                    stats.get(GENERATION).copied(),
+                    stats.get("server.live").copied(),
+                )
+            });
+            Ok(match seen {
+                Ok((Some(generation), Some(1))) if generation == expected => Look::Done(()),
+                seen => Look::NotYet(format!("{seen:?}")),
+            })
         })
     }
 
@@ -132,6 +174,38 @@ impl Gateway {
             .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
             .collect())
     }
+}
+
+/// Starts the process of this epoch.
+fn envoy(
+    sandbox: &Sandbox,
+    workers: u32,
+    restart: Restart,
+    epoch: usize,
+) -> anyhow::Result<Process> {
+    let restart = match restart {
+        Restart::Cold => vec!["--disable-hot-restart".to_owned()],
+        // The old process outlives the test's questions.
+        Restart::Hot(base_id) => [
+            "--base-id",
+            &base_id.to_string(),
+            "--restart-epoch",
+            &epoch.to_string(),
+            "--drain-time-s",
+            "60",
+            "--parent-shutdown-time-s",
+            "90",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+    };
+    Program::new(&format!("envoy-{epoch}"), &sandbox.watched, paths::envoy()?)
+        .inside(&sandbox.gateway)
+        .args(restart)
+        .args(["--log-level", "warning"])
+        .args(["--concurrency", &workers.to_string(), "-c"])
+        .args([sandbox.directory().join("envoy.json")])
+        .start(sandbox.directory())
 }
 
 /// Returns where the listener of the setup at `index` is.
@@ -206,7 +280,17 @@ fn listener(index: usize, setup: &Setup<'_>) -> Value {
                 ],
                 "route_config": { "virtual_hosts": [{
                     "name": "all", "domains": ["*"],
-                    "routes": [{ "match": { "prefix": "/" }, "route": { "cluster": "service" } }]
+                    "routes": [
+                        // What is dyed for it takes the new release.
+                        {
+                            "match": { "prefix": "/", "headers": [
+                                { "name": "x-dye", "string_match": { "exact": "gray=v2" } }
+                            ] },
+                            "route": { "cluster": "service" },
+                            "request_headers_to_add": [{ "header": { "key": "x-release", "value": "v2" } }]
+                        },
+                        { "match": { "prefix": "/" }, "route": { "cluster": "service" } }
+                    ]
                 }] }
             }
         }] }]

@@ -7,6 +7,8 @@ mod conformance;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod gray;
+#[cfg(test)]
 mod ids;
 #[cfg(test)]
 mod trap;

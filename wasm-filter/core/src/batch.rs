@@ -31,8 +31,9 @@ pub(crate) struct Queue {
     losses: Losses,
     /// The losses that the bridge knows of.
     acknowledged: Losses,
-    /// Batches that the bridge keeps.
+    /// Batches that the bridge keeps, and facts in them.
     n_accepted: u64,
+    n_delivered: u64,
     /// A buffer to use again.
     spare: Vec<u8>,
 }
@@ -86,6 +87,7 @@ impl Queue {
             losses: Losses::default(),
             acknowledged: Losses::default(),
             n_accepted: 0,
+            n_delivered: 0,
             spare: Vec::new(),
         }
     }
@@ -136,6 +138,13 @@ impl Queue {
     /// Returns how many batches the bridge keeps.
     pub(crate) const fn n_accepted(&self) -> u64 {
         self.n_accepted
+    }
+
+    /// Returns how many facts the bridge said that it keeps.
+    ///
+    /// Of each fact that was recorded this or [`Self::n_lost`] counts it, or it waits.
+    pub(crate) const fn n_delivered(&self) -> u64 {
+        self.n_delivered
     }
 
     /// Returns how many bytes wait.
@@ -195,6 +204,7 @@ impl Queue {
             Answer::Accepted => {
                 self.acknowledged = told;
                 self.n_accepted += 1;
+                self.n_delivered += count(&facts);
             }
             Answer::Refused => self.losses.refused += count(&facts),
             Answer::Unavailable => {}

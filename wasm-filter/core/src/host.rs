@@ -41,6 +41,9 @@ pub trait Host {
     /// Where this returns true, [`crate::Filter::on_call_response`] follows exactly once.
     fn post_facts(&self, cluster: &str, headers: &[u8], body: &[u8]) -> bool;
 
+    /// Writes a warning to the proxy's log.
+    fn warn(&self, message: &str);
+
     /// Returns how large the filter's own memory has become, in pages of 64 KiB; no host call.
     fn memory_pages(&self) -> u64;
 

@@ -1,5 +1,7 @@
 //! The way to the bridge: who sends, when, what became of it, and what Envoy's own metrics say of that.
 
+use std::mem;
+
 use crate::{
     Attribute, Host, Metric, MetricKind,
     batch::{Answer, Limits, Queue},
@@ -32,6 +34,8 @@ pub(crate) struct Outbox {
     pause: u32,
     /// Calls in a row that failed.
     n_failed: u32,
+    /// The proxy did not even try the latest call: said once.
+    is_refused: bool,
     metrics: Option<Metrics>,
 }
 
@@ -39,7 +43,7 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct Metrics {
     /// Each with the count that it was told last.
-    counters: [(Option<Metric>, u64); 3],
+    counters: [(Option<Metric>, u64); 4],
     gauges: [(Option<Metric>, u64); 2],
 }
 
@@ -61,6 +65,7 @@ impl Outbox {
             sent_at_ns: None,
             pause: 0,
             n_failed: 0,
+            is_refused: false,
             metrics: None,
             sending,
         }
@@ -129,7 +134,11 @@ impl Outbox {
         };
         if host.post_facts(&self.sending.bridge_cluster, &self.headers, &batch) {
             self.sent_at_ns = host.now_unix_ns();
+            self.is_refused = false;
         } else {
+            if !mem::replace(&mut self.is_refused, true) {
+                host.warn(&refused(&self.sending.bridge_cluster));
+            }
             self.on_answer(Answer::Unavailable);
         }
     }
@@ -140,6 +149,14 @@ fn limits(sending: &Sending) -> Limits {
         batch_facts: size(sending.max_batch_facts),
         queue_bytes: size(sending.max_queue_bytes),
     }
+}
+
+/// Says that the proxy would not even try to reach the bridge: that is a matter of configuration.
+fn refused(cluster: &str) -> String {
+    format!(
+        "cannot send to the cluster `{cluster}`: is there one, and is proxy_http_call allowed? Reports wait, as \
+         far as `max_queue_bytes` goes"
+    )
 }
 
 /// Names this worker: `filter/<gateway>/<number>`.
@@ -165,6 +182,7 @@ impl Metrics {
         Self {
             counters: [
                 counter("syntrace.reports_total"),
+                counter("syntrace.delivered_total"),
                 counter("syntrace.dropped_total"),
                 counter("syntrace.batches_total"),
             ],
@@ -177,7 +195,12 @@ impl Metrics {
 
     /// Tells the proxy what has changed.
     fn tell(&mut self, host: &impl Host, queue: &Queue) {
-        let counts = [queue.n_recorded(), queue.n_lost(), queue.n_accepted()];
+        let counts = [
+            queue.n_recorded(),
+            queue.n_delivered(),
+            queue.n_lost(),
+            queue.n_accepted(),
+        ];
         for ((metric, told), count) in self.counters.iter_mut().zip(counts) {
             if let Some(metric) = metric
                 && *told < count

@@ -240,6 +240,8 @@ impl Host for Any<'_> {
         is_taken
     }
 
+    fn warn(&self, _: &str) {}
+
     fn memory_pages(&self) -> u64 {
         self.byte().unwrap_or_default().into()
     }

@@ -44,6 +44,8 @@ pub(crate) struct FakeHost {
     pub(crate) posted: RefCell<Vec<Batch>>,
     /// What metrics were told, by name.
     pub(crate) metrics: RefCell<BTreeMap<String, u64>>,
+    /// Warnings in the proxy's log.
+    pub(crate) warnings: RefCell<Vec<String>>,
     /// Whether a post is even tried.
     pub(crate) can_post: bool,
     /// Whether lists can be evaluated.
@@ -66,6 +68,7 @@ impl FakeHost {
             n_rerouted: Cell::new(0),
             posted: RefCell::new(Vec::new()),
             metrics: RefCell::new(BTreeMap::new()),
+            warnings: RefCell::new(Vec::new()),
             can_post: true,
             can_evaluate: true,
             now_unix_ns: Cell::new(1_700_000_000_100_000_000),
@@ -258,6 +261,11 @@ impl Host for FakeHost {
             self.posted.borrow_mut().push(Batch::decode(body).unwrap());
         }
         self.can_post
+    }
+
+    fn warn(&self, message: &str) {
+        self.count();
+        self.warnings.borrow_mut().push(message.to_owned());
     }
 
     fn memory_pages(&self) -> u64 {

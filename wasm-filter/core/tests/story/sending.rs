@@ -88,6 +88,21 @@ fn an_absent_bridge_delays_facts_and_loses_none_within_the_bound() {
 }
 
 #[test]
+fn a_call_that_the_proxy_does_not_even_try_is_told_once_until_one_is_tried_again() {
+    let mut filter = filter();
+    let mut host = FakeHost::routine(1);
+    for can_post in [false, false, true, false] {
+        host.can_post = can_post;
+        serve(&mut filter, &host);
+        (0..20).for_each(|_| filter.on_tick(&host));
+        filter.on_call_response(&host, Some(200));
+    }
+    let warnings = host.warnings.borrow();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("`syntrace_bridge`"), "{warnings:?}");
+}
+
+#[test]
 fn the_more_often_the_bridge_fails_the_longer_it_is_left_alone() {
     let mut filter = filter();
     let host = FakeHost::routine(1);
@@ -131,8 +146,12 @@ fn the_proxys_metrics_say_what_became_of_each_report() {
         filter.on_tick(&host);
     }
     assert_eq!(metric("syntrace.reports_total"), 2_000);
-    let lost = metric("syntrace.dropped_total");
-    assert_eq!(host.requests().len() as u64 + lost, 2_000);
+    let (delivered, lost) = (
+        metric("syntrace.delivered_total"),
+        metric("syntrace.dropped_total"),
+    );
+    assert_eq!(delivered, host.requests().len() as u64);
+    assert_eq!(delivered + lost, 2_000);
     assert_eq!(
         metric("syntrace.batches_total"),
         host.posted.borrow().len() as u64
