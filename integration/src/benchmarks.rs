@@ -1,15 +1,18 @@
-//! What the benchmarks found, put together: the summary, the document and its pictures.
+//! What the benchmarks found, put together: the summary, the document and its pictures; and held against another run.
 //!
 //! Pure: JSON in, JSON, Markdown and SVG out. Measures nothing; what measures is in `benches/`, here and in the
 //! other parts, and writes its figures below `target/bench`.
 
+mod agreement;
 mod document;
 mod evidence;
 mod figures;
 mod picture;
 mod tables;
+mod two_runs;
 
 pub use self::{
+    agreement::Run,
     document::{Machine, document},
     evidence::{Evidence, Sighting, Tool},
     figures::{Benchmark, Figure, Summary, Verdict},

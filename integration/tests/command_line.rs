@@ -109,6 +109,9 @@ fn every_command_answers_about_real_traffic() {
         let find = syntrace(bridge, &[vec!["find"], what].concat());
         assert!(find.out.contains(refused_id), "{}", find.out);
     }
+    let minute = dead.started_at.strftime("%Y-%m-%dT%H:%M").to_string();
+    let find = syntrace(bridge, &["find", "503", &minute]);
+    assert!(find.out.contains(&dead.id), "{}", find.out);
     let coverage = syntrace(bridge, &["coverage"]);
     assert!(
         coverage.out.starts_with("100 % of 2 settled requests"),

@@ -1,7 +1,7 @@
 //! What becomes of every connection at the highest rate of new ones: joined, unmatched, lost, to the last one; and by the
 //! client's own log, how many joins are right.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, thread, time::Duration};
 
 use anyhow::Context as _;
 use serde::Deserialize;
@@ -20,6 +20,8 @@ use crate::{
 const SECONDS: usize = 60;
 const QUICK_SECONDS: usize = 1;
 
+/// How often the ledger is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
 /// Most records of a page.
 const PAGE: u32 = 1000;
 
@@ -27,8 +29,10 @@ pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
     let rate = churn(world, QUICK_SECONDS * 2_000, false)?.0;
     let before = ledger::settled(world)?;
     let requests = (rate * part.seconds(SECONDS)? as f64) as usize;
-    let (rate, log) = churn(world, requests, true)?;
+    let (looks, churned) = while_watching(world, || churn(world, requests, true))?;
+    let (rate, log) = churned?;
     let after = ledger::settled(world)?;
+    let catching_up = ledger::listed(world)?;
     let sent = log.len();
     let joined = after.certain() - before.certain();
     let unmatched = after.unmatched() - before.unmatched();
@@ -51,6 +55,11 @@ pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
             .floor(0.0),
     );
     part.add(Figure::new(
+        "chain.coverage.catch_up",
+        "s",
+        exact(catching_up.as_secs_f64()),
+    ));
+    part.add(Figure::new(
         "chain.coverage.late",
         "facts",
         exact((after.late - before.late) as f64),
@@ -65,8 +74,60 @@ pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
         "requests",
         exact(sent as f64),
     ));
+    part.add(Figure::new(
+        "chain.coverage.probe_behind",
+        "ms",
+        exact(behind_ms(&looks, &before, &after, rate)),
+    ));
     say(part, &after);
     judge(world, part, &log)
+}
+
+/// How many facts each side had delivered at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Delivered {
+    filter: f64,
+    probe: f64,
+}
+
+impl Delivered {
+    fn until(ledger: &Ledger) -> Self {
+        Self {
+            filter: ledger.received("filter/") as f64,
+            probe: ledger.received("probe") as f64,
+        }
+    }
+}
+
+/// Looks at what is delivered from time to time while something runs.
+fn while_watching<T: Send>(
+    world: &World,
+    run: impl FnOnce() -> T + Send,
+) -> anyhow::Result<(Vec<Delivered>, T)> {
+    thread::scope(|scope| {
+        let running = scope.spawn(run);
+        let mut looks = Vec::new();
+        while !running.is_finished() {
+            thread::sleep(LOOK);
+            looks.push(Delivered::until(&ledger::read(world)?));
+        }
+        let Ok(ran) = running.join() else {
+            anyhow::bail!("the load panicked");
+        };
+        Ok((looks, ran))
+    })
+}
+
+/// Returns by how much the probe's facts came later than the filter's at most, milliseconds, at a rate of requests in a
+/// second. A request goes with as many facts of the kernel as any other, because each has a connection of its own.
+fn behind_ms(looks: &[Delivered], before: &Ledger, after: &Ledger, rate: f64) -> f64 {
+    let (before, after) = (Delivered::until(before), Delivered::until(after));
+    let each = (after.probe - before.probe) / (after.filter - before.filter);
+    let behind = looks
+        .iter()
+        .map(|look| look.filter - before.filter - (look.probe - before.probe) / each)
+        .fold(0.0, f64::max);
+    1_000.0 * behind / rate
 }
 
 /// Makes a connection for each request; returns the rate, and by path the port from which it was sent.

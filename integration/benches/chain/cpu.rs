@@ -1,6 +1,10 @@
 //! Processor time of a request: with nothing, with each part, with everything, and with what one would use instead.
 
-use std::{collections::BTreeMap, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use syntrace_bench_report::{Estimate, Figure, median, ratios};
@@ -17,15 +21,17 @@ use crate::{
 };
 
 /// Rounds, and of the rivals that are programs of their own.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 const TOOL_ROUNDS: usize = 3;
 /// Rounds of the rough picture.
 const QUICK_ROUNDS: usize = 3;
-/// Requests with which the probe's and the bridge's own time is measured.
-const OWN_REQUESTS: usize = 20_000;
-const OWN_CONNECTIONS: usize = 8_000;
-/// How long they are watched with nothing to do.
-const IDLE: Duration = Duration::from_secs(4);
+/// Requests with which the probe's and the bridge's own time is measured, of a round.
+const OWN_REQUESTS: usize = 4_000;
+const OWN_CONNECTIONS: usize = 1_600;
+const OWN_ROUNDS: usize = 5;
+/// How long they are watched with nothing to do, and how often.
+const IDLE: Duration = Duration::from_secs(2);
+const IDLE_LOOKS: usize = 5;
 
 /// A listener, or a setting of one, by its name in the figures.
 type Variant = (&'static str, Which, Extra);
@@ -60,16 +66,17 @@ struct Cost {
 /// Costs by variant, of one round.
 type Round = BTreeMap<&'static str, Cost>;
 
-pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
+pub(crate) fn measure(world: &mut World, part: &mut Part) -> anyhow::Result<()> {
     described::add(world, part)?;
     let rounds = part.rounds(ROUNDS)?;
-    let own = own(world, part)?;
+    let idle = idle(world, part)?;
+    let own = own(world, part, idle)?;
     // As warm as the watched gateway's is by then: V8 compiles what runs often anew.
     Load::Http1.put(
         world,
         Which::Plain,
         Extra::Filter,
-        OWN_REQUESTS + OWN_CONNECTIONS,
+        (OWN_REQUESTS + OWN_CONNECTIONS) * OWN_ROUNDS,
     )?;
     for load in [Load::Http1, Load::Churn, Load::Http2, Load::Grpc, Load::Tls] {
         let with_rivals = matches!(load, Load::Http1 | Load::Churn);
@@ -78,13 +85,15 @@ pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
         let measured = compare(world, load, &variants, rounds)?;
         report(part, load, &variants, &measured);
         let own = if load == Load::Churn {
-            own.connection
+            &own.connection
         } else {
-            own.request
+            &own.request
         };
+        // Own rounds are as good as any other beside a round: both spreads are in the interval.
         let pairs: Vec<_> = measured
             .iter()
-            .filter_map(|round| {
+            .zip(own.iter().cycle())
+            .filter_map(|(round, own)| {
                 Some((
                     round.get(EVERYTHING)?.worker + own,
                     round.get(NOTHING)?.worker,
@@ -152,7 +161,8 @@ fn cost(world: &World, load: Load, (name, which, extra): Variant) -> anyhow::Res
         let spans = if name == TRACER_DEFAULT { 5 } else { 500 };
         runtime::flush_spans(world, &side.gateway, spans)?;
     }
-    let (worker, host) = (side.worker.rest()?, side.used_us()?);
+    // It rests: what was measured on it before waited for that.
+    let (worker, host) = (side.worker.ran_ns()?, side.used_us()?);
     let requests = load.requests();
     load.put(world, which, extra, requests)?;
     Ok(Cost {
@@ -239,36 +249,98 @@ fn beside(
     Ok(())
 }
 
-/// What the probe and the bridge use themselves, microseconds.
-#[derive(Clone, Copy, Debug)]
+/// What the probe and the bridge use themselves, microseconds, round by round.
+#[derive(Clone, Debug)]
 struct Own {
-    request: f64,
-    connection: f64,
+    request: Vec<f64>,
+    connection: Vec<f64>,
+}
+
+/// Measures what the probe and the bridge use with nothing to do; returns it as microseconds in a second.
+fn idle(world: &mut World, part: &mut Part) -> anyhow::Result<f64> {
+    ledger::settled(world)?;
+    let programs = [
+        ("probe", world.probe.process().id()),
+        ("bridge", world.bridge.process().id()),
+    ];
+    let used = |programs: [(&'static str, u32); 2]| -> anyhow::Result<Vec<u64>> {
+        programs.iter().map(|&(_, id)| ran_ns(id)).collect()
+    };
+    let (mut all, mut each) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for _ in 0..IDLE_LOOKS {
+        let (before, used_before, begun) = (world.watching_us()?, used(programs)?, Instant::now());
+        thread::sleep(IDLE);
+        let seconds = begun.elapsed().as_secs_f64();
+        all.push((world.watching_us()? - before) as f64 / seconds);
+        for ((samples, after), before) in each.iter_mut().zip(used(programs)?).zip(used_before) {
+            samples.push((after - before) as f64 / 1e7 / seconds);
+        }
+    }
+    let percents: Vec<_> = all.iter().map(|us| us / 10_000.0).collect();
+    part.add(Figure::new("chain.idle_cpu_percent", "%", median(&percents)).at_most(0.2));
+    let mib = |kib: u64| Estimate::exact(kib as f64 / 1024.0, 1);
+    let both: u64 = programs
+        .iter()
+        .map(|&(_, id)| resident_kib(id))
+        .sum::<anyhow::Result<_>>()?;
+    part.add(
+        Figure::new("chain.idle_resident", "MiB", mib(both))
+            .at_most(30.0)
+            .goal(15.0),
+    );
+    for ((name, id), percents) in programs.into_iter().zip(each) {
+        let figure = |what: &str| format!("chain.{what}.{name}");
+        part.add(Figure::new(
+            figure("idle_cpu_percent"),
+            "%",
+            median(&percents),
+        ));
+        part.add(Figure::new(
+            figure("idle_resident"),
+            "MiB",
+            mib(resident_kib(id)?),
+        ));
+    }
+    Ok(median(&all).value)
+}
+
+/// Returns how long the threads of a process ran so far, nanoseconds.
+fn ran_ns(id: u32) -> anyhow::Result<u64> {
+    let mut ran = 0;
+    for task in fs::read_dir(format!("/proc/{id}/task"))? {
+        let text = fs::read_to_string(task?.path().join("schedstat"))?;
+        let first = text.split(' ').next().context("no time in schedstat")?;
+        ran += first.parse::<u64>()?;
+    }
+    Ok(ran)
+}
+
+/// Returns the memory of a process that is in use, KiB; what it maps twice, as the probe does the ring, counts once.
+fn resident_kib(id: u32) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    kib.with_context(|| format!("process {id} has no Pss"))
 }
 
 /// Measures the probe and the bridge from the first request until the last record is settled, beyond what they use
-/// with nothing to do.
-fn own(world: &World, part: &mut Part) -> anyhow::Result<Own> {
-    let mut own = |load: Load, requests: usize, per: &str| -> anyhow::Result<f64> {
-        ledger::settled(world)?;
-        let (idle, begun) = (world.watching_us()?, std::time::Instant::now());
-        thread::sleep(IDLE);
-        let idle = (world.watching_us()? - idle) as f64 / begun.elapsed().as_secs_f64();
-        let (used, begun) = (world.watching_us()?, std::time::Instant::now());
-        load.put(world, Which::Watched, Extra::Filter, requests)?;
-        ledger::settled(world)?;
-        let used = (world.watching_us()? - used) as f64 - idle * begun.elapsed().as_secs_f64();
-        let each = used.max(0.0) / requests as f64;
+/// when `idle`.
+fn own(world: &World, part: &mut Part, idle: f64) -> anyhow::Result<Own> {
+    let mut own = |load: Load, requests: usize| -> anyhow::Result<Vec<f64>> {
+        let mut each = Vec::new();
+        for _ in 0..OWN_ROUNDS {
+            let (before, begun) = (world.watching_us()?, Instant::now());
+            load.put(world, Which::Watched, Extra::Filter, requests)?;
+            ledger::settled(world)?;
+            let used = (world.watching_us()? - before) as f64;
+            each.push((used - idle * begun.elapsed().as_secs_f64()) / requests as f64);
+        }
         let name = format!("chain.own_us.{}.probe_and_bridge", load.name());
-        part.add(Figure::new(name, "us", Estimate::exact(each, requests)));
-        part.note(format!(
-            "probe and bridge together, idle: {:.2} % of a processor, before the runs by {per}",
-            idle / 10_000.0
-        ));
+        part.add(Figure::new(name, "us", median(&each)));
         Ok(each)
     };
     Ok(Own {
-        request: own(Load::Http1, OWN_REQUESTS, "request").context("requests")?,
-        connection: own(Load::Churn, OWN_CONNECTIONS, "connection").context("connections")?,
+        request: own(Load::Http1, OWN_REQUESTS).context("requests")?,
+        connection: own(Load::Churn, OWN_CONNECTIONS).context("connections")?,
     })
 }

@@ -287,7 +287,7 @@ impl Scene {
         for (rival, process) in &self.tools {
             let printed = process.output()?;
             let lines = printed.lines().filter(|line| {
-                let dead = fault == REFUSED.0 && line.contains("127.0.0.1") && has_number(line, 9);
+                let dead = fault == REFUSED.0 && names_discard(line);
                 let ours = OURS.iter().any(|address| line.contains(address));
                 dead || ours && ports.iter().any(|&port| has_number(line, port))
             });
@@ -309,6 +309,21 @@ fn answered(curl: Curl, fault: Fault) -> anyhow::Result<Hit> {
 fn upstream_port(line: &str) -> Option<u16> {
     let local = line.split(' ').nth(5)?;
     local.rsplit_once(':')?.1.parse().ok()
+}
+
+/// Returns whether a line names the address where nothing listens, port 9 of the gateway's own host, as any of the
+/// tools writes it.
+fn names_discard(line: &str) -> bool {
+    let words: Vec<_> = line
+        .split([' ', '\t', ','])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let apart = words.windows(2).any(|pair| pair == ["127.0.0.1", "9"]);
+    let together = ["127.0.0.1.9", "127.0.0.1:9"];
+    apart
+        || words
+            .iter()
+            .any(|word| together.contains(&word.trim_end_matches(':')))
 }
 
 fn has_number(line: &str, number: u16) -> bool {

@@ -1,4 +1,7 @@
-//! Latency that everything adds, by an open loop at half and at four fifths of the peak.
+//! Latency that everything adds, by an open loop at half and at four fifths of the peak; and how much of it is that the
+//! probe and the bridge take turns with the client and the service on the only other processor.
+
+use std::collections::BTreeMap;
 
 use syntrace_bench_report::{Estimate, Figure, median, ratios};
 
@@ -10,9 +13,9 @@ use crate::{
     world::{Which, World},
 };
 
-/// Rounds of three turns, each as long as this.
+/// Rounds, each of whose turns is as long as this.
 const ROUNDS: usize = 7;
-const SECONDS: f64 = 4.0;
+const SECONDS: f64 = 3.0;
 /// Connections of the open loop.
 const CONNECTIONS: usize = 32;
 /// Requests that find the peak.
@@ -20,34 +23,66 @@ const PEAK_REQUESTS: usize = 30_000;
 /// Rounds that find it.
 const PEAK_ROUNDS: usize = 5;
 
-const TURNS: [(&str, Which, Extra); 3] = [
-    ("nothing", Which::Plain, Extra::Nothing),
-    ("everything", Which::Watched, Extra::Filter),
-    ("nothing_again", Which::PlainAgain, Extra::Nothing),
+/// One of those that are compared.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    name: &'static str,
+    which: Which,
+    extra: Extra,
+    /// Probe and bridge run only while nobody else wants the processor.
+    yields: bool,
+}
+
+const NOTHING: Turn = Turn {
+    name: "nothing",
+    which: Which::Plain,
+    extra: Extra::Nothing,
+    yields: false,
+};
+const EVERYTHING: Turn = Turn {
+    name: "everything",
+    which: Which::Watched,
+    extra: Extra::Filter,
+    yields: false,
+};
+const AGAIN: Turn = Turn {
+    name: "nothing_again",
+    which: Which::PlainAgain,
+    ..NOTHING
+};
+const YIELDING: Turn = Turn {
+    name: "everything_yielding",
+    yields: true,
+    ..EVERYTHING
+};
+
+/// Part of the peak, percent, and what is compared at it.
+const LOADS: [(u32, &[Turn]); 2] = [
+    (50, &[NOTHING, EVERYTHING, AGAIN, YIELDING]),
+    (80, &[NOTHING, EVERYTHING, AGAIN]),
 ];
 
-pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
+/// What the clients saw in one round, by turn.
+type Round = BTreeMap<&'static str, Outcome>;
+
+pub(crate) fn measure(world: &mut World, part: &mut Part) -> anyhow::Result<()> {
     let rounds = part.rounds(ROUNDS)?;
     let peak = peak(world, part, rounds.min(PEAK_ROUNDS))?;
-    for percent in [50, 80] {
+    for (percent, turns) in LOADS {
         let rate = peak * f64::from(percent) / 100.0;
+        let mut order = turns.to_vec();
         let mut measured = Vec::new();
-        for round in 0..rounds {
-            let mut order = [0, 1, 2];
-            order.rotate_left(round % 3);
-            let mut outcomes = [const { None }; 3];
-            for turn in order {
-                if let (Some(slot), Some(&(_, which, extra))) =
-                    (outcomes.get_mut(turn), TURNS.get(turn))
-                {
-                    *slot = Some(open_loop(world, which, extra, rate)?);
-                }
+        for _ in 0..rounds {
+            let mut round = Round::new();
+            for turn in &order {
+                world.set_yielding(turn.yields)?;
+                round.insert(turn.name, open_loop(world, turn, rate)?);
             }
-            if let [Some(nothing), Some(everything), Some(again)] = outcomes {
-                measured.push([nothing, everything, again]);
-            }
+            world.set_yielding(false)?;
+            measured.push(round);
+            order.rotate_left(1);
         }
-        report(part, percent, &measured);
+        report(part, percent, turns, &measured);
     }
     direct(world, part, peak)
 }
@@ -56,11 +91,8 @@ pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
 fn peak(world: &World, part: &mut Part, rounds: usize) -> anyhow::Result<f64> {
     let (mut pairs, mut equal, mut peaks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let put = |(_, which, extra): (&str, Which, Extra)| {
-            Load::Http1.put(world, which, extra, PEAK_REQUESTS)
-        };
-        let [nothing, everything, again] = TURNS;
-        let (nothing, everything, again) = (put(nothing)?, put(everything)?, put(again)?);
+        let put = |turn: Turn| Load::Http1.put(world, turn.which, turn.extra, PEAK_REQUESTS);
+        let (nothing, everything, again) = (put(NOTHING)?, put(EVERYTHING)?, put(AGAIN)?);
         pairs.push((everything, f64::midpoint(nothing, again)));
         equal.push((again, nothing));
         peaks.push(everything);
@@ -79,9 +111,9 @@ fn peak(world: &World, part: &mut Part, rounds: usize) -> anyhow::Result<f64> {
     Ok(peak.value)
 }
 
-fn open_loop(world: &World, which: Which, extra: Extra, rate: f64) -> anyhow::Result<Outcome> {
-    let orders = orders(world.side(which)?.address(extra, false), rate);
-    let outcome = world.client(which, &orders)?;
+fn open_loop(world: &World, turn: &Turn, rate: f64) -> anyhow::Result<Outcome> {
+    let orders = orders(world.side(turn.which)?.address(turn.extra, false), rate);
+    let outcome = world.client(turn.which, &orders)?;
     anyhow::ensure!(outcome.failed == 0, "{outcome:?}");
     Ok(outcome)
 }
@@ -97,33 +129,36 @@ fn orders(address: std::net::SocketAddr, rate: f64) -> Orders {
     }
 }
 
-fn report(part: &mut Part, percent: u32, measured: &[[Outcome; 3]]) {
+fn report(part: &mut Part, percent: u32, turns: &[Turn], measured: &[Round]) {
     for (at, percentile) in PERCENTILES.into_iter().enumerate() {
-        let of = |turn: usize| -> Vec<f64> {
+        let of = |turn: Turn| -> Vec<f64> {
             let outcomes = measured
                 .iter()
-                .filter_map(|round| round.get(turn)?.latencies_ns.get(at));
+                .filter_map(|round| round.get(turn.name)?.latencies_ns.get(at));
             outcomes.map(|&ns| ns as f64 / 1_000.0).collect()
         };
-        for (turn, (name, ..)) in TURNS.into_iter().enumerate() {
-            let name = format!("chain.latency_us.{percent}.{name}.p{percentile}");
-            part.add(Figure::new(name, "us", median(&of(turn))));
-        }
-        let (nothing, everything, again) = (of(0), of(1), of(2));
+        let (nothing, again) = (of(NOTHING), of(AGAIN));
         let base: Vec<_> = nothing
             .iter()
             .zip(&again)
             .map(|(one, other)| f64::midpoint(*one, *other))
             .collect();
-        let added = percent_over(&everything, &base);
-        let name = match percent {
-            50 => format!("chain.p{percentile}_added_percent"),
-            _ => format!("chain.p{percentile}_added_percent.at_{percent}"),
-        };
-        part.add(
-            Figure::new(name, "%", median(&added))
-                .aa(median(&percent_over(&again, &nothing)).value),
-        );
+        let noise = median(&percent_over(&again, &nothing)).value;
+        for &turn in turns {
+            let name = format!("chain.latency_us.{percent}.{}.p{percentile}", turn.name);
+            part.add(Figure::new(name, "us", median(&of(turn))));
+            if turn.which != Which::Watched {
+                continue;
+            }
+            let which = match (percent, turn.yields) {
+                (50, false) => String::new(),
+                (50, true) => ".yielding".to_owned(),
+                _ => format!(".at_{percent}"),
+            };
+            let added = median(&percent_over(&of(turn), &base));
+            let name = format!("chain.p{percentile}_added_percent{which}");
+            part.add(Figure::new(name, "%", added).aa(noise));
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod loads;
 mod part;
 mod quick;
 mod runtime;
+mod statistics;
 mod telling;
 mod tools;
 #[path = "../filter/worker.rs"]
@@ -56,10 +57,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut passed = true;
     for word in &words {
         let (table, part_passed) = match word.as_str() {
-            "cpu" => measure("chain_cpu", &[], |world, part| cpu::measure(world, part))?,
-            "latency" => measure("chain_latency", &[], |world, part| {
-                latency::measure(world, part)
-            })?,
+            "cpu" => measure("chain_cpu", &[], cpu::measure)?,
+            "latency" => measure("chain_latency", &[], latency::measure)?,
             "coverage" => measure("chain_coverage", DURABLE, |world, part| {
                 coverage::measure(world, part)
             })?,
@@ -103,6 +102,8 @@ fn measure(
 ) -> anyhow::Result<(String, bool)> {
     let mut world = World::start(bridge_options)?;
     let mut part = Part::new(name);
+    statistics::ensure_off()?;
     measure(&mut world, &mut part)?;
+    statistics::ensure_off()?;
     part.write()
 }

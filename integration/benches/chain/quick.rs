@@ -14,6 +14,7 @@ use crate::{
     ledger,
     loads::Load,
     part::Part,
+    statistics::Statistics,
     world::{Which, World},
 };
 
@@ -21,7 +22,6 @@ use crate::{
 const CONNECTIONS: usize = 500;
 const REQUESTS: usize = 2_000;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 pub(crate) fn measure(world: &World, part: &mut Part) -> anyhow::Result<()> {
     for (name, key, budget) in [
@@ -99,27 +99,6 @@ fn chain(world: &World, part: &mut Part) -> anyhow::Result<()> {
     );
     part.add(Figure::new("quick.lost", "facts", exact(after.lost)).at_most(0.0));
     Ok(())
-}
-
-/// The kernel counts runs while this lives.
-#[derive(Debug)]
-struct Statistics {
-    before: String,
-}
-
-impl Statistics {
-    fn on() -> anyhow::Result<Self> {
-        let before = fs::read_to_string(STATISTICS)?;
-        fs::write(STATISTICS, "1")?;
-        Ok(Self { before })
-    }
-}
-
-impl Drop for Statistics {
-    fn drop(&mut self) {
-        // Nothing is left to try, and counting harms nobody.
-        fs::write(STATISTICS, &self.before).unwrap_or_default();
-    }
 }
 
 /// Returns how often the sock_ops programs of the sandbox's cgroup ran so far.

@@ -114,6 +114,18 @@ impl World {
         Ok(used)
     }
 
+    /// Lets the probe and the bridge run only while nobody else wants their processor, or as everybody.
+    pub(crate) fn set_yielding(&mut self, yielding: bool) -> anyhow::Result<()> {
+        let policy = if yielding { "--idle" } else { "--other" };
+        for id in [self.bridge.process().id(), self.probe.process().id()] {
+            process::run(
+                "chrt",
+                ["--all-tasks", policy, "--pid", "0", &id.to_string()],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Runs the client against a listener.
     pub(crate) fn client(&self, which: Which, orders: &Orders) -> anyhow::Result<Outcome> {
         self.client_in(&self.sandbox.client, which, orders)

@@ -16,6 +16,10 @@ use crate::{
 /// A multiple of the spans after which the tracer sends them: nothing is left for the next measurement.
 const REQUESTS: u32 = 2_000;
 const CONNECTIONS: u32 = 16;
+/// Connections of the warm-up: at least as many as the filter remembers, so that its tables are full, in so many
+/// loads.
+const WARM_UP_CONNECTIONS: u32 = 512;
+const WARM_UPS: u32 = 9;
 /// The worker has one processor to itself; the load, the service and the sinks share the other.
 const WORKER_CPU: &str = "0";
 const OTHER_CPU: &str = "1";
@@ -69,7 +73,12 @@ pub(crate) fn measure(
         }
         let mut costs_of_round = BTreeMap::new();
         for &variant in &order {
-            load(sandbox, variant)?;
+            if round == 0 {
+                for _ in 0..WARM_UPS {
+                    load(sandbox, variant, WARM_UP_CONNECTIONS, WARM_UP_CONNECTIONS)?;
+                }
+            }
+            load(sandbox, variant, CONNECTIONS, REQUESTS)?;
             let after = worker.rest()?;
             costs_of_round.insert(variant, (after - before) as f64 / f64::from(REQUESTS));
             before = after;
@@ -88,15 +97,20 @@ pub(crate) fn measure(
 }
 
 /// Sends the requests; every answer has to be a success.
-fn load(sandbox: &Sandbox, variant: Variant) -> anyhow::Result<()> {
+fn load(
+    sandbox: &Sandbox,
+    variant: Variant,
+    connections: u32,
+    requests: u32,
+) -> anyhow::Result<()> {
     let printed = Program::new("h2load", &sandbox.watched, "taskset")
         .inside(&sandbox.gateway)
         .args(["-c", OTHER_CPU, "h2load", "--h1", "-t", "1"])
-        .args(["-c", &CONNECTIONS.to_string(), "-n", &REQUESTS.to_string()])
+        .args(["-c", &connections.to_string(), "-n", &requests.to_string()])
         .args([format!("http://127.0.0.1:{}/hello", variant.port())])
         .start(sandbox.directory())?
         .finish(LOAD_DEADLINE)?;
-    let expected = format!("{REQUESTS} succeeded, 0 failed, 0 errored");
+    let expected = format!("{requests} succeeded, 0 failed, 0 errored");
     anyhow::ensure!(printed.contains(&expected), "{printed}");
     Ok(())
 }

@@ -94,6 +94,15 @@ impl Figure {
         let noise = self.aa.map_or(0.0, |aa| (aa - no_difference).abs());
         holds || (value - no_difference).abs() <= noise
     }
+
+    /// Returns whether the intervals of both share a number; not where one has none.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let both = self.interval.zip(other.interval);
+        both.is_some_and(|((low, high), (other_low, other_high))| {
+            low <= other_high && other_low <= high
+        })
+    }
 }
 
 // === impl Summary ===

@@ -36,7 +36,12 @@ pub(super) fn figure(figure: &Figure) -> String {
 
 /// Writes a difference or a ratio, or that it is within its noise.
 pub(super) fn difference(of: &Figure) -> String {
-    if of.is_noise() {
+    beyond(of, None)
+}
+
+/// Writes a difference, or that it is within its noise, or within that of two equal things.
+pub(super) fn beyond(of: &Figure, equal: Option<&Figure>) -> String {
+    if of.is_noise() || equal.is_some_and(|equal| equal.overlaps(of)) {
         format!("within noise: {}", figure(of))
     } else {
         figure(of)
@@ -47,14 +52,40 @@ fn or_none(value: Option<f64>) -> String {
     value.map_or_else(String::new, number)
 }
 
+/// Where [`open-problems.md`] says why a budget is missed, by what the figure's name begins with.
+///
+/// [`open-problems.md`]: ../../../../docs/open-problems.md
+const REASONS: [(&str, &str); 6] = [
+    ("bridge.", "#the-bridge"),
+    ("chain.idle_", "#with-nothing-to-do"),
+    ("chain.", "#coverage-at-the-peak"),
+    ("filter.", "#the-filter"),
+    ("probe.", "#the-probe"),
+    ("reconciler.", "#the-reconciler"),
+];
+
+/// Returns a link to the reason why a budget is missed.
+pub(super) fn reason(figure: &Figure) -> String {
+    let heading = REASONS
+        .iter()
+        .find(|(prefix, _)| figure.name.starts_with(prefix));
+    let heading = heading.map_or("#budgets-that-are-missed", |(_, heading)| heading);
+    format!("[why](open-problems.md{heading})")
+}
+
 /// Every figure that has a budget, and what may be said of it.
 pub(super) fn budgets(summary: &Summary) -> String {
     let mut table = "| figure | measured (95 %) | A/A | budget | goal | floor | |\n| --- | --- | --- | --- | --- | --- | --- |\n".to_owned();
     for of in &summary.figures {
         let verdict = match of.verdict() {
-            Some(Verdict::Kept) => "kept",
-            Some(Verdict::Missed) => "**missed**",
-            Some(Verdict::NotShown) => "not shown: the interval reaches to both sides",
+            Some(Verdict::Kept) => "kept".to_owned(),
+            Some(Verdict::Missed) => format!("**missed**, {}", reason(of)),
+            Some(Verdict::NotShown) => {
+                format!(
+                    "not shown: the interval reaches to both sides, {}",
+                    reason(of)
+                )
+            }
             None => continue,
         };
         writeln!(
@@ -72,8 +103,16 @@ pub(super) fn budgets(summary: &Summary) -> String {
     table
 }
 
-/// One row for each variant, one column for each load: `<before>.<load>.<variant>`.
-pub(super) fn by_load(summary: &Summary, before: &str, write: fn(&Figure) -> String) -> String {
+/// What two equal variants differ by is kept under this name.
+const EQUAL: &str = "nothing_again";
+
+/// One row for each variant, one column for each load: `<before>.<load>.<variant>`. A cell is written from its figure
+/// and from that of two equal variants under the same load.
+pub(super) fn by_load(
+    summary: &Summary,
+    before: &str,
+    write: fn(&Figure, Option<&Figure>) -> String,
+) -> String {
     let (mut loads, mut variants) = (Vec::new(), Vec::new());
     let cells: Vec<_> = summary
         .below(before)
@@ -95,8 +134,11 @@ pub(super) fn by_load(summary: &Summary, before: &str, write: fn(&Figure) -> Str
     for variant in variants {
         write!(table, "\n| {} |", words(variant)).unwrap_or_default();
         for load in &loads {
-            let cell = cells.iter().find(|(name, _)| *name == (*load, variant));
-            let text = cell.map_or_else(String::new, |(_, of)| write(of));
+            let find = |variant| {
+                let cell = cells.iter().find(|(name, _)| *name == (*load, variant));
+                cell.map(|(_, figure)| *figure)
+            };
+            let text = find(variant).map_or_else(String::new, |of| write(of, find(EQUAL)));
             write!(table, " {text} |").unwrap_or_default();
         }
     }
@@ -208,7 +250,41 @@ mod tests {
         };
         let expected = "| | http1 | churn |\n| --- | --- | --- |\n\
             | nothing | 50 (49 to 51) | 90 (80 to 99) |\n| lua | 60 (59 to 61) |  |\n";
-        assert_eq!(by_load(&summary, "x.", figure), expected);
+        assert_eq!(by_load(&summary, "x.", |of, _| figure(of)), expected);
+    }
+
+    #[test]
+    fn what_reaches_into_the_difference_of_two_equal_things_is_noise() {
+        let us = |name: &str, value, interval| Figure {
+            unit: "us".to_owned(),
+            ..sample(name, value, interval)
+        };
+        let summary = Summary {
+            figures: vec![
+                us("x.http1.nothing_again", 0.1, (-3.0, 2.0)),
+                us("x.http1.probe", 3.0, (1.5, 7.0)),
+                us("x.http1.lua", 9.0, (2.5, 12.0)),
+            ],
+        };
+        let table = by_load(&summary, "x.", beyond);
+        assert!(
+            table.contains("| probe | within noise: 3 (1.50 to 7) |"),
+            "{table}"
+        );
+        assert!(table.contains("| lua | 9 (2.50 to 12) |"), "{table}");
+    }
+
+    #[test]
+    fn a_budget_that_is_missed_leads_to_its_reason() {
+        let missed = |name: &str| Figure {
+            budget: Some(1.0),
+            pass: Some(false),
+            ..sample(name, 2.0, (1.5, 2.5))
+        };
+        let figures = vec![missed("probe.x"), missed("x.y")];
+        let table = budgets(&Summary { figures });
+        assert!(table.contains("| **missed**, [why](open-problems.md#the-probe) |"));
+        assert!(table.contains("| **missed**, [why](open-problems.md#budgets-that-are-missed) |"));
     }
 
     #[test]

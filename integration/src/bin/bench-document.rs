@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use syntrace_integration::{
     benchmarks::{
-        Benchmark, Evidence, Machine, Summary, document, latency_picture, processor_picture,
+        Benchmark, Evidence, Machine, Run, Summary, document, latency_picture, processor_picture,
     },
     paths,
 };
@@ -21,6 +21,8 @@ use syntrace_integration::{
 const SUMMARY: &str = "summary";
 /// Too rough to be kept.
 const QUICK: &str = "quick";
+/// A run that this one is held against, below `docs`: a copy of its summary.
+const EARLIER: &str = "bench/earlier.json";
 
 fn main() -> anyhow::Result<()> {
     let (found, docs) = (
@@ -34,7 +36,12 @@ fn main() -> anyhow::Result<()> {
         found.display()
     );
     let summary = Summary::of(&benchmarks);
-    let text = serde_json::to_string_pretty(&summary)?;
+    let machine = machine(&benchmarks)?;
+    let run = Run {
+        measured_at: machine.measured_at.clone(),
+        summary: summary.clone(),
+    };
+    let text = serde_json::to_string_pretty(&run)?;
     fs::write(found.join(SUMMARY).with_extension("json"), text)?;
 
     let mut evidence = Evidence::default();
@@ -50,7 +57,9 @@ fn main() -> anyhow::Result<()> {
             fs::write(docs.join("bench").join(name).with_extension("svg"), picture)?;
         }
     }
-    let text = document(&machine()?, &benchmarks, &evidence);
+    let earlier = docs.join(EARLIER);
+    let earlier: Option<Run> = earlier.exists().then(|| read(&earlier)).transpose()?;
+    let text = document(&machine, &benchmarks, &evidence, earlier.as_ref());
     fs::write(docs.join("BENCHMARKS.md"), text).context("writing docs/BENCHMARKS.md")
 }
 
@@ -95,7 +104,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))
 }
 
-fn machine() -> anyhow::Result<Machine> {
+fn machine(benchmarks: &[Benchmark]) -> anyhow::Result<Machine> {
     let value = |file: &str, key: &str| -> anyhow::Result<String> {
         let text = fs::read_to_string(file).with_context(|| format!("reading {file}"))?;
         let line = text
@@ -111,6 +120,7 @@ fn machine() -> anyhow::Result<Machine> {
         .into_owned();
     let memory = value("/proc/meminfo", "MemTotal")?;
     let kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
+    let times = benchmarks.iter().map(|benchmark| &benchmark.measured_at);
     Ok(Machine {
         description: format!(
             "{} processors ({}), {} GiB, Linux {kernel}, {}",
@@ -119,7 +129,7 @@ fn machine() -> anyhow::Result<Machine> {
             kib.div_ceil(1 << 20),
             value("/etc/os-release", "PRETTY_NAME")?,
         ),
-        day: minute(SystemTime::now())?,
+        measured_at: times.max().cloned().unwrap_or_default(),
     })
 }
 

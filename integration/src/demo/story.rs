@@ -63,7 +63,7 @@ fn story(sandbox: &Sandbox) -> anyhow::Result<Summary> {
         writeln!(out, "ERROR {complaint}")?;
     }
     writeln!(out, "{}", serde_json::to_string(&judged.summary)?)?;
-    if io::stdout().is_terminal() && env::var_os("DEMO_ONCE").is_none() {
+    if is_to_stay() {
         stay(&mut out, sandbox, stack.bridge.client())?;
     }
     Ok(judged.summary)
@@ -83,19 +83,29 @@ fn draw(out: &mut impl io::Write, answers: &Answers) -> io::Result<()> {
     Ok(())
 }
 
-/// Leaves everything running until Ctrl-C.
+/// Whether somebody will look around: on a terminal, unless `DEMO_ONCE` is set, and wherever `DEMO_STAY` is.
+fn is_to_stay() -> bool {
+    let is_set = |name| env::var_os(name).is_some();
+    is_set("DEMO_STAY") || io::stdout().is_terminal() && !is_set("DEMO_ONCE")
+}
+
+/// Leaves everything running until Ctrl-C or SIGTERM, and says how to use it: first the variables that the
+/// lines below it, and `docs/three-faults.md`, are written with.
 fn stay(out: &mut impl io::Write, sandbox: &Sandbox, bridge: &Client) -> anyhow::Result<()> {
     let (base, client) = (bridge.base(), sandbox.client.name());
-    writeln!(out, "\nEverything stays up until Ctrl-C. To try:")?;
+    let name = client.strip_suffix("-client").unwrap_or(client);
+    let programs = paths::program("syntrace")?;
+    let programs = programs.parent().unwrap_or(&programs).display();
     writeln!(
         out,
-        "    ip netns exec {client} curl http://{GATEWAY}:{PORT}/dead"
+        "\nEverything stays up until Ctrl-C. In another shell of root's:\n\n\
+         B={base}\n\
+         N={name}\n\
+         PATH={programs}:$PATH\n\n\
+         ip netns exec $N-client curl http://{GATEWAY}:{PORT}/dead\n\
+         syntrace --bridge $B why    # or tail, coverage; in a browser: {base}/\n\n\
+         docs/three-faults.md goes on from here: what to break, and how it is found."
     )?;
-    writeln!(out, "    in a browser: {base}/")?;
-    let syntrace = paths::program("syntrace")?;
-    for command in ["why", "tail", "coverage"] {
-        writeln!(out, "    {} --bridge {base} {command}", syntrace.display())?;
-    }
     interrupt::wait()?;
     Ok(())
 }
