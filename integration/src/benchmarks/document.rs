@@ -179,8 +179,8 @@ fn budgets(summary: &Summary) -> String {
     let table = tables::budgets(summary);
     format!(
         "*Floor* is what cannot be beaten here, *goal* what is aimed at beyond the budget.\n\n{table}\n\
-         Two budgets are held by tests instead, which fail: of joins on generated truth ([ground-truth.md](ground-truth.md)), and that \
-         what is not observed runs no program of ours."
+         The budget of joins on generated truth is held by a test, which fails ([ground-truth.md](ground-truth.md)); that what is not \
+         observed runs no program of ours follows from where the programs are attached, and is not measured."
     )
 }
 
