@@ -118,6 +118,7 @@ pub struct Request {
     pub protocol: String,
     pub status: Option<u16>,
     pub grpc_status: Option<u32>,
+    pub dye: Option<String>,
     pub response_flags: Vec<String>,
     pub upstream: Option<Upstream>,
     pub received_on: Join,

@@ -69,10 +69,13 @@ fn report(costs: &Costs) -> anyhow::Result<Report> {
         ("filter.over_empty_filter", Variant::Empty, 2.0, 1.3),
     ] {
         let estimate = costs.ratio(Variant::Syntrace, rival);
+        // No filter of this kind can add less than one that does nothing.
+        let floor = costs.ratio(Variant::Empty, rival).value;
         report.add(
             Figure::new(name, "ratio", estimate)
                 .at_most(budget)
                 .goal(goal)
+                .floor(floor)
                 .aa(noise_of_ratios),
         );
     }
@@ -93,7 +96,11 @@ fn report(costs: &Costs) -> anyhow::Result<Report> {
         .floor(111_000.0),
     );
     let growth = Estimate::exact(costs.memory_growth_pages() as f64, 1);
-    report.add(Figure::new("filter.memory_growth_pages", "pages", growth).at_most(0.0));
+    report.add(
+        Figure::new("filter.memory_growth_pages", "pages", growth)
+            .at_most(0.0)
+            .floor(0.0),
+    );
     for (name, key, budget, goal) in [
         ("filter.host_calls_per_request", "host_calls", 9.0, 7.0),
         ("filter.vm_entries_per_request", "vm_entries", 4.0, 2.0),

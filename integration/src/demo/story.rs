@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::{
-    inquiry, timeline,
+    gray, inquiry, timeline,
     traffic::{self, Captures},
     verdict::{Answers, Summary},
     wire,
@@ -53,20 +53,27 @@ pub fn run() -> anyhow::Result<ExitCode> {
 
 fn story(sandbox: &Sandbox) -> anyhow::Result<Summary> {
     let mut out = anstream::stdout();
-    let stack = Stack::start(sandbox)?;
+    let stack = Stack::start_with(sandbox, gray::gateway())?;
     let captures = Captures::start(sandbox)?;
     let mut evidence =
         traffic::run_counted(sandbox, &stack.envoy).context("running the clients")?;
     let judged = inquiry::inquire(&mut evidence, &captures, stack.bridge.client())?;
     draw(&mut out, &judged.answers)?;
-    for complaint in &judged.complaints {
+    let _release = gray::service(sandbox)?;
+    let gray = gray::run(sandbox, stack.bridge.client()).context("trying a gray release")?;
+    writeln!(out, "{}", gray.line)?;
+    for complaint in judged.complaints.iter().chain(&gray.complaints) {
         writeln!(out, "ERROR {complaint}")?;
     }
-    writeln!(out, "{}", serde_json::to_string(&judged.summary)?)?;
+    let summary = Summary {
+        errors: judged.summary.errors + gray.complaints.len(),
+        ..judged.summary
+    };
+    writeln!(out, "{}", serde_json::to_string(&summary)?)?;
     if is_to_stay() {
         stay(&mut out, sandbox, stack.bridge.client())?;
     }
-    Ok(judged.summary)
+    Ok(summary)
 }
 
 /// Draws every connection, in the order in which they were opened.

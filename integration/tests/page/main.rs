@@ -72,23 +72,29 @@ fn without_the_probe_the_page_says_what_it_does_not_see() {
 /// Sends a request on a new connection while the gateway accepts nothing, and lets it go on later.
 fn while_not_accepting(sandbox: &Sandbox, stack: &mut Stack, path: &str) {
     let envoy = stack.envoy.process();
+    let id = envoy.id();
+    wait_for_established(id, 0);
     envoy.signal(Signal::STOP).unwrap();
     let curl = Curl::start(sandbox, PORT, Version::Http1, &[], &[path]).unwrap();
-    let id = envoy.id();
-    deadline::wait("a connection that nobody has accepted", SOON, || {
-        let table = fs::read_to_string(format!("/proc/{id}/net/tcp"))?;
-        let waits = table.lines().any(|line| is_established(line, PORT));
-        Ok(if waits {
+    wait_for_established(id, 1);
+    // The wait is what is looked for.
+    thread::sleep(NOT_ACCEPTING);
+    envoy.signal(Signal::CONT).unwrap();
+    curl.finish().unwrap();
+}
+
+/// Waits until as many connections to the gateway are established, accepted or not.
+fn wait_for_established(envoy: u32, expected: usize) {
+    deadline::wait("the gateway's connections", SOON, || {
+        let table = fs::read_to_string(format!("/proc/{envoy}/net/tcp"))?;
+        let established = table.lines().filter(|line| is_established(line, PORT));
+        Ok(if established.count() == expected {
             Look::Done(())
         } else {
             Look::NotYet(table)
         })
     })
     .unwrap();
-    // The wait is what is looked for.
-    thread::sleep(NOT_ACCEPTING);
-    envoy.signal(Signal::CONT).unwrap();
-    curl.finish().unwrap();
 }
 
 /// Whether a line of `/proc/<pid>/net/tcp` is an established connection (state 01) to `port`.
