@@ -62,6 +62,8 @@ enum CliError {
     Json(#[from] serde_json::Error),
     #[error("replaying the log in {}", .path.display())]
     Replay { path: PathBuf, source: io::Error },
+    #[error("nothing was found; {0}")]
+    Incomplete(answers::Incomplete),
     #[error("there is no command {0}")]
     NoCommand(String),
     #[error("starting")]

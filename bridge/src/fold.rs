@@ -18,7 +18,7 @@ use syntrace_model::{BootId, BootNanos};
 pub(crate) use self::refold::handle;
 pub use self::{recovery::Recovery, refold::Refold, state::States, ticker::Ticker};
 use crate::{
-    log::{self, Log, Position},
+    log::{self, Log},
     metrics::Metrics,
     view::SharedView,
 };
@@ -136,10 +136,14 @@ impl Fold {
             None => None,
         };
         while let Some(entry) = self.entries.blocking_next() {
-            if let Some(states) = &mut states
-                && (entry.opens_segment || states.is_far())
-            {
-                self.keep_state(states, entry.position, false);
+            if let Some(states) = &mut states {
+                if let Some(position) = states.written() {
+                    self.log.restarts_at(position);
+                }
+                if states.is_due(entry.opens_segment) {
+                    let keep = |folder: &Folder| states.keep(entry.position, folder);
+                    self.view.with_folder(keep);
+                }
             }
             let began = Instant::now();
             let count = |output: &Output| self.metrics.settled(output);
@@ -150,21 +154,8 @@ impl Fold {
             }
         }
         match &mut states {
-            Some(states) => self.keep_state(states, states.next(), true),
+            Some(states) => self.view.with_folder(|folder| states.keep_last(folder)),
             None => self.view.drain(|output| self.metrics.settled(output)),
-        }
-    }
-
-    /// Keeps the state before an entry, if it is worth it.
-    fn keep_state(&self, states: &mut States, before: Position, last: bool) {
-        let kept = self
-            .view
-            .with_folder(|folder| states.keep(before, folder, last));
-        match kept {
-            Ok(true) => self.log.restarts_at(before),
-            Ok(false) => {}
-            // A restart begins to read further back.
-            Err(error) => tracing::warn!(%error, "State of the fold was not kept"),
         }
     }
 }

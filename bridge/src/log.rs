@@ -114,7 +114,7 @@ impl Default for Settings {
             directory: None,
             bounds: Bounds::default(),
             sync_interval: Duration::from_secs(1),
-            room_bytes: 64 << 20,
+            room_bytes: 32 << 20,
             disk: Disk::default(),
         }
     }

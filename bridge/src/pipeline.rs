@@ -42,6 +42,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// How much of the log is kept; its directory is set by `data_dir`.
     pub log: log::Settings,
+    /// Bytes of the log that are rather folded again at a restart than records made anew behind it.
+    pub refold_bytes: u64,
     /// How much of the view is kept.
     pub view: store::Bounds,
     /// The collector; no export without one.
@@ -114,6 +116,8 @@ impl Default for Settings {
             settled_records: 100_000,
             data_dir: None,
             log: log::Settings::default(),
+            // Less than a second's work.
+            refold_bytes: 20 << 20,
             view: store::Bounds::default(),
             otlp: None,
             flush_timeout: Duration::from_secs(10),
@@ -282,6 +286,7 @@ impl Place {
             segments,
             disk: settings.log.disk.clone(),
             limits: settings.limits,
+            refold_bytes: settings.refold_bytes,
             // Without a state the log is folded as if it were new, under numbers that nobody has seen.
             numbered_after: export::read_cursor(&self.export).unwrap_or(0),
             until,

@@ -7,6 +7,7 @@
 pub(crate) mod chunk;
 pub(crate) mod codec;
 pub(crate) mod database;
+mod hole;
 mod keeper;
 pub(crate) mod names;
 mod recent;
@@ -21,10 +22,14 @@ use syntrace_core::{
 };
 use syntrace_model::{ConnectionId, Endpoint, SpanId, TraceId, UnixNanos};
 
-pub(crate) use self::recent::{Recent, Table};
 pub use self::{
     database::{Bounds, Database, DatabaseStatus, ReadError},
+    hole::Hole,
     keeper::Keeper,
+};
+pub(crate) use self::{
+    hole::Seam,
+    recent::{Recent, Table},
 };
 
 /// Version of the layout of what is stored. What has another is made anew from the log.
@@ -80,6 +85,16 @@ pub enum Name {
 }
 
 // === impl Kept ===
+
+impl Kept {
+    /// Returns when it began.
+    pub(crate) fn began_at(&self) -> UnixNanos {
+        match self {
+            Self::Request(record) => record.began_at(),
+            Self::Connection(record) => record.began_at(),
+        }
+    }
+}
 
 impl From<Output> for Kept {
     fn from(output: Output) -> Self {

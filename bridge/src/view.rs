@@ -5,6 +5,7 @@
 //! question by id looks at what is settled before, too: that waits for nobody.
 
 mod flow;
+mod one;
 mod page;
 
 use std::{
@@ -29,7 +30,7 @@ pub use self::{
 };
 use crate::{
     fold::Folder,
-    store::{Database, DatabaseStatus, Name, ReadError, Recent, Settled, chunk::Part},
+    store::{Database, DatabaseStatus, Hole, Name, ReadError, Recent, Settled, chunk::Part},
 };
 
 /// A view that one task writes and many read.
@@ -47,6 +48,8 @@ pub struct Trace {
     pub connections: BTreeMap<ConnectionId, Arc<ConnectionRecord>>,
     /// The requests that have the name, and those of the connections that have it.
     pub requests: BTreeMap<SpanId, Arc<RequestRecord>>,
+    /// What may be left out.
+    pub hole: Option<Hole>,
 }
 
 /// The records of one host.
@@ -101,16 +104,10 @@ impl SharedView {
     ///
     /// # Errors
     ///
-    /// If it is not in memory, and the database cannot be read; so do all questions below.
+    /// [`ReadError::Database`] if it is not in memory, and the database cannot be read; so do all questions
+    /// below. [`ReadError::Hole`] if it may be one of the records that are being made anew.
     pub fn connection(&self, id: ConnectionId) -> Result<Option<Arc<ConnectionRecord>>, ReadError> {
-        one(
-            || self.recent().connections.get(id).cloned(),
-            || {
-                self.database()
-                    .map_or(Ok(None), |database| database.get(id))
-            },
-            || self.live().reconciler().connection(id),
-        )
+        one::one(self, id)
     }
 
     /// Returns one request.
@@ -119,14 +116,7 @@ impl SharedView {
     ///
     /// As [`Self::connection`].
     pub fn request(&self, id: SpanId) -> Result<Option<Arc<RequestRecord>>, ReadError> {
-        one(
-            || self.recent().requests.get(id).cloned(),
-            || {
-                self.database()
-                    .map_or(Ok(None), |database| database.get(id))
-            },
-            || self.live().reconciler().request(id),
-        )
+        one::one(self, id)
     }
 
     /// Returns a page of connections, the newest first.
@@ -202,11 +192,14 @@ impl SharedView {
     pub fn trace(&self, name: &Name, limit: usize) -> Result<Trace, ReadError> {
         let connections = self.connections(&Ask::named(name.clone(), limit), |_| true)?;
         let requests = self.requests(&Ask::named(name.clone(), limit), |_| true)?;
-        let mut trace = Trace::default();
+        let mut trace = Trace {
+            hole: connections.hole.or(requests.hole),
+            ..Trace::default()
+        };
         for connection in connections.records {
             for listed in &connection.requests {
                 if !trace.requests.contains_key(&listed.span_id)
-                    && let Some(request) = self.request(listed.span_id)?
+                    && let Some(request) = known(self.request(listed.span_id), &mut trace.hole)?
                 {
                     trace.requests.insert(listed.span_id, request);
                 }
@@ -216,7 +209,7 @@ impl SharedView {
         for request in requests.records {
             for id in joined(&request) {
                 if !trace.connections.contains_key(&id)
-                    && let Some(connection) = self.connection(id)?
+                    && let Some(connection) = known(self.connection(id), &mut trace.hole)?
                 {
                     trace.connections.insert(id, connection);
                 }
@@ -224,6 +217,26 @@ impl SharedView {
             trace.requests.insert(request.report.span_id, request);
         }
         Ok(trace)
+    }
+
+    /// Returns the settled records that are being made anew from the log, if there are any.
+    #[must_use]
+    pub fn hole(&self) -> Option<Hole> {
+        let seam = self.recent().seam();
+        self.database()
+            .and_then(|database| seam.hole(database.stored()))
+    }
+
+    /// Adds to settled connections how many facts about them came since: the fold knows that of those that
+    /// settled last, and is waited for.
+    pub fn add_late<'a>(&self, records: impl Iterator<Item = &'a mut Arc<ConnectionRecord>>) {
+        let folder = self.live();
+        for record in records {
+            let late = folder.reconciler().late(record.id);
+            if late > record.coverage.late {
+                Arc::make_mut(record).coverage.late = late;
+            }
+        }
     }
 
     /// Returns what was seen, joined and lost so far.
@@ -267,20 +280,20 @@ impl SharedView {
     ///
     /// # Errors
     ///
-    /// As [`Self::connection`].
+    /// As [`Self::connection`]; [`ReadError::Hole`] if the next of them are being made anew.
     pub fn settled_after(&self, number: u64, limit: usize) -> Result<Vec<Settled>, ReadError> {
         if let Some(recent) = self.recent_after(number, limit) {
             return Ok(recent);
         }
+        let hole = self.hole();
         let stored = self
             .database()
             .map_or_else(|| Ok(Vec::new()), |all| all.settled_after(number, limit))?;
-        if !stored.is_empty() {
-            return Ok(stored);
+        match hole {
+            _ if !stored.is_empty() => Ok(stored),
+            Some(hole) => Err(ReadError::Hole(hole)),
+            None => Ok(self.recent_all(limit)),
         }
-        let recent = self.recent();
-        let first = recent.first().saturating_sub(1).max(number);
-        Ok(recent.settled_after(first, limit).unwrap_or_default())
     }
 
     /// Returns the highest number that is stored; without a database, that of all.
@@ -326,20 +339,17 @@ impl WeakView {
     }
 }
 
-/// Looks for one record, at last where the fold has to be waited for.
-fn one<R>(
-    recent: impl Fn() -> Option<Arc<R>>,
-    stored: impl Fn() -> Result<Option<Arc<R>>, ReadError>,
-    live: impl Fn() -> Option<R>,
-) -> Result<Option<Arc<R>>, ReadError> {
-    let settled = || recent().map_or_else(&stored, |found| Ok(Some(found)));
-    if let Some(found) = settled()? {
-        return Ok(Some(found));
-    }
-    match live() {
-        Some(found) => Ok(Some(Arc::new(found))),
-        // It may have settled meanwhile.
-        None => settled(),
+/// Returns what was found; notes where it may be one of the records that are being made anew.
+pub(crate) fn known<T>(
+    found: Result<Option<T>, ReadError>,
+    hole: &mut Option<Hole>,
+) -> Result<Option<T>, ReadError> {
+    match found {
+        Err(ReadError::Hole(found)) => {
+            *hole = Some(found);
+            Ok(None)
+        }
+        found => found,
     }
 }
 

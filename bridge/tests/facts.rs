@@ -41,6 +41,27 @@ async fn a_batch_that_comes_again_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_fact_that_comes_after_its_connection_settled_is_counted_on_that_connection() {
+    let bridge = Bridge::start();
+    bridge.accept(&facts::story()).await;
+    let settled = |answer: &support::Answer| answer.json()["connections"]["settled"] == 3;
+    bridge.eventually("/v1/coverage", settled).await;
+    let mut late = facts::batch(vec![fact::Body::Connection(facts::downstream(1))]);
+    late.first_seq = facts::story().facts.len() as u64;
+    bridge.accept(&late).await;
+    let counted = |answer: &support::Answer| answer.json()["late"] == 1;
+    bridge.eventually("/v1/coverage", counted).await;
+
+    let list = bridge.get("/v1/connections").await.json();
+    for listed in list["connections"].as_array().unwrap() {
+        let id = listed["id"].as_str().unwrap();
+        let one = bridge.get(&format!("/v1/connections/{id}")).await.json();
+        assert_eq!(one["coverage"]["late"], u64::from(id.ends_with(".1")));
+        assert_eq!(&one, listed);
+    }
+}
+
+#[tokio::test]
 async fn a_loss_that_its_sender_names_explains_a_gap_and_is_counted_once() {
     let bridge = Bridge::start();
     let mut batch = facts::story();

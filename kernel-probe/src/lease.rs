@@ -1,23 +1,15 @@
-//! Renews the programs' orders: as long as this runs, they may write, and they report as much as
-//! the ring holds.
+//! The programs' orders: as long as they are renewed, programs may write, and they report as much
+//! as they are told.
 
 use std::time::Duration;
 
 use syntrace_ebpf_common::Config;
 use syntrace_proto::Clock;
-use tokio::time::{Instant, MissedTickBehavior, interval, interval_at};
 
-use crate::{
-    clock,
-    loader::ConfigMap,
-    pressure::{Flow, Pressure},
-};
+use crate::{clock, loader::ConfigMap};
 
-/// How often the lease is renewed.
-const RENEW_EVERY: Duration = Duration::from_secs(2);
-
-/// How often the sampling is thought over.
-const STEER_EVERY: Duration = Duration::from_millis(100);
+/// How often the lease is to be renewed.
+pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(2);
 
 /// How long the programs go on tagging without renewal, nanoseconds.
 const LEASE_NS: u64 = 10_000_000_000;
@@ -42,23 +34,13 @@ impl Lease {
         }
     }
 
-    /// Renews for ever, and orders the sampling that `flow`, asked for what happened to the ring
-    /// since it was asked last, makes necessary.
-    pub(crate) async fn keep(&mut self, mut pressure: Pressure, mut flow: impl FnMut() -> Flow) {
-        let mut renewal = interval(RENEW_EVERY);
-        let mut steering = interval_at(Instant::now() + STEER_EVERY, STEER_EVERY);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        steering.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = renewal.tick() => self.renew(),
-                _ = steering.tick() => self.sample(pressure.handle_flow(flow())),
-            }
-        }
+    /// Returns whether not all is reported.
+    pub(crate) const fn is_sampling(&self) -> bool {
+        self.config.one_in > 1
     }
 
     /// Orders that one of `one_in` connections that end well is reported.
-    fn sample(&mut self, one_in: u32) {
+    pub(crate) fn sample(&mut self, one_in: u32) {
         if one_in == self.config.one_in {
             return;
         }

@@ -27,6 +27,7 @@ mod members;
 mod mibs;
 mod network;
 mod observer;
+mod older;
 mod outbox;
 mod pins;
 mod poll;

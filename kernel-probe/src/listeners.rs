@@ -11,12 +11,13 @@ use crate::{
     diag::TcpSocket,
     endpoint::{Local, local},
     mibs::Mibs,
+    poll::Identity,
 };
 
 /// The listeners of one network namespace.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    boot_id: [u8; 16],
+    identity: Identity,
     /// Each listener's drops at the last look, by its cookie.
     drops: BTreeMap<u64, u32>,
     mibs: Option<Mibs>,
@@ -26,9 +27,9 @@ pub(crate) struct Listeners {
 
 impl Listeners {
     /// Knows none yet.
-    pub(crate) const fn new(boot_id: [u8; 16]) -> Self {
+    pub(crate) const fn new(identity: Identity) -> Self {
         Self {
-            boot_id,
+            identity,
             drops: BTreeMap::new(),
             mibs: None,
         }
@@ -77,7 +78,8 @@ impl Listeners {
     ) -> Option<Incident> {
         (count > 0).then(|| Incident {
             at_ns: at,
-            boot_id: self.boot_id.to_vec(),
+            boot_id: self.identity.boot_id.to_vec(),
+            netns_cookie: self.identity.netns_cookie,
             socket_cookie: listener.map_or(0, |listener| listener.cookie),
             local: Some(listener.map_or(Local::NONE, local).to_fact()),
             kind: kind.into(),
@@ -91,11 +93,19 @@ impl Listeners {
 
 #[cfg(test)]
 mod tests {
+    use syntrace_proto::Origin;
+
     use super::*;
+
+    const IDENTITY: Identity = Identity {
+        boot_id: [9; 16],
+        netns_cookie: 4711,
+        origin: Origin::Backfilled,
+    };
 
     #[test]
     fn drops_are_named_by_what_their_namespace_counted() {
-        let mut listeners = Listeners::new([9; 16]);
+        let mut listeners = Listeners::new(IDENTITY);
         assert_eq!(
             listeners.handle_look(1, &[listener(1, 5)], mibs(10, 10)),
             []
@@ -105,6 +115,7 @@ mod tests {
             told(&incidents),
             [(1, IncidentKind::AcceptOverflow, 2, 3, 128)]
         );
+        assert_eq!(incidents[0].netns_cookie, 4711);
         let incidents = listeners.handle_look(3, &[listener(1, 9)], mibs(12, 11));
         assert_eq!(
             told(&incidents),
@@ -114,7 +125,7 @@ mod tests {
 
     #[test]
     fn drops_of_others_are_not_ours() {
-        let mut listeners = Listeners::new([9; 16]);
+        let mut listeners = Listeners::new(IDENTITY);
         listeners.handle_look(1, &[listener(1, 0)], mibs(0, 0));
         assert_eq!(listeners.handle_look(2, &[listener(1, 0)], mibs(50, 0)), []);
         assert_eq!(listeners.handle_look(3, &[listener(1, 7)], mibs(50, 0)), []);
@@ -122,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_listener_that_is_new_has_dropped_since_the_last_look() {
-        let mut listeners = Listeners::new([9; 16]);
+        let mut listeners = Listeners::new(IDENTITY);
         listeners.handle_look(1, &[], mibs(0, 0));
         let incidents = listeners.handle_look(2, &[listener(1, 4)], mibs(4, 0));
         assert_eq!(told(&incidents).len(), 1);
@@ -134,7 +145,7 @@ mod tests {
             cookies_sent,
             ..Mibs::default()
         };
-        let mut listeners = Listeners::new([9; 16]);
+        let mut listeners = Listeners::new(IDENTITY);
         listeners.handle_look(1, &[listener(1, 0)], cookies(0));
         let one = listeners.handle_look(2, &[listener(1, 0)], cookies(3));
         assert_eq!(told(&one), [(1, IncidentKind::SynCookies, 3, 3, 128)]);

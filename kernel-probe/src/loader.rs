@@ -11,10 +11,10 @@ use std::{
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
-    maps::{Array, Map, MapData, MapError, PerCpuArray, RingBuf},
-    programs::{BtfTracePoint, CgroupSockAddr, Program, ProgramError, ProgramInfo, SockOps},
+    maps::{Array, Map, MapData, MapError, PerCpuArray},
+    programs::{BtfTracePoint, CgroupSockAddr, Iter, Program, ProgramError, ProgramInfo, SockOps},
 };
-use syntrace_cgroup_link::{Hook, Link};
+use syntrace_cgroup_link::{Hook, Link, Ring};
 use syntrace_ebpf_common::{
     CONFIG_LEN, CONN_RECORD_LEN, Config, ConnRecord, Flags, NETWORKS_LEN, Repeats, cookie_of_name,
 };
@@ -24,6 +24,7 @@ use crate::{
     kernel_types::KernelTypes,
     load_error::{LoadError, chain, unsupported, verify},
     network::{Network, list},
+    older::{self, Place},
     pins::Pins,
     rung::{Capability, Ladder},
     settings::RingBytes,
@@ -39,6 +40,10 @@ const ACCEPTS: [(&str, Hook); 2] = [
     ("accepts_ipv6", Hook::GetPeerName6),
 ];
 const RESETS: &str = "resets";
+
+/// The program that visits sockets, and what it iterates over.
+pub(crate) const OLDER_LISTENERS: &str = "older_listeners";
+const TCP: &str = "tcp";
 
 /// The tracepoint of [`RESETS`].
 const SEND_RESET: &str = "tcp_send_reset";
@@ -69,6 +74,8 @@ pub(crate) struct Followed<'a> {
 #[derive(Debug)]
 pub(crate) struct Loaded {
     ebpf: Ebpf,
+    /// Why older listeners cannot be visited; `None` where they can.
+    older: Option<String>,
     /// Links that nothing else keeps.
     links: Vec<Link>,
     /// Names of all links to the cgroup.
@@ -148,12 +155,17 @@ impl Loaded {
             }
         }
         // On a thread of its own: what the allocator got for the kernel's types, it gives back there.
-        let resets = thread::scope(|scope| scope.spawn(|| load_resets(&mut ebpf)).join());
-        if let Err(error) = resets.unwrap_or(Err(LoadError::Incomplete(RESETS))) {
-            ladder.lose(Capability::ResetReason, &error.to_string());
+        let typed = thread::scope(|scope| scope.spawn(|| load_typed(&mut ebpf)).join());
+        let [resets, older] = match typed.unwrap_or(Err(LoadError::Incomplete(RESETS))) {
+            Ok(each) => each.map(|loaded| loaded.err().map(|error| error.to_string())),
+            Err(error) => [(); 2].map(|()| Some(error.to_string())),
+        };
+        if let Some(reason) = resets {
+            ladder.lose(Capability::ResetReason, &reason);
         }
         let loaded = Self {
             ebpf,
+            older,
             links: Vec::new(),
             attached: Vec::new(),
             ladder,
@@ -245,23 +257,34 @@ impl Loaded {
         })
     }
 
+    /// Puts listeners under watch that are older than the programs.
+    ///
+    /// # Errors
+    ///
+    /// One line of what was refused.
+    pub(crate) fn watch_older(&mut self, places: &[Place]) -> Result<(), String> {
+        if let Some(reason) = &self.older {
+            return Err(reason.clone());
+        }
+        older::watch(&mut self.ebpf, places).map_err(|error| error.to_string())
+    }
+
     /// Takes the slot of orders out.
     pub(crate) fn take_config(&mut self) -> Result<ConfigMap, LoadError> {
         self.take("CONFIG")
     }
 
-    /// Returns the size of the ring of snapshots.
-    pub(crate) fn ring_bytes(&self) -> Result<u64, LoadError> {
-        let Some(Map::RingBuf(ring)) = self.ebpf.map(EVENTS) else {
+    /// Returns the reader's end of the ring of snapshots.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the map is missing, or cannot be read.
+    pub(crate) fn events(&self) -> Result<Ring, LoadError> {
+        let Some(Map::RingBuf(map)) = self.ebpf.map(EVENTS) else {
             return Err(LoadError::Incomplete(EVENTS));
         };
-        let info = ring.info().map_err(unsupported)?;
-        Ok(info.max_entries().into())
-    }
-
-    /// Takes the ring of snapshots out.
-    pub(crate) fn take_events(&mut self) -> Result<RingBuf<MapData>, LoadError> {
-        self.take(EVENTS)
+        let map = map.fd().as_fd().try_clone_to_owned();
+        map.and_then(Ring::new).map_err(LoadError::Events)
     }
 
     /// Takes the counters out.
@@ -341,11 +364,15 @@ where
     program.try_into().map_err(unsupported)
 }
 
-/// Loads the program for RSTs; the kernel wants the number of the tracepoint's type.
-fn load_resets(ebpf: &mut Ebpf) -> Result<(), LoadError> {
+/// Loads the program for RSTs and that for older listeners: the kernel wants to know by its number
+/// what they are called for.
+fn load_typed(ebpf: &mut Ebpf) -> Result<[Result<(), LoadError>; 2], LoadError> {
     let types = Btf::from_sys_fs().map_err(|error| unsupported(EbpfError::BtfError(error)))?;
     let resets: &mut BtfTracePoint = program(ebpf, RESETS)?;
-    verify(RESETS, resets.load(SEND_RESET, &types))
+    let resets = verify(RESETS, resets.load(SEND_RESET, &types));
+    let older: &mut Iter = program(ebpf, OLDER_LISTENERS)?;
+    let older = verify(OLDER_LISTENERS, older.load(TCP, &types));
+    Ok([resets, older])
 }
 
 /// Returns the number of the socket that is followed at `place`; `None` if it is free.

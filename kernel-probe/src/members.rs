@@ -14,6 +14,9 @@ use crate::diag::TcpSocket;
 /// Processes that are looked at; a namespace that only others use is not found.
 const PROCESSES: usize = 4096;
 
+/// `ENODEV` of asm-generic/errno-base.h.
+const ENODEV: i32 = 19;
+
 /// Whose sockets are meant.
 #[derive(Debug)]
 pub enum Whose {
@@ -73,12 +76,17 @@ impl Members {
         }
     }
 
-    /// Looks in which network namespaces they are, by [`namespace_of`]; returns a member of each.
+    /// Looks in which network namespaces they are, by [`namespace_of`]; returns a member of each,
+    /// as a rule the oldest.
     pub(crate) fn namespaces(&self) -> BTreeMap<u64, u32> {
-        let members = self.processes.iter().take(PROCESSES);
-        // One that has ended meanwhile is nowhere.
-        let found = members.filter_map(|&process| Some((namespace_of(process).ok()?, process)));
-        found.collect()
+        let mut found = BTreeMap::new();
+        for &process in self.processes.iter().take(PROCESSES) {
+            // One that has ended meanwhile is nowhere.
+            if let Ok(namespace) = namespace_of(process) {
+                found.entry(namespace).or_insert(process);
+            }
+        }
+        found
     }
 
     /// Looks in which of `namespaces` somebody else is, too: at every process of the host.
@@ -109,7 +117,13 @@ pub(crate) fn namespace_of(process: u32) -> io::Result<u64> {
 /// Collects the ids of `cgroup` and all below it, and their processes.
 fn descend(cgroup: &Path, members: &mut Members) -> io::Result<()> {
     members.cgroups.insert(fs::metadata(cgroup)?.ino());
-    let listed = fs::read_to_string(cgroup.join("cgroup.procs"))?;
+    let listed = fs::read_to_string(cgroup.join("cgroup.procs")).map_err(|error| {
+        // Of a cgroup that was removed after it was opened.
+        match error.raw_os_error() {
+            Some(ENODEV) => io::ErrorKind::NotFound.into(),
+            Some(_) | None => error,
+        }
+    })?;
     members
         .processes
         .extend(listed.lines().filter_map(|line| line.parse::<u32>().ok()));

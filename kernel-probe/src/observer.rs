@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use syntrace_ebpf_common::Event;
+use syntrace_ebpf_common::{Event, Flags};
 use syntrace_proto::fact::Body;
 use tokio::time::{Instant, interval_at};
 
@@ -56,7 +56,7 @@ impl Observer {
             None => host,
         };
         let config = config(&settings, host.key);
-        let (view, mut ladder, counters) = match KernelView::attach(
+        let (mut view, mut ladder, counters) = match KernelView::attach(
             &settings,
             config,
             pins.as_ref(),
@@ -92,11 +92,19 @@ impl Observer {
         };
         let mut survey = Survey::new(settings.whose, host, scope);
         note(&mut ladder, connections, survey.search());
-        if let (Connections::Older, Some(view)) = (connections, &view) {
+        if let (Connections::Older, Some(view)) = (connections, &mut view) {
             // What the hooks have seen is theirs; all else is older.
             let found = survey.find_older(|| view.followed());
             ladder.regain(Capability::Backfill);
             if let Err(reason) = found {
+                ladder.lose(Capability::Backfill, &reason);
+            }
+            if config.orders(Flags::BELIEVE)
+                && let Err(reason) = survey
+                    .listeners()
+                    .and_then(|places| view.watch_older(&places))
+            {
+                let reason = format!("older listeners see no tags: {reason}");
                 ladder.lose(Capability::Backfill, &reason);
             }
         }
@@ -216,7 +224,7 @@ fn note(ladder: &mut Ladder, connections: Connections, result: Result<(), Survey
     for &capability in depending {
         match &result {
             Ok(()) => ladder.regain(capability),
-            Err(error) => ladder.lose(capability, &error.to_string()),
+            Err(error) => ladder.suspend(capability, &error.to_string()),
         }
     }
 }

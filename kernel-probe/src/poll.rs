@@ -30,6 +30,8 @@ const MISSED_TABLES: u8 = 2;
 pub(crate) struct Identity {
     /// /proc/sys/kernel/random/boot_id.
     pub(crate) boot_id: [u8; 16],
+    /// The namespace's own number until reboot; 0 if unknown.
+    pub(crate) netns_cookie: u64,
     /// How the facts came to be: [`Origin::Polled`], or [`Origin::Backfilled`] beside hooks.
     pub(crate) origin: Origin,
 }
@@ -237,6 +239,7 @@ impl Followed {
             seen_at_ns: at,
             boot_id: identity.boot_id.to_vec(),
             socket_cookie: self.socket.cookie,
+            netns_cookie: identity.netns_cookie,
             local: Some(local(&self.socket).to_fact()),
             peer: Some(peer(&self.socket).to_fact()),
             opening: self.opening.into(),

@@ -150,6 +150,13 @@ impl Ladder {
         }
     }
 
+    /// Marks `capability` as off for as long as this lasts; the latest reason counts, unless it was
+    /// switched off.
+    pub fn suspend(&mut self, capability: Capability, reason: &str) {
+        self.regain(capability);
+        self.lose(capability, reason);
+    }
+
     /// Marks `capability` as on again, unless it was switched off.
     pub fn regain(&mut self, capability: Capability) {
         self.missing
@@ -224,6 +231,18 @@ mod tests {
         ladder.lose(Capability::Listeners, "not permitted");
         ladder.switch_off(Capability::Listeners);
         ladder.regain(Capability::Listeners);
+        assert_eq!(ladder.reason(Capability::Listeners), Some(SWITCHED_OFF));
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_told_with_its_latest_reason() {
+        let mut ladder = Ladder::default();
+        ladder.suspend(Capability::Listeners, "process 7 is not to be entered");
+        ladder.suspend(Capability::Listeners, "process 8 is not to be entered");
+        let reason = ladder.reason(Capability::Listeners);
+        assert_eq!(reason, Some("process 8 is not to be entered"));
+        ladder.switch_off(Capability::Listeners);
+        ladder.suspend(Capability::Listeners, "process 9 is not to be entered");
         assert_eq!(ladder.reason(Capability::Listeners), Some(SWITCHED_OFF));
     }
 

@@ -19,13 +19,14 @@ use syntrace_proto::{CONTENT_TYPE as PROTOBUF, FACTS_PATH, fact::Body};
 use tokio::{
     net::UnixStream,
     sync::Notify,
-    time::{interval, timeout},
+    time::{sleep, timeout},
 };
 
 use crate::{bridge::BridgeAddress, clock, counters::Counters, outbox::Outbox};
 
-/// How long a fact waits for others to share its batch.
-const FLUSH_EVERY: Duration = Duration::from_millis(200);
+/// How long a fact waits for others to share its batch. The batch tells the clock, which is taken to show that all about a
+/// failed connect was told if it is less than 250 ms later (`bridge/core/src/gaps.rs`).
+const FLUSH_AFTER: Duration = Duration::from_millis(100);
 
 /// How long the bridge may take for one batch.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -40,6 +41,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Facts on their way, and the bridge they go to.
 pub(crate) struct Sender {
     outbox: Mutex<Outbox>,
+    posted: Notify,
     sealed: Notify,
     hurry: Notify,
     counters: Counters,
@@ -80,6 +82,7 @@ impl Sender {
     pub(crate) fn new(outbox: Outbox, counters: Counters, bridge: &BridgeAddress) -> Self {
         Self {
             outbox: Mutex::new(outbox),
+            posted: Notify::new(),
             sealed: Notify::new(),
             hurry: Notify::new(),
             counters,
@@ -97,6 +100,8 @@ impl Sender {
         let is_full = self.outbox().push(body);
         if is_full {
             self.seal(false);
+        } else {
+            self.posted.notify_one();
         }
     }
 
@@ -111,11 +116,11 @@ impl Sender {
         }
     }
 
-    /// Seals what is pending every 200 ms, for ever.
+    /// Seals what is pending 100 ms after it was first posted, for ever.
     pub(crate) async fn flush(&self) {
-        let mut timer = interval(FLUSH_EVERY);
         loop {
-            timer.tick().await;
+            self.posted.notified().await;
+            sleep(FLUSH_AFTER).await;
             self.seal(false);
         }
     }

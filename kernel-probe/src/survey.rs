@@ -23,10 +23,12 @@ use crate::{
     load_error::LoadError,
     loader::Followed,
     members::{Members, Whose, namespace_of},
+    older::Place,
     poll::Identity,
     privileges::Held,
 };
 use entrance::Entrance;
+pub(crate) use entrance::enter;
 use namespace::Watched;
 
 /// How often the table is read.
@@ -100,6 +102,8 @@ pub(crate) struct Survey {
     is_nobody: bool,
     /// A namespace could not be surveyed when it was last tried.
     is_blind: bool,
+    /// A process in each namespace that was found.
+    places: BTreeMap<u64, u32>,
     watched: BTreeMap<u64, Watched>,
     looks: u32,
 }
@@ -131,6 +135,7 @@ impl Survey {
             shared: BTreeSet::new(),
             is_nobody: true,
             is_blind: false,
+            places: BTreeMap::new(),
             watched: BTreeMap::new(),
             looks: 0,
         }
@@ -172,15 +177,15 @@ impl Survey {
                     }
                     self.watched.insert(inode, watched);
                 }
-                // Whoever was there is gone, and is not looked for.
-                Err(SurveyError::Enter { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound => {}
+                // Whoever was there is gone, whatever the kernel answered: nobody is missed.
+                Err(SurveyError::Enter { .. }) if namespace_of(process).ok() != Some(inode) => {}
                 Err(error) => result = result.and(Err(error)),
             }
         }
         self.is_blind = result.is_err();
         self.watched
             .retain(|inode, watched| places.contains_key(inode) || watched.is_busy());
+        self.places = places;
         result
     }
 
@@ -210,6 +215,26 @@ impl Survey {
         Ok(())
     }
 
+    /// Returns where those who are followed listen at present.
+    ///
+    /// # Errors
+    ///
+    /// One line of what was refused.
+    pub(crate) fn listeners(&mut self) -> Result<Vec<Place>, String> {
+        let mut places = Vec::new();
+        for (inode, watched) in &mut self.watched {
+            let listeners = watched
+                .listeners(&self.members)
+                .map_err(|error| error.to_string())?;
+            if let Some(&process) = self.places.get(inode)
+                && !listeners.is_empty()
+            {
+                places.push(Place { process, listeners });
+            }
+        }
+        Ok(places)
+    }
+
     /// Returns which connections are surveyed.
     pub(crate) const fn connections(&self) -> Connections {
         self.scope.connections
@@ -227,12 +252,13 @@ impl Survey {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let is_polling = self.watched.values().any(Watched::is_polling);
             tokio::select! {
                 _ = look.tick() => {
                     let result = self.look(take);
                     tell(result, self.losses());
                 }
-                _ = drain.tick(), if self.scope.connections != Connections::No => self.drain(take),
+                _ = drain.tick(), if is_polling => self.drain(take),
             }
         }
     }
@@ -298,6 +324,8 @@ impl Scope {
     fn identity(self, host: &Host) -> Identity {
         Identity {
             boot_id: host.boot_id,
+            // Told by whoever is inside.
+            netns_cookie: 0,
             origin: match self.connections {
                 Connections::Older => Origin::Backfilled,
                 Connections::No | Connections::All => Origin::Polled,

@@ -1,17 +1,24 @@
 //! The kernel view while it is attached: the programs, their ring, their orders.
 
-use std::{cell::Cell, future::pending, io, time::Instant};
+use std::{
+    cell::Cell,
+    future::pending,
+    io,
+    time::{Duration, Instant},
+};
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use syntrace_ebpf_common::{Config, Flags, Wide};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     counters::Counters,
     events::Events,
-    lease::Lease,
+    lease::{Lease, RENEW_EVERY},
     load_error::LoadError,
     loader::{Followed, Loaded},
     members::Whose,
+    older::Place,
     pins::Pins,
     pressure::{Flow, Pressure},
     rung::{Capability, Ladder},
@@ -24,9 +31,10 @@ pub(crate) struct KernelView {
     /// Open while this process is the one that reads.
     events: Option<Events>,
     lease: Lease,
-    /// Size of the ring.
-    ring_bytes: u64,
 }
+
+/// How often the sampling is thought over while records come.
+const STEER_EVERY: Duration = Duration::from_millis(100);
 
 /// What the kernel writes before each record in the ring (`BPF_RINGBUF_HDR_SZ`).
 const RING_HEADER_BYTES: usize = 8;
@@ -69,7 +77,6 @@ impl KernelView {
                 loaded,
                 events: None,
                 lease,
-                ring_bytes: 0,
             },
             counters,
         ))
@@ -94,14 +101,22 @@ impl KernelView {
         self.loaded.followed()
     }
 
+    /// Puts listeners under watch that are older than the programs.
+    ///
+    /// # Errors
+    ///
+    /// One line of what was refused.
+    pub(crate) fn watch_older(&mut self, places: &[Place]) -> Result<(), String> {
+        self.loaded.watch_older(places)
+    }
+
     /// Begins to read the ring where the predecessor stopped: two readers would disturb each other.
     ///
     /// # Errors
     ///
     /// [`LoadError`] if the ring cannot be read.
     pub(crate) fn open(&mut self) -> Result<(), LoadError> {
-        self.ring_bytes = self.loaded.ring_bytes()?;
-        let events = Events::new(self.loaded.take_events()?).map_err(LoadError::Events)?;
+        let events = Events::new(self.loaded.events()?).map_err(LoadError::Events)?;
         self.events = Some(events);
         Ok(())
     }
@@ -111,32 +126,50 @@ impl KernelView {
         let Some(Self {
             events: Some(events),
             lease,
-            ring_bytes,
             ..
         }) = view
         else {
             return pending().await;
         };
-        let read = Cell::new(0);
+        let mut pressure = Pressure::new(events.ring_bytes() as u64);
+        let (mut begun, mut lost, read) = (Instant::now(), counters.ring_full(), Cell::new(0));
         let count = |record: &[u8]| {
             read.set(read.get() + (RING_HEADER_BYTES + record.len()) as u64);
             take(record);
         };
-        let (mut at, mut lost) = (Instant::now(), counters.ring_full());
-        let flow = || {
-            let (now, lost_now) = (Instant::now(), counters.ring_full());
-            let flow = Flow {
-                elapsed: now - at,
-                read: read.take(),
-                lost: lost_now.saturating_sub(lost),
+        let mut renewal = interval(RENEW_EVERY);
+        let mut steering = interval(STEER_EVERY);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        steering.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_steered = read.get() > 0 || lease.is_sampling();
+            let gathered = tokio::select! {
+                gathered = events.gathered() => gathered,
+                _ = steering.tick(), if is_steered => {
+                    let (now, lost_now) = (Instant::now(), counters.ring_full());
+                    let flow = Flow {
+                        elapsed: now - begun,
+                        read: read.take(),
+                        lost: lost_now.saturating_sub(lost),
+                    };
+                    (begun, lost) = (now, lost_now);
+                    lease.sample(pressure.handle_flow(flow));
+                    Ok(())
+                }
+                _ = renewal.tick() => {
+                    lease.renew();
+                    Ok(())
+                }
             };
-            (at, lost) = (now, lost_now);
-            flow
-        };
-        let keep = lease.keep(Pressure::new(*ring_bytes), flow);
-        let (events, ()) = tokio::join!(events.forward(count), keep);
-        if let Err(error) = events {
-            tracing::error!(%error, "Could not read the ring buffer any more");
+            let read = match gathered {
+                Ok(()) => events.read(&count),
+                failed => failed,
+            };
+            if let Err(error) = read {
+                // Without a reader there is nothing to renew the orders for.
+                tracing::error!(%error, "Could not read the ring buffer any more");
+                return pending().await;
+            }
         }
     }
 
@@ -144,8 +177,8 @@ impl KernelView {
     pub(crate) fn detach(self, take: impl FnMut(&[u8])) {
         let Self { loaded, events, .. } = self;
         drop(loaded);
-        if let Some(mut events) = events {
-            events.drain(take);
+        if let Some(Err(error)) = events.map(|mut events| events.drain(take)) {
+            tracing::warn!(%error, "Could not read what was left in the ring buffer");
         }
     }
 }

@@ -108,7 +108,6 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
-    fn proxy_record_metric(id: u32, value: u64) -> u32;
 }
 
 /// Writes one line to Envoy's log, if it can be written.
@@ -257,16 +256,10 @@ pub(crate) fn define_metric(kind: MetricType, name: &str) -> Option<u32> {
     (status == OK).then_some(id)
 }
 
-/// Adds to a counter.
+/// Adds to a metric.
 pub(crate) fn increment_metric(id: u32, by: i64) -> bool {
     // SAFETY: no pointer is passed.
     unsafe { proxy_increment_metric(id, by) == OK }
-}
-
-/// Sets a gauge.
-pub(crate) fn record_metric(id: u32, value: u64) -> bool {
-    // SAFETY: no pointer is passed.
-    unsafe { proxy_record_metric(id, value) == OK }
 }
 
 /// Gives the host memory to write to; [`received`] takes it back.

@@ -89,11 +89,7 @@ impl Host for Envoy {
         abi::define_metric(kind, name).map(Metric)
     }
 
-    fn add(&self, counter: Metric, by: u64) {
-        abi::increment_metric(counter.0, i64::try_from(by).unwrap_or(i64::MAX));
-    }
-
-    fn set(&self, gauge: Metric, value: u64) {
-        abi::record_metric(gauge.0, value);
+    fn add(&self, metric: Metric, by: i64) {
+        abi::increment_metric(metric.0, by);
     }
 }

@@ -1,6 +1,10 @@
 //! Batches as a filter and a probe send them: connections with one request each, long settled.
 
+use std::sync::LazyLock;
+
 use prost::Message as _;
+use syntrace_bridge::clock;
+use syntrace_model::{BootNanos, ClockSample, UnixNanos};
 use syntrace_proto::{
     Batch, Clock, Connection, Endpoint, Fact, Opening, Outcome, Request, Rung, SCHEMA, Sender,
     TagState, Upstream, fact::Body,
@@ -9,8 +13,17 @@ use syntrace_proto::{
 /// Connections, with a request each, in one batch.
 pub(crate) const BATCH: u64 = 100;
 
-const BOOT_NS: u64 = 1_000_000_000;
-const UNIX_NS: u64 = 1_700_000_000_000_000_000;
+/// How long ago the first of them came, nanoseconds: all settle at once.
+const AGO_NS: u64 = 60_000_000_000;
+
+/// When the first of them came, by both clocks: those of this host, which the bridge reads itself too.
+static BEGIN: LazyLock<ClockSample> = LazyLock::new(|| {
+    let now = clock::sample();
+    ClockSample {
+        boot: BootNanos(now.boot.0 - AGO_NS),
+        unix: UnixNanos(now.unix.0 - AGO_NS),
+    }
+});
 
 /// What comes before all others.
 pub(crate) fn opening() -> Vec<u8> {
@@ -19,8 +32,8 @@ pub(crate) fn opening() -> Vec<u8> {
         missing: Vec::new(),
     };
     let clock = Clock {
-        boot_ns: BOOT_NS,
-        unix_ns: UNIX_NS,
+        boot_ns: BEGIN.boot.0,
+        unix_ns: BEGIN.unix.0,
     };
     encode("probe", 0, vec![Body::Rung(rung), Body::Clock(clock)])
 }
@@ -67,7 +80,7 @@ fn encode(sender: &str, first_seq: u64, bodies: Vec<Body>) -> Vec<u8> {
 }
 
 fn connection(name: u64, closed: bool) -> Connection {
-    let at = BOOT_NS + name * 1_000;
+    let at = BEGIN.boot.0 + name * 1_000;
     Connection {
         boot_id: vec![0xb0; 16],
         socket_cookie: name + 1,
@@ -104,7 +117,7 @@ fn request(name: u64) -> Request {
         trace_id: [span_id(name), [1; 8]].concat(),
         span_id: span_id(name).to_vec(),
         trace_flags: 1,
-        started_at_unix_ns: UNIX_NS + name * 1_000 + 1_500_000,
+        started_at_unix_ns: BEGIN.unix.0 + name * 1_000 + 1_500_000,
         duration_ns: 20_000_000,
         local: Some(end([192, 0, 2, 1], 8080)),
         peer: Some(client(name)),

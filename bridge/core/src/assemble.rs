@@ -3,6 +3,7 @@
 //! Decides nothing itself: a join is decided in [`crate::join`] and [`crate::failure`], an id in
 //! [`crate::identity`], the phases in [`crate::phases`], the answer in [`crate::explain`].
 
+mod charging;
 mod connection;
 mod request;
 
@@ -12,12 +13,13 @@ pub(crate) use self::request::Assembled;
 use crate::{
     clock::Clock,
     fact::{Report, Rung},
-    gaps::Gaps,
+    gaps::{Around, Gaps},
     gateway::Bindings,
     identity,
     join::{self, Found, Interval},
-    ledger::Ledger,
+    ledger::{Ledger, Runs},
     record::{ConnectionIncident, Join, Missing},
+    requests::Requests,
     sockets::{Socket, Sockets},
 };
 
@@ -31,8 +33,22 @@ pub(crate) struct Known<'a> {
     pub(crate) ledger: &'a Ledger,
     pub(crate) gaps: &'a Gaps,
     pub(crate) sockets: &'a Sockets,
+    /// Those that are not settled.
+    pub(crate) requests: &'a Requests,
     pub(crate) bindings: &'a Bindings,
+    pub(crate) grace_ns: u64,
     pub(crate) rung: Option<&'a Rung>,
+}
+
+/// Whether the kernel view told of everything that happened within an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All facts about it arrived.
+    All,
+    /// Nothing shows that facts are missing, nor that all have arrived.
+    Perhaps,
+    /// Facts about it are known to be lost, or to come late.
+    NotAll,
 }
 
 // === impl Known ===
@@ -64,14 +80,35 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// Returns which facts of the kernel view arrived.
+    fn numbers(self) -> Option<&'a Runs> {
+        self.ledger.numbers(self.gaps.sender()?)
+    }
+
+    /// Returns whether the kernel view told of everything that happened within an interval.
+    fn told(self, from: BootNanos, until: BootNanos) -> Told {
+        let Some((numbers, around)) = self.numbers().zip(self.gaps.around(from, until)) else {
+            return Told::Perhaps;
+        };
+        let Around {
+            first,
+            last,
+            is_enclosed,
+        } = around;
+        if !numbers.has_all(first, last) || self.gaps.were_counted(from, until) {
+            Told::NotAll
+        } else if is_enclosed {
+            Told::All
+        } else {
+            Told::Perhaps
+        }
+    }
+
     /// Returns whether facts of the kernel view about an interval are known to be lost.
     fn lost_within(self, from: BootNanos, until: BootNanos) -> bool {
-        let sender = self.gaps.sender();
-        let Some(sender) = sender.filter(|sender| !self.ledger.is_whole(sender)) else {
-            return false;
-        };
-        let around = self.gaps.around(from, until);
-        around.is_some_and(|(first, last)| !self.ledger.is_complete(sender, first, last))
+        let is_whole = self.numbers().is_some_and(Runs::is_whole);
+        let lost_any = !is_whole || self.gaps.have_counted();
+        lost_any && self.told(from, until) == Told::NotAll
     }
 
     /// Returns what happened to the listener of an accepted socket, from the first SYN that its client sent,

@@ -5,8 +5,9 @@
 //! among the streams that ran, and among both neighbours within one round trip of a boundary.
 //!
 //! The record of a connection knows all of its requests. The record of a request settles earlier and
-//! knows only those that had ended by then: on a connection that can carry several at once it says
-//! `shared`, even if it knows of no other.
+//! knows only those that had ended by then, or shortly after: on a connection that can carry several at once it
+//! says `shared`, even if it knows of no other. Of a connection to a service it is not told how many it can
+//! carry.
 
 use syntrace_model::{BootNanos, ConnectionId, SpanId};
 
@@ -52,13 +53,9 @@ pub(crate) fn charge(
     multiplexed: bool,
 ) -> impl Iterator<Item = ChargedIncident> {
     let others = others.filter(move |other| other.span_id != request.span_id);
-    // What comes after the request has ended may come after it has settled.
-    let known_until = request.interval.end.plus_ns(DISORDER_NS);
     incidents
         .iter()
-        .filter(move |incident| {
-            incident.at <= known_until && request.interval.is_near(incident.at, round_trip_ns)
-        })
+        .filter(move |incident| may_have_hit(request.interval, incident.at, round_trip_ns))
         .map(move |incident| {
             let all = std::iter::once(request).chain(others.clone());
             let known = share(incident.at, round_trip_ns, all);
@@ -76,6 +73,12 @@ pub(crate) fn charge(
                 },
             }
         })
+}
+
+/// Returns whether what happened may have happened to a request that ran then.
+pub(crate) fn may_have_hit(ran: Interval, at: BootNanos, round_trip_ns: u64) -> bool {
+    // What comes after the request has ended may come after it has settled.
+    at <= ran.end.plus_ns(DISORDER_NS) && ran.is_near(at, round_trip_ns)
 }
 
 // === impl Interval ===

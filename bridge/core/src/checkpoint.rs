@@ -39,7 +39,8 @@ pub struct Checkpoint {
     pub bindings: Vec<(u64, Binding)>,
     /// Whose facts [`Self::gaps`] are of.
     pub gaps_of: Option<SenderId>,
-    /// By stretch of time: the lowest and the highest number of the facts that were seen in it.
+    /// By stretch of time: the lowest and the highest number of the facts that were seen in it. Then, with the
+    /// highest number there is in the middle: how many were lost without a number by a moment.
     pub gaps: Vec<(u64, u64, u64)>,
     /// The connections that are not settled, in order.
     pub connections: Vec<ConnectionState>,

@@ -111,7 +111,7 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
     let status = words::status(report.http.status);
     let has_failed = report.http.response_flags & flag::UPSTREAM_CONNECT_FAILURE != 0;
     if let Some((socket, confidence)) = evidence.failed_by {
-        let said = words::connect(&socket.snapshot(), "the service at ");
+        let snapshot = socket.snapshot();
         let (party, code) = match failed_connect(socket.outcome()) {
             Some((_, Code::ConnectAborted)) if has_failed => (Party::Network, Code::ConnectTimeout),
             Some(named) => named,
@@ -124,7 +124,10 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
             sentence: if code == Code::TlsFailed {
                 let peer = socket.key().peer;
                 format!("{status}the TLS handshake with the service at {peer} failed")
+            } else if code == Code::ConnectTimeout {
+                format!("{status}{}", words::connect_timeout(&snapshot))
             } else {
+                let said = words::connect(&snapshot, "the service at ");
                 format!("{status}{said}")
             },
             confidence: code.confidence(confidence),

@@ -372,6 +372,18 @@ pub struct Upstream {
     pub first_byte_ns: Option<u64>,
 }
 
+// === impl Fact ===
+
+impl Fact {
+    /// Returns whether only a probe tells it.
+    pub(crate) const fn is_of_kernel(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection(_) | Self::Incident(_) | Self::Rung(_)
+        )
+    }
+}
+
 // === impl Http ===
 
 impl Http {

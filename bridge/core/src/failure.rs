@@ -13,19 +13,33 @@
 //!   request that began in between fails by it too. And it may end the request long after that.
 //! - The error agrees with the words ([`crate::errno`]).
 //!
-//! One such connect of the very thread is `certain`; of another, or of an unknown thread, `likely`,
-//! because the true one may be among facts that were lost. So is one of several that alone ended while the
+//! One such connect is `certain` if
+//!
+//! - the very thread dialled it: what is not known to be of another may be any of several workers';
+//! - all that the kernel saw about the end of the request was told, as numbers without a gap from before it to
+//!   after it show. A pool may have several connects in flight, one of them opened ahead of need: where a fact is
+//!   missing, that may be the end of the one that came first;
+//! - it ended before the request did, as exactly as clocks agree;
+//! - no other one that agrees ended since the request began to wait, however long before: had the worker
+//!   noticed that one in time, it would have ended the wait, so either it was of another pool or the worker was
+//!   late;
+//! - nothing says that the worker was late in ending the request.
+//!
+//! Otherwise one alone is `likely`. So is one of several that alone ended while the
 //! request waited, if the others had ended before and nothing says that the worker was late. Of several, even of the very thread, any may
 //! be the one, because a thread has several pools towards one host (HTTP/1.1 and HTTP/2, two clusters):
 //! `ambiguous`, with its candidates.
 //!
 //! A retry overwrites what the proxy says of the attempts before: not even their host is known. Their
 //! connects are those of the thread that ended in vain between the request's begin and its last wait;
-//! never better than `likely`, and none are named where there are too many.
+//! never better than `likely`, and none are named where there are too many. Nor is it told whether an attempt
+//! was made after another or beside it. One beside it that is given up on HTTP/1.1 leaves a trace: the worker
+//! closes its connection. On HTTP/2 it leaves none.
 
-use syntrace_model::{BootNanos, ConnectionId};
+use syntrace_model::{BootNanos, ConnectionId, Outcome};
 
 use crate::{
+    assemble::Told,
     confidence::Confidence,
     errno::Failure,
     fact::{Report, Upstream},
@@ -51,21 +65,57 @@ pub(crate) struct Earlier<'a> {
     pub(crate) found: Vec<Found<'a>>,
     /// All that they may be, in the order in which they ended.
     pub(crate) connects: Vec<Socket<'a>>,
+    /// Connections that were there before the last attempt, and were closed while it ran.
+    pub(crate) closed_beside: Vec<Socket<'a>>,
+}
+
+/// When a failed request ended, and the wait that ended it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending {
+    /// When its last attempt began to wait for a connection.
+    waits_from: BootNanos,
+    /// The earliest moment at which that wait may have ended.
+    pub(crate) from: BootNanos,
+    /// The request ended so much later than its wait that it is not known when the worker noticed.
+    is_late: bool,
+}
+
+// === impl Ending ===
+
+impl Ending {
+    /// Says when the wait of a request ended that ran then.
+    pub(crate) fn of(report: &Report, upstream: &Upstream, ran: Interval) -> Self {
+        let waits_from = waiting(upstream, ran).start;
+        // What the proxy did beside waiting, it may have done after it: then the wait ended before the request.
+        let beside_ns = match upstream.attempts {
+            0 | 1 => waits_from
+                .since_ns(ran.start)
+                .saturating_sub(report.http.head_ns.unwrap_or(0)),
+            _ => 0,
+        };
+        let ended_at = ran.end.minus_ns(beside_ns.min(DISORDER_NS));
+        Self {
+            waits_from,
+            from: ended_at.minus_ns(DISORDER_NS),
+            is_late: beside_ns > DISORDER_NS,
+        }
+    }
 }
 
 /// Finds the failed connect that failed the request.
 ///
-/// `complete` says that the kernel view lost nothing about that time.
+/// `told` says whether the kernel view told of all connects that ended about when the wait did.
 pub(crate) fn failed_by<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
     report: &Report,
     upstream: &Upstream,
     ran: Interval,
-    complete: bool,
+    ending: Ending,
+    told: Told,
 ) -> Option<Found<'a>> {
     let failure = Failure::of(report);
-    let began_to_wait = waiting(upstream, ran).start;
+    let waits_from = ending.waits_from;
     let until = ran.end.plus_ns(DISORDER_NS);
     let fits =
         |socket: &Socket<'_>| failure.agrees(socket.outcome()) && gateway.may_have_dialled(*socket);
@@ -75,44 +125,38 @@ pub(crate) fn failed_by<'a>(
         fitting.sort_unstable_by_key(|socket| (socket.closed_at(), socket.id()));
         fitting
     };
-    // What the proxy did beside waiting, it may have done after it: then the wait ended before the request.
-    let beside_ns = match upstream.attempts {
-        0 | 1 => began_to_wait
-            .since_ns(ran.start)
-            .saturating_sub(report.http.head_ns.unwrap_or(0)),
-        _ => 0,
-    };
-    let ended_at = ran.end.minus_ns(beside_ns.min(DISORDER_NS));
-    let mut fitting = ended(ended_at.minus_ns(DISORDER_NS));
-    if fitting.is_empty() && !complete {
+    let mut fitting = ended(ending.from);
+    if fitting.is_empty() && told == Told::NotAll {
         // The true one is likely among the facts that were lost.
         return None;
     }
-    let is_late = fitting.is_empty() || beside_ns > DISORDER_NS;
+    let is_late = fitting.is_empty() || ending.is_late;
     if is_late {
         fitting = ended(ran.start.minus_ns(UNNOTICED_NS));
     }
     // The first that ended after the request began to wait ended the wait of all.
-    let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(began_to_wait);
+    let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(waits_from);
     let before = fitting.partition_point(ended_before);
     let first = *fitting.get(before).or_else(|| fitting.last())?;
-    let same_thread = fitting.iter().all(|&socket| gateway.dialled(socket));
     let tight = |socket: Socket<'_>| {
         socket
             .closed_at()
             .is_some_and(|closed_at| closed_at <= ran.end.plus_ns(TIGHT_NS))
     };
     let within = |socket: &&Socket<'_>| {
-        socket.closed_at() >= Some(began_to_wait.minus_ns(TIGHT_NS)) && tight(**socket)
+        socket.closed_at() >= Some(waits_from.minus_ns(TIGHT_NS)) && tight(**socket)
     };
     let (first, is_only) = match fitting.iter().filter(within).collect::<Vec<_>>()[..] {
         [&only] if !is_late => (only, true),
         _ => (first, false),
     };
+    let is_certain = |only: Socket<'_>| {
+        let is_known = told == Told::All && !is_late;
+        let is_alone = || ended(ending.from.min(waits_from.minus_ns(TIGHT_NS))).len() == 1;
+        is_known && gateway.dialled(only) && tight(only) && only.is_sound() && is_alone()
+    };
     let confidence = match fitting.as_slice() {
-        [only] if same_thread && complete && !is_late && tight(*only) && only.is_sound() => {
-            Confidence::Certain
-        }
+        [only] if is_certain(*only) => Confidence::Certain,
         [_] => Confidence::Likely,
         _ if is_only => Confidence::Likely,
         _ => Confidence::Ambiguous {
@@ -142,7 +186,7 @@ pub(crate) fn failed_by<'a>(
 }
 
 /// Finds the failed connects of earlier attempts, by the thread that dialled them, in order; `last` is the
-/// one that failed the last attempt, if that is known.
+/// connection of the last attempt, or the connect that failed it, if that is known.
 pub(crate) fn earlier<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
@@ -155,14 +199,13 @@ pub(crate) fn earlier<'a>(
         return Earlier::default();
     }
     let is_last = |socket: Socket<'_>| last.is_some_and(|last| last.id() == socket.id());
-    let answered_ns = upstream.first_byte_ns.unwrap_or(0);
-    let until = waiting(upstream, ran)
-        .start
-        .minus_ns(answered_ns)
-        .plus_ns(TIGHT_NS);
-    let ended = sockets.ended_by_thread(gateway.tid, ran.start, until);
-    let connects: Vec<_> = ended
-        .filter(|&socket| gateway.dialled(socket) && is_in_vain(socket) && !is_last(socket))
+    let last_from = last_from(upstream, ran);
+    let ended = |from, until| {
+        let ended = sockets.ended_by_thread(gateway.tid, from, until);
+        ended.filter(move |&socket| gateway.dialled(socket) && !is_last(socket))
+    };
+    let connects: Vec<_> = ended(ran.start, last_from.plus_ns(TIGHT_NS))
+        .filter(|&socket| is_in_vain(socket))
         .take(Join::CANDIDATES_MAX + 1)
         .collect();
     if connects.len() > Join::CANDIDATES_MAX {
@@ -186,10 +229,25 @@ pub(crate) fn earlier<'a>(
         },
     };
     let named = connects.iter().take(attempts.min(EARLIER_MAX));
+    let closed_beside = ended(last_from.minus_ns(TIGHT_NS), ran.end.plus_ns(DISORDER_NS));
     Earlier {
         found: named.map(found).collect(),
+        closed_beside: closed_beside
+            .filter(|socket| {
+                let outcome = socket.outcome();
+                let was_there = socket.established_at() <= Some(last_from.plus_ns(TIGHT_NS));
+                was_there && !outcome.is_failed_connect() && outcome != Outcome::ResetByPeer
+            })
+            .collect(),
         connects,
     }
+}
+
+/// Returns when the last attempt began: to wait for a connection, or for its answer where that is all that is
+/// told.
+pub(crate) fn last_from(upstream: &Upstream, ran: Interval) -> BootNanos {
+    let answered_ns = upstream.first_byte_ns.unwrap_or(0);
+    waiting(upstream, ran).start.minus_ns(answered_ns)
 }
 
 /// Returns whether the connection never carried a request, as far as is known: its handshake failed, or

@@ -35,7 +35,10 @@
 //! their facts arrived in.
 //!
 //! Nothing is certain where a source may be wrong: around a step of the wall clock that could have been
-//! two moments, of a socket of which contradicting things were told, and after a probe fell silent.
+//! two moments, of a socket of which contradicting things were told, and after a probe fell silent. Nor is the
+//! first join under a number, to a socket whose end was not told: where facts are missing since it was seen,
+//! two or more in a row, they may be its end and the begin of another with its ends. (Two that are missing
+//! apart from each other, and all reports of requests on the first, are not looked for.)
 //!
 //! # Where it cannot be known
 //!
@@ -238,7 +241,7 @@ fn leave_out_succeeded(sockets: &mut Vec<Socket<'_>>, start: BootNanos) {
 }
 
 /// Returns whether the socket is known to be the connection that the proxy gave this number.
-fn is_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
+pub(crate) fn is_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
     socket.connection().number() == Some(number)
 }
 

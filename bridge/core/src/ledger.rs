@@ -2,8 +2,11 @@
 //!
 //! Numbers only; it decides nothing about records.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod runs;
 
+use std::collections::BTreeMap;
+
+pub(crate) use self::runs::Runs;
 use crate::{
     checkpoint::SenderState,
     fact::{Batch, IncidentKind, Rung, SenderId},
@@ -12,9 +15,6 @@ use crate::{
 
 /// Senders remembered; a restart of a sender is a new one.
 const SENDERS_MAX: usize = 1024;
-
-/// Runs of received facts remembered for each sender, until the gaps between them are given up.
-const RUNS_MAX: usize = 1024;
 
 /// What was seen, joined and lost so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,11 +115,7 @@ pub(crate) struct Ledger {
 /// What arrived of one sender.
 #[derive(Debug, Default)]
 struct Arrivals {
-    /// Received runs, as first number and the number after the last; neither overlapping nor touching.
-    runs: BTreeSet<(u64, u64)>,
-    received: u64,
-    /// Highest number seen, plus one.
-    end: u64,
+    numbers: Runs,
     lost: BTreeMap<Box<str>, u64>,
     goodbye: bool,
     /// [`Ledger::heard`] at its last batch.
@@ -143,13 +139,13 @@ impl Ledger {
         }
         arrivals.goodbye |= batch.goodbye;
         let end = batch.first_seq.saturating_add(batch.facts.len() as u64);
-        let new = if arrivals.end <= batch.first_seq {
+        let new = if arrivals.numbers.end() <= batch.first_seq {
             New::All
         } else {
             let facts = batch.first_seq..end;
-            New::Some(facts.map(|seq| !arrivals.contains(seq)).collect())
+            New::Some(facts.map(|seq| !arrivals.numbers.contains(seq)).collect())
         };
-        arrivals.add(batch.first_seq, end);
+        arrivals.numbers.add(batch.first_seq, end);
         new
     }
 
@@ -158,9 +154,9 @@ impl Ledger {
         let senders = self.senders.iter();
         let senders = senders.map(|(sender, arrivals)| SenderState {
             sender: sender.clone(),
-            runs: arrivals.runs.iter().copied().collect(),
-            received: arrivals.received,
-            end: arrivals.end,
+            runs: arrivals.numbers.all(),
+            received: arrivals.numbers.received(),
+            end: arrivals.numbers.end(),
             lost: arrivals.losses(),
             goodbye: arrivals.goodbye,
             heard: arrivals.heard,
@@ -173,9 +169,7 @@ impl Ledger {
         self.heard = heard;
         for state in senders {
             let arrivals = Arrivals {
-                runs: state.runs.iter().copied().collect(),
-                received: state.received,
-                end: state.end,
+                numbers: Runs::restore(&state.runs, state.received, state.end),
                 lost: state.lost.iter().cloned().collect(),
                 goodbye: state.goodbye,
                 heard: state.heard,
@@ -194,18 +188,9 @@ impl Ledger {
         }
     }
 
-    /// Returns whether all facts of a sender arrived, from the first that did to the last.
-    pub(crate) fn is_whole(&self, sender: &SenderId) -> bool {
-        let arrivals = self.senders.get(sender);
-        arrivals.is_some_and(|arrivals| arrivals.runs.len() == 1)
-    }
-
-    /// Returns whether a sender's facts with these numbers, and all between them, arrived.
-    pub(crate) fn is_complete(&self, sender: &SenderId, first: u64, last: u64) -> bool {
-        self.senders
-            .get(sender)
-            .and_then(|arrivals| arrivals.runs.range(..=(first, u64::MAX)).next_back())
-            .is_some_and(|&(_, end)| last < end)
+    /// Returns the numbers of a sender's facts that arrived.
+    pub(crate) fn numbers(&self, sender: &SenderId) -> Option<&Runs> {
+        Some(&self.senders.get(sender)?.numbers)
     }
 
     /// Returns what arrived of each sender.
@@ -214,8 +199,8 @@ impl Ledger {
             .iter()
             .map(|(sender, arrivals)| SenderCoverage {
                 sender: sender.clone(),
-                received: arrivals.received,
-                missing: arrivals.end.saturating_sub(arrivals.received),
+                received: arrivals.numbers.received(),
+                missing: arrivals.numbers.missing(),
                 lost: arrivals.losses(),
                 goodbye: arrivals.goodbye,
             })
@@ -242,69 +227,11 @@ impl Arrivals {
         let lost = self.lost.iter();
         lost.map(|(cause, count)| (cause.clone(), *count)).collect()
     }
-
-    fn contains(&self, seq: u64) -> bool {
-        self.runs
-            .range(..=(seq, u64::MAX))
-            .next_back()
-            .is_some_and(|&(_, end)| seq < end)
-    }
-
-    /// Adds the run `first..end`, merged with those that it overlaps or touches.
-    fn add(&mut self, first: u64, end: u64) {
-        if first >= end {
-            return;
-        }
-        let (mut from, mut to, mut known) = (first, end, 0);
-        while let Some(&run) = self.runs.range(..=(to, u64::MAX)).next_back() {
-            if run.1 < from {
-                break;
-            }
-            self.runs.remove(&run);
-            known += run.1 - run.0;
-            from = from.min(run.0);
-            to = to.max(run.1);
-        }
-        self.runs.insert((from, to));
-        self.received += to - from - known;
-        self.end = self.end.max(end);
-        if self.runs.len() > RUNS_MAX {
-            self.forget_oldest_gap();
-        }
-    }
-
-    /// Joins the two oldest runs: what lies between stays counted as missing, and is a duplicate if it comes.
-    fn forget_oldest_gap(&mut self) {
-        if let (Some(first), Some(second)) = (self.runs.pop_first(), self.runs.pop_first()) {
-            self.runs.insert((first.0, second.1));
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn arrivals(runs: &[(u64, u64)]) -> (u64, u64) {
-        let mut arrivals = Arrivals::default();
-        for &(first, end) in runs {
-            arrivals.add(first, end);
-        }
-        (arrivals.received, arrivals.end - arrivals.received)
-    }
-
-    #[test]
-    fn gaps_are_missing_until_they_are_filled() {
-        assert_eq!(arrivals(&[(0, 5)]), (5, 0));
-        assert_eq!(arrivals(&[(0, 5), (8, 10)]), (7, 3));
-        assert_eq!(arrivals(&[(0, 5), (8, 10), (5, 8)]), (10, 0));
-    }
-
-    #[test]
-    fn redelivery_and_overlap_count_once() {
-        assert_eq!(arrivals(&[(0, 5), (0, 5)]), (5, 0));
-        assert_eq!(arrivals(&[(3, 6), (0, 10), (2, 4)]), (10, 0));
-    }
 
     #[test]
     fn whoever_was_silent_longest_is_forgotten_first() {
@@ -330,16 +257,5 @@ mod tests {
         let senders = ledger.senders();
         assert_eq!(senders.len(), SENDERS_MAX);
         assert!(senders.iter().any(|known| known.sender.epoch == u64::MAX));
-    }
-
-    #[test]
-    fn a_sender_that_leaves_gaps_for_ever_costs_bounded_memory() {
-        let mut arrivals = Arrivals::default();
-        for n in 0..10 * RUNS_MAX as u64 {
-            arrivals.add(2 * n, 2 * n + 1);
-        }
-        assert_eq!(arrivals.runs.len(), RUNS_MAX);
-        assert_eq!(arrivals.received, 10 * RUNS_MAX as u64);
-        assert_eq!(arrivals.end - arrivals.received, arrivals.received - 1);
     }
 }

@@ -46,12 +46,7 @@ impl Reconciler {
     #[must_use]
     pub fn request(&self, id: SpanId) -> Option<RequestRecord> {
         let pending = self.requests.get(id)?;
-        let known = self.known();
-        Some(
-            known
-                .request(&pending.sender, &pending.report, false)
-                .record,
-        )
+        Some(self.known().request(pending, false).record)
     }
 
     /// Returns all connections that are not settled, the newest first.
@@ -182,7 +177,6 @@ impl<'a> LiveRequest<'a> {
     /// Returns its record, as far as it is known.
     #[must_use]
     pub fn record(self) -> RequestRecord {
-        let Pending { sender, report, .. } = self.pending;
-        self.known.request(sender, report, false).record
+        self.known.request(self.pending, false).record
     }
 }

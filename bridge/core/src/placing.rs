@@ -10,6 +10,11 @@ pub(crate) const SAMPLE_NS: u64 = 300_000_000;
 /// A request that ends so long after it was told of has a time that is wrong.
 const FUTURE_NS: u64 = 3_600_000_000_000;
 
+/// Returns when a request that ended at `ended_at` settles.
+pub(crate) const fn due(ended_at: BootNanos, grace_ns: u64) -> BootNanos {
+    ended_at.plus_ns(DISORDER_NS + SAMPLE_NS + grace_ns)
+}
+
 /// Says when a request settles: what it is joined to, and both clocks after it, arrive within the grace
 /// period. One that came later waits for another grace period: for the clock, if for nothing else.
 pub(crate) fn place(
@@ -28,8 +33,7 @@ pub(crate) fn place(
             wrong: wrong.then_some("out_of_time"),
         };
     };
-    let ended_at = started_at.plus_ns(report.duration_ns);
-    let due = ended_at.plus_ns(DISORDER_NS + SAMPLE_NS + limits.grace_ns);
+    let due = due(started_at.plus_ns(report.duration_ns), limits.grace_ns);
     let late = due <= arrived_at;
     let future = arrived_at > BootNanos(0) && due > arrived_at.plus_ns(FUTURE_NS);
     Place {

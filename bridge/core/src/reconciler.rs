@@ -6,34 +6,32 @@
 //! grace period. What comes later is counted, and told of the record that it belonged to
 //! ([`Reconciler::late`]).
 
-use std::{collections::VecDeque, sync::Arc};
+mod settling;
+mod taking;
 
-use syntrace_model::{BootNanos, ClockSample, ConnectionId};
+use std::collections::VecDeque;
+
+use syntrace_model::{BootNanos, ConnectionId};
 
 use crate::{
-    assemble::{Assembled, Known},
+    assemble::Known,
     checkpoint::RequestState,
     clock::Clock,
-    fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
+    fact::SenderId,
     gaps::Gaps,
     gateway::Bindings,
     ledger::{Coverage, Ledger},
     limits::Limits,
     placing::place,
-    record::{ConnectionRecord, Join, LinkKind, RequestRecord, Role},
+    record::{ConnectionRecord, RequestRecord},
     remembered::Remembered,
     requests::{Place, Requests},
-    slab::Slot,
-    sockets::{Connection, DUE_SHIFT, Sockets},
-    tellers::TellerId,
+    sockets::{DUE_SHIFT, Sockets},
 };
 
 /// How long a probe that is behind is waited for. It may be so busy as to be a queue's length behind; what
 /// it tells then would come to records that were given out without it.
 const PATIENCE_NS: u64 = 30_000_000_000;
-
-/// How long a connection that only the proxy saw stays open without a request: it names no end.
-const PROXY_IDLE_NS: u64 = 60_000_000_000;
 
 /// A record of which nothing more is expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +45,8 @@ pub enum Output {
 /// Gives each connection one trace id from what the kernel and the proxy saw.
 ///
 /// Performs no IO and reads no clock. `handle_*` feed an input, `poll_*` return what the caller must
-/// do next. The timeline is `CLOCK_BOOTTIME` of this host; reports are moved to it by [`ClockSample`]s,
-/// and wait until there is one.
+/// do next. The timeline is `CLOCK_BOOTTIME` of this host; reports are moved to it by
+/// [`ClockSample`](syntrace_model::ClockSample)s, and wait until there is one.
 #[derive(Debug)]
 pub struct Reconciler {
     pub(crate) limits: Limits,
@@ -85,50 +83,6 @@ impl Reconciler {
             settled: Remembered::new(limits.hash_seed),
             outputs: VecDeque::new(),
             now: BootNanos(0),
-        }
-    }
-
-    /// Feeds what a sender saw; facts that came before are counted and have no effect.
-    pub fn handle_batch(&mut self, batch: Batch) {
-        let new = self.ledger.note(&batch);
-        let sender = batch.sender;
-        let told_until = batch.facts.iter().rev().find_map(|fact| {
-            let Fact::Clock(sample) = fact else {
-                return None;
-            };
-            Some(sample.boot)
-        });
-        self.sockets.hear(&sender, batch.goodbye, told_until);
-        self.look_over(&batch.facts);
-        let mut teller = None;
-        // In place: most of what a fact takes up is not looked at.
-        for (place, fact) in batch.facts.iter().enumerate() {
-            if !new.contains(place) {
-                self.coverage.duplicates += 1;
-                continue;
-            }
-            let seq = batch.first_seq.saturating_add(place as u64);
-            self.gaps.note(&sender, seq, fact);
-            match fact {
-                Fact::Clock(sample) => self.handle_clock(*sample),
-                Fact::Connection(snapshot) => {
-                    let teller = *teller.get_or_insert_with(|| self.sockets.teller(&sender));
-                    self.handle_snapshot(teller, snapshot);
-                }
-                Fact::Request(report) => self.handle_report(&sender, Arc::clone(report)),
-                Fact::Incident(incident) => self.handle_incident(incident),
-                Fact::Rung(rung) => {
-                    self.sockets.teller(&sender);
-                    self.coverage.rung = Some(rung.clone());
-                    self.probe = Some(sender.clone());
-                }
-                Fact::Refused(field) => {
-                    *self.coverage.refused.entry(*field).or_default() += 1;
-                }
-            }
-        }
-        if batch.goodbye && self.probe.as_ref() == Some(&sender) {
-            self.coverage.rung = None;
         }
     }
 
@@ -220,7 +174,9 @@ impl Reconciler {
             ledger: &self.ledger,
             gaps: &self.gaps,
             sockets: &self.sockets,
+            requests: &self.requests,
             bindings: &self.bindings,
+            grace_ns: self.limits.grace_ns,
             rung: self.coverage.rung.as_ref(),
         }
     }
@@ -237,12 +193,6 @@ impl Reconciler {
         requests.into_iter().chain(sockets).min()
     }
 
-    fn handle_clock(&mut self, sample: ClockSample) {
-        if self.clock.add(sample) {
-            self.place_requests();
-        }
-    }
-
     /// Takes back requests that were known before.
     pub(crate) fn restore_requests(&mut self, states: Vec<RequestState>) {
         for state in states {
@@ -255,180 +205,5 @@ impl Reconciler {
             };
             self.requests.restore(state, place);
         }
-    }
-
-    /// Places all requests anew.
-    fn place_requests(&mut self) {
-        let (clock, limits, now) = (&self.clock, &self.limits, self.now);
-        self.requests
-            .replace(|pending| place(clock, limits, &pending.report, pending.arrived_at, now));
-    }
-
-    fn handle_snapshot(&mut self, teller: TellerId, snapshot: &Snapshot) {
-        let known = self.sockets.find(snapshot.id());
-        if known.is_none() && self.is_late(snapshot.id()) {
-            return;
-        }
-        for kind in self.sockets.observe(known, snapshot, teller).names() {
-            self.contradict(kind);
-        }
-        self.bound_connections();
-    }
-
-    fn handle_incident(&mut self, incident: &Incident) {
-        *self.coverage.incidents.entry(incident.kind).or_default() += u64::from(incident.count);
-        let id = incident.id();
-        let is_live = incident.peer.is_none() || self.sockets.find(id).is_some();
-        if is_live || !self.is_late(id) {
-            self.sockets.happen(incident);
-        }
-    }
-
-    /// Returns whether a connection was settled lately, and counts what came late then.
-    fn is_late(&mut self, id: ConnectionId) -> bool {
-        let is_late = self.settled.count_late(id);
-        self.coverage.late += u64::from(is_late);
-        is_late
-    }
-
-    fn handle_report(&mut self, sender: &SenderId, report: Arc<Report>) {
-        let place = place(&self.clock, &self.limits, &report, self.now, self.now);
-        if self.requests.insert(sender, report, self.now, place) {
-            self.contradict("span_id_repeated");
-        }
-        while self.requests.len() > self.limits.live_requests
-            && let Some(first) = self.requests.first_to_go()
-        {
-            self.coverage.requests_evicted += 1;
-            self.settle_request(first, true);
-        }
-    }
-
-    fn contradict(&mut self, kind: &'static str) {
-        *self.coverage.contradictions.entry(kind).or_default() += 1;
-    }
-
-    fn bound_connections(&mut self) {
-        while self.sockets.len() > self.limits.live_connections
-            && let Some(first) = self.sockets.first_to_go()
-        {
-            self.coverage.connections_evicted += 1;
-            self.sockets.evict(first);
-            self.settle_connection(first);
-        }
-    }
-
-    fn settle_request(&mut self, slot: Slot, evicted: bool) {
-        let Some(pending) = self.requests.remove(slot) else {
-            return;
-        };
-        let mut assembled = self.known().request(&pending.sender, &pending.report, true);
-        let record = &mut assembled.record;
-        record.coverage.evicted = evicted;
-        record.coverage.late = pending.place.late;
-        self.coverage.late += u64::from(pending.place.late);
-        if let Some(wrong) = pending.place.wrong {
-            record.coverage.contradictions.push(wrong);
-            self.contradict(wrong);
-        }
-        if pending.repeated {
-            record.coverage.contradictions.push("span_id_repeated");
-        }
-        self.assign(&assembled);
-        let record = assembled.record;
-        self.coverage.requests_settled += 1;
-        match &record.received_on {
-            Join::To {
-                method, confidence, ..
-            } => {
-                *self
-                    .coverage
-                    .requests_joined
-                    .entry((*method, confidence.name()))
-                    .or_default() += 1;
-            }
-            Join::Missing(missing) => {
-                *self.coverage.requests_unjoined.entry(*missing).or_default() += 1;
-            }
-        }
-        self.outputs.push_back(Output::Request(record));
-    }
-
-    fn settle_connection(&mut self, slot: Slot) {
-        let Some(connection) = self.sockets.at(slot) else {
-            return;
-        };
-        let id = connection.id();
-        let own = connection.contradictions_at_end();
-        let unseen = connection.is_unseen();
-        let record = self.known().connection(id, connection, true);
-        own.names().for_each(|kind| self.contradict(kind));
-        self.sockets.remove(slot);
-        // Another run of the probe may tell of it again.
-        if !unseen {
-            self.settled.add(id, self.limits.remembered);
-        }
-        if let Some(record) = record {
-            self.coverage.connections_settled += 1;
-            self.outputs.push_back(Output::Connection(record));
-        }
-    }
-
-    /// Enters a settled request into the records of the connections that it was joined to, and learns
-    /// from the joins that are certain, for those that end after it.
-    fn assign(&mut self, assembled: &Assembled) {
-        let Assembled { record, .. } = assembled;
-        let report = &record.report;
-        let epoch = record.sender.epoch;
-        let number = (epoch, report.downstream_connection);
-        let received_on = assembled
-            .received_on
-            .or_else(|| self.sockets.numbered(number))
-            .or_else(|| self.expect_idle(record.connection(), report));
-        if let Some(slot) = received_on {
-            let certain = record.received_on.is_certain();
-            let socket = self.sockets.at(slot).and_then(Connection::socket);
-            if let Some(socket) = socket.filter(|_| certain) {
-                self.bindings.accepted(epoch, socket);
-            }
-            let number = certain.then_some(number);
-            self.sockets.learn(slot, assembled.ended_at, number);
-            // Only who is certain may name a connection: a guess never decides an id.
-            if let Some(minted) = report.connection_trace_id
-                && record.received_on.may_name()
-            {
-                self.sockets.mint(slot, report.started_at, minted);
-            }
-            self.sockets
-                .assign(slot, report, LinkKind::ReceivedOn, Role::Downstream);
-        }
-        let upstream = [
-            (LinkKind::ServedBy, assembled.served_by),
-            (LinkKind::Opened, assembled.opened),
-        ];
-        let is_certain = record.served_by.as_ref().is_some_and(Join::is_certain);
-        for (kind, slot) in upstream {
-            let Some(slot) = slot else { continue };
-            let socket = self.sockets.at(slot).and_then(Connection::socket);
-            let served = kind == LinkKind::ServedBy && is_certain;
-            if let Some(socket) = socket.filter(|_| served) {
-                self.bindings.dialled(epoch, socket);
-            }
-            self.sockets.assign(slot, report, kind, Role::Upstream);
-        }
-        self.bound_connections();
-    }
-
-    /// Makes sure that a connection that only the proxy saw is known, and moves its end behind its last
-    /// request; unless it was settled before: a connection settles once.
-    fn expect_idle(&mut self, id: ConnectionId, report: &Report) -> Option<Slot> {
-        if self.is_late(id) {
-            return None;
-        }
-        let started_at = self.clock.to_boot(report.started_at).unwrap_or(self.now);
-        let idle_at = started_at
-            .plus_ns(report.duration_ns)
-            .plus_ns(PROXY_IDLE_NS);
-        self.sockets.proxy_only(id, started_at, idle_at)
     }
 }

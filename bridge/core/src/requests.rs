@@ -160,6 +160,13 @@ impl Requests {
         self.pending.iter().map(|(_, pending)| pending)
     }
 
+    /// Returns those that settle by `due`, of the sender with this epoch, in no order that means anything.
+    pub(crate) fn due_by(&self, epoch: u64, due: BootNanos) -> impl Iterator<Item = &Pending> {
+        self.all().filter(move |pending| {
+            pending.sender.epoch == epoch && pending.place.due.is_some_and(|at| at <= due)
+        })
+    }
+
     /// Returns the requests that began before a place among all, the latest first.
     pub(crate) fn newest(
         &self,

@@ -56,15 +56,18 @@ impl fmt::Display for Short {
     }
 }
 
+/// Says that the proxy's connect timeout ended a connect.
+pub(crate) fn connect_timeout(socket: &Snapshot) -> String {
+    let (peer, after, syns) = (socket.key.peer, lived(socket), syns(socket));
+    format!(
+        "the proxy gave up the connect to the service at {peer} after {after}, {syns} unanswered"
+    )
+}
+
 /// Says how a connect failed; `role` goes before the peer's address, where the peer's role is known.
 pub(crate) fn connect(socket: &Snapshot, role: &str) -> String {
-    let life = socket.syn_at.zip(socket.closed_at);
-    let after = millis(life.map_or(0, |(syn_at, closed_at)| closed_at.since_ns(syn_at)));
+    let (after, syns) = (lived(socket), syns(socket));
     let peer = format!("{role}{}", socket.key.peer);
-    let syns = match socket.counters.syn_retransmits {
-        0 => "the SYN".to_owned(),
-        again => format!("{} SYNs", u64::from(again) + 1),
-    };
     match socket.outcome {
         Outcome::Refused => format!("{peer} refused the connection, RST {after} after the SYN"),
         Outcome::Unanswered => format!("{peer} did not answer {syns} within {after}"),
@@ -79,6 +82,20 @@ pub(crate) fn connect(socket: &Snapshot, role: &str) -> String {
         | Outcome::ResetLocally
         | Outcome::TimedOut
         | Outcome::Unknown => format!("the connection to {peer} is {}", socket.outcome.name()),
+    }
+}
+
+/// Writes how long a socket lived, from its SYN on.
+fn lived(socket: &Snapshot) -> Short {
+    let life = socket.syn_at.zip(socket.closed_at);
+    millis(life.map_or(0, |(syn_at, closed_at)| closed_at.since_ns(syn_at)))
+}
+
+/// Writes how many SYNs a socket sent.
+fn syns(socket: &Snapshot) -> String {
+    match socket.counters.syn_retransmits {
+        0 => "the SYN".to_owned(),
+        again => format!("{} SYNs", u64::from(again) + 1),
     }
 }
 

@@ -182,3 +182,23 @@ fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
     let fine = socket(2, Opening::Active, to_service(6001), 10.0, 12.0);
     assert_eq!(explain::connect(&fine), None);
 }
+
+#[test]
+fn a_connect_that_the_proxy_gave_up_says_whose_timeout_it_was() {
+    let report = unserved(request(1, from_client(5001), 10.0, 260.0), "");
+    let report = Report {
+        http: Http {
+            response_details: "upstream_reset_before_response_started{connection_timeout}".into(),
+            ..report.http.clone()
+        },
+        ..report
+    };
+    let given_up = failed(2, to_service(6001), Outcome::Aborted, 10.0, 259.8);
+    let told = tell(vec![given_up], vec![report]);
+    let cause = &told.requests[0].answer.cause;
+    assert_eq!(cause.code, Code::ConnectTimeout);
+    assert_eq!(
+        &*cause.sentence,
+        "503: the proxy gave up the connect to the service at 198.51.100.2:80 after 249.8 ms, the SYN unanswered"
+    );
+}

@@ -125,11 +125,11 @@ fn equal_ends_in_two_namespaces_are_ambiguous() {
 fn a_refused_connect_explains_the_503_that_waited_for_it() {
     let told = tell(
         vec![
-            socket(1, PASSIVE, from_client(5001), 10.0, 50.0),
-            failed(2, to_service(6001), Outcome::Refused, 11.1, 11.4),
+            socket(1, PASSIVE, from_client(5001), 110.0, 150.0),
+            failed(2, to_service(6001), Outcome::Refused, 111.1, 111.4),
         ],
         vec![unserved(
-            request(1, from_client(5001), 11.0, 12.0),
+            request(1, from_client(5001), 111.0, 112.0),
             "delayed connect error: 111",
         )],
     );

@@ -190,6 +190,81 @@ fn a_request_that_had_to_be_sent_again_is_the_network_s_until_then() {
     assert_eq!(record.answer.time.network_ns, 205_000_000 + 200_000);
 }
 
+#[test]
+fn what_was_sent_again_about_the_end_as_told_leaves_the_service_s_time_in_doubt() {
+    // The proxy's cached time may lag behind.
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let report = served(request(1, from_client(5001), 20.0, 235.0), 6001, 0.0, 214.0);
+    let after = |at| {
+        let resent = incident(2, IncidentKind::Retransmit, at);
+        told_with(vec![upstream.clone()], vec![resent], report.clone()).answer
+    };
+    let in_doubt = after(238.0);
+    assert_eq!(in_doubt.cause.party, Party::Unknown);
+    assert_eq!(in_doubt.time.service_ns, 0);
+    assert_eq!(after(241.0).cause.code, Code::SlowService);
+    assert_eq!(after(200.0).cause.code, Code::SlowService);
+}
+
+#[test]
+fn what_was_sent_again_twice_was_lost_until_the_second_time() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let report = served(request(1, from_client(5001), 20.0, 640.0), 6001, 0.0, 619.0);
+    let resent = [225.0, 630.0].map(|at| incident(2, IncidentKind::Retransmit, at));
+    let record = told_with(vec![upstream], resent.to_vec(), report);
+    assert_eq!(record.answer.cause.code, Code::RequestRetransmitted);
+    assert_eq!(record.answer.time.network_ns, 610_000_000 + 200_000);
+}
+
+#[test]
+fn of_two_streams_neither_is_charged_with_what_was_sent_again() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let stream = |n, until| {
+        served(
+            request(n, from_client(5001), 20.0, until),
+            6001,
+            0.0,
+            until - 21.0,
+        )
+    };
+    let mut reconciler = Reconciler::new(Limits::default());
+    let mut kernel = preamble();
+    kernel.push(Fact::Connection(upstream));
+    kernel.push(Fact::Incident(incident(2, IncidentKind::Retransmit, 225.0)));
+    reconciler.handle_batch(batch(probe(), 0, kernel));
+    let streams = [stream(1, 235.0), stream(2, 240.0)];
+    let streams = streams.map(|report| Fact::Request(report.into()));
+    reconciler.handle_batch(batch(filter(), 0, streams.to_vec()));
+    for record in settle(&mut reconciler).requests {
+        let sharing = record.incidents[0].incident.sharing;
+        assert_eq!(sharing, Sharing::Shared { streams: 2 });
+        assert_eq!(record.answer.cause.party, Party::Unknown);
+    }
+}
+
+#[test]
+fn a_service_that_was_slow_to_accept_is_told_by_its_accept_queue() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 20.1, 5_000.0);
+    let report = served(
+        request(1, from_client(5001), 20.0, 2_035.0),
+        6001,
+        0.4,
+        2_014.0,
+    );
+    let says = |accepted_at| {
+        let far_end = ends("198.51.100.2:80", "198.51.100.1:6001");
+        let service_s = Snapshot {
+            accepted_at: Some(boot(accepted_at)),
+            ..socket(3, Opening::Passive, far_end, 20.1, 5_000.0)
+        };
+        let record = told(vec![upstream.clone(), service_s], report.clone());
+        assert_eq!(record.answer.cause.code, Code::SlowService);
+        record.answer.cause.sentence.contains("accept queue")
+    };
+    assert!(says(2_000.0));
+    assert!(!says(900.0));
+}
+
 /// A request from 1,000 ms on, whose answer was there after `answered` ms, 20 ms before its end; the
 /// service's end, which this host sees too, sent data again at `resent_at`.
 fn answer_resent(answered: f64, resent_at: f64) -> RequestRecord {

@@ -24,12 +24,12 @@ use super::{
     ApiError, State,
     beside::{self, Beside},
     buckets::{Buckets, Shown},
-    json::{self, Json},
+    json::{self, Incomplete, Json},
     query,
     requests::cluster_of,
 };
 use crate::{
-    store::{ReadError, Record},
+    store::{Hole, ReadError, Record},
     view::{Ask, Page, SharedView, joined},
 };
 
@@ -74,6 +74,9 @@ pub(super) struct Causes {
     /// Present if a step was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     buckets: Option<Shown>,
+    /// Present if records may not be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<Incomplete>,
 }
 
 /// How often one cause was found.
@@ -151,9 +154,11 @@ impl Question {
         let keep = |record: &RequestRecord| {
             self.is_in_time(record.began_at()) && self.is_of_cluster(record)
         };
+        let mut hole = None;
         let requests_since = each(
             self.since,
             |ask| view.failed_requests(ask, keep),
+            &mut hole,
             |record| {
                 failed += 1;
                 if self.cluster.is_some() {
@@ -174,6 +179,7 @@ impl Question {
         let connections_since = each(
             self.since,
             |ask| view.failed_connections(ask, keep),
+            &mut hole,
             |record| self.count_connection(record, &mut counts),
         )?;
         let mut causes: Vec<_> = counts.into_values().collect();
@@ -193,6 +199,11 @@ impl Question {
                 Some(buckets) => Some(buckets.show(from)?),
                 None => None,
             },
+            // The requests were counted after the causes, and further back.
+            incomplete: hole
+                .or_else(|| view.hole())
+                .filter(|hole| hole.touches(self.since, self.until.unwrap_or(UnixNanos(u64::MAX))))
+                .map(Incomplete::from),
         })
     }
 
@@ -254,10 +265,11 @@ impl Count {
 }
 
 /// Takes page after page, and gives each record to `count`; returns when the last one began if there were
-/// too many.
+/// too many. Notes what pages may leave out.
 fn each<R: Record>(
     since: UnixNanos,
     page: impl Fn(&Ask<R::Id>) -> Result<Page<R>, ReadError>,
+    hole: &mut Option<Hole>,
     mut count: impl FnMut(&R),
 ) -> Result<Option<UnixNanos>, ReadError> {
     let mut ask = Ask {
@@ -267,6 +279,7 @@ fn each<R: Record>(
     let mut turns = 0;
     loop {
         let found = page(&ask)?;
+        *hole = hole.or(found.hole);
         found.records.iter().for_each(|record| count(record));
         turns += 1;
         let Some(next) = found.next else {

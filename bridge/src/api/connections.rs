@@ -21,7 +21,7 @@ use utoipa::{IntoParams, ToSchema};
 use self::filter::Filter;
 use super::{
     ApiError, State, follow,
-    json::{self, Json},
+    json::{self, Incomplete, Json},
     page,
     query::Paging,
 };
@@ -83,6 +83,9 @@ pub(super) struct List {
     connections: Vec<json::Connection>,
     /// The cursor of the next page, if there may be one.
     next: Option<String>,
+    /// Present if records may be left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<Incomplete>,
 }
 
 /// What may be asked of one connection.
@@ -132,9 +135,14 @@ pub(super) async fn list(
         };
         let turn = |ask: &Ask<_>| view.connections(ask, |record| filter.fits(record));
         let joins = |record: &ConnectionRecord| filter.joins(&view, record);
-        let page = page::fill(ask, turn, joins, |record| record.requests.len())?;
+        let mut page = page::fill(ask, turn, joins, |record| record.requests.len())?;
+        view.add_late(page.records.iter_mut());
         let (connections, next) = page::shown(&page);
-        Ok::<_, ReadError>(List { connections, next })
+        Ok::<_, ReadError>(List {
+            connections,
+            next,
+            incomplete: page.hole.map(Incomplete::from),
+        })
     });
     Ok(Json(list.await??).into_response())
 }
@@ -154,8 +162,12 @@ pub(super) async fn one(
     let (Path(id), Query(options)) = (id?, options?);
     let view = state.view.clone();
     let parsed = id.parse().ok();
-    let found =
-        super::blocking(move || parsed.map_or(Ok(None), |id| view.connection(id))).await??;
+    let found = super::blocking(move || {
+        let mut found = parsed.map_or(Ok(None), |id| view.connection(id))?;
+        view.add_late(found.iter_mut());
+        Ok::<_, ReadError>(found)
+    });
+    let found = found.await??;
     let record = found.ok_or(ApiError::UnknownConnection(id))?;
     Ok(Json(if options.audit.is_some() {
         json::Connection::audited(&record)

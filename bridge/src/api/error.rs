@@ -130,7 +130,10 @@ impl ApiError {
             Self::UnknownTrace(_) => (StatusCode::NOT_FOUND, "unknown_trace"),
             Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
             Self::Rebuilding { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
-            Self::Read(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_failed"),
+            Self::Read(ReadError::Database { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "database_failed")
+            }
+            Self::Read(ReadError::Hole(_)) => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
             Self::TooFast => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
             Self::TooManyAnswers => (StatusCode::TOO_MANY_REQUESTS, "too_many_answers"),
             Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown_path"),

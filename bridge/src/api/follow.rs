@@ -142,7 +142,11 @@ impl Follower {
     async fn turn(&mut self, last: u64) -> Option<Vec<Event>> {
         let (view, look, after) = (self.view.clone(), Arc::clone(&self.look), self.after);
         let turn = blocking(move || {
-            let settled = view.settled_after(after, TURN)?;
+            let settled = match view.settled_after(after, TURN) {
+                // Who follows wants to know what happens, not to wait until what happened is made anew.
+                Err(ReadError::Hole(_)) => view.recent_all(TURN),
+                settled => settled?,
+            };
             let first = settled.first().map_or(last + 1, |first| first.number);
             let missed = missed(after, first);
             let mut events: Vec<_> = missed.into_iter().collect();

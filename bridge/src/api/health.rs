@@ -16,7 +16,10 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use super::{ApiError, State, json::Json};
+use super::{
+    ApiError, State,
+    json::{Incomplete, Json},
+};
 use crate::{metrics::views, view::Rebuild};
 
 /// How long a question waits for the rebuild before it is refused.
@@ -29,6 +32,9 @@ pub(super) struct Health {
     /// How far the bridge has come with what an earlier run left in the log, while it is at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     rebuilding: Option<Rebuilding>,
+    /// Settled records that answers leave out at present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<Incomplete>,
 }
 
 /// Entries of the log.
@@ -64,6 +70,7 @@ pub(super) async fn live() -> Json<Health> {
         status: "alive",
         missing: Vec::new(),
         rebuilding: None,
+        incomplete: None,
     })
 }
 
@@ -99,6 +106,7 @@ pub(super) async fn ready(Extract(state): Extract<State>) -> (StatusCode, Json<H
         status,
         missing,
         rebuilding,
+        incomplete: state.view.hole().map(Incomplete::from),
     };
     (code, Json(health))
 }

@@ -5,6 +5,7 @@
 
 mod connection;
 mod incident;
+mod incomplete;
 mod phase;
 mod request;
 
@@ -21,7 +22,7 @@ use syntrace_core::{
 use syntrace_model::UnixNanos;
 use utoipa::ToSchema;
 
-pub(super) use self::{connection::Connection, request::Request};
+pub(super) use self::{connection::Connection, incomplete::Incomplete, request::Request};
 use super::ApiError;
 
 /// An answer as JSON, in which no control character is left as it is: a terminal shows it as well.

@@ -67,6 +67,13 @@ impl Modify for Failures {
                 for (status, description) in ANYWHERE {
                     add(operation, status, description);
                 }
+                if path.starts_with("/v1/") {
+                    add(
+                        operation,
+                        "503",
+                        "It cannot be told at present; after Retry-After, it may be tried again",
+                    );
+                }
                 if guarded {
                     add(
                         operation,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::query;
 use crate::{
     store::{ReadError, Record},
-    view::{Ask, Page},
+    view::{Ask, Page, known},
 };
 
 /// Records that the pages of one question are chosen from, if they must be looked at one by one.
@@ -25,11 +25,13 @@ pub(super) fn fill<R: Record>(
 ) -> Result<Page<R>, ReadError> {
     let mut records: Vec<Arc<R>> = Vec::new();
     let mut shown = 0;
+    let mut hole = None;
     for _ in 0..TURNS_MAX {
         let page = turn(&ask)?;
+        hole = hole.or(page.hole);
         let count = page.records.len();
         for (index, record) in page.records.into_iter().enumerate() {
-            if !keep(&record)? {
+            if known(keep(&record).map(Some), &mut hole)? != Some(true) {
                 continue;
             }
             shown += links(&record);
@@ -40,6 +42,7 @@ pub(super) fn fill<R: Record>(
                 return Ok(Page {
                     records,
                     next: Some(place),
+                    hole,
                 });
             }
         }
@@ -51,6 +54,7 @@ pub(super) fn fill<R: Record>(
     Ok(Page {
         records,
         next: ask.below,
+        hole,
     })
 }
 

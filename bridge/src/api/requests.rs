@@ -21,7 +21,7 @@ use self::filter::Filter;
 pub(super) use self::filter::cluster_of;
 use super::{
     ApiError, State, follow,
-    json::{self, Json},
+    json::{self, Incomplete, Json},
     page,
     query::Paging,
 };
@@ -87,6 +87,9 @@ pub(super) struct List {
     requests: Vec<json::Request>,
     /// The cursor of the next page, if there may be one.
     next: Option<String>,
+    /// Present if records may be left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<Incomplete>,
 }
 
 /// Lists requests, the newest first; as an event stream, tells of each that settles.
@@ -126,7 +129,11 @@ pub(super) async fn list(
         let turn = |ask: &Ask<_>| view.requests(ask, |record| filter.keeps(record));
         let page = page::fill(ask, turn, |_| Ok(true), |record| record.incidents.len())?;
         let (requests, next) = page::shown(&page);
-        Ok::<_, ReadError>(List { requests, next })
+        Ok::<_, ReadError>(List {
+            requests,
+            next,
+            incomplete: page.hole.map(Incomplete::from),
+        })
     });
     Ok(Json(list.await??).into_response())
 }

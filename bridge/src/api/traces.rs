@@ -15,9 +15,13 @@ use utoipa::ToSchema;
 
 use super::{
     ApiError, State,
-    json::{self, Json},
+    json::{self, Incomplete, Json},
 };
-use crate::{otlp, spans, store::Name, view};
+use crate::{
+    otlp, spans,
+    store::{Name, ReadError},
+    view,
+};
 
 /// Records of each kind under one name.
 const RECORDS_MAX: usize = 1_000;
@@ -32,6 +36,9 @@ pub(super) struct Trace {
     id: String,
     connections: Vec<json::Connection>,
     requests: Vec<json::Request>,
+    /// Present if records may be left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incomplete: Option<Incomplete>,
 }
 
 /// Shows everything under one name.
@@ -56,11 +63,24 @@ pub(super) async fn one(
     let asked = id.parse::<TraceId>().ok();
     let name = asked.map_or_else(|| Name::RequestId(id.as_str().into()), Name::Trace);
     let view = state.view.clone();
-    let found = super::blocking(move || view.trace(&name, RECORDS_MAX)).await??;
-    let Some(trace_id) = trace_id(asked, &found) else {
-        return Err(ApiError::UnknownTrace(id));
+    let otlp = is_otlp_asked(&headers);
+    let found = super::blocking(move || {
+        let mut found = view.trace(&name, RECORDS_MAX)?;
+        // Spans were exported without.
+        if !otlp {
+            view.add_late(found.connections.values_mut());
+        }
+        Ok::<_, ReadError>(found)
+    });
+    let found = found.await??;
+    let trace_id = match (trace_id(asked, &found), found.hole) {
+        // Spans cannot say that some are left out.
+        (Some(_), Some(hole)) if otlp => return Err(ReadError::Hole(hole).into()),
+        (Some(trace_id), _) => trace_id,
+        (None, Some(hole)) => return Err(ReadError::Hole(hole).into()),
+        (None, None) => return Err(ApiError::UnknownTrace(id)),
     };
-    if is_otlp_asked(&headers) {
+    if otlp {
         let spans = super::blocking(move || otlp_json(&found, &state.shown.service_name));
         let text = json::text(&spans.await?).map_err(ApiError::Encode)?;
         return Ok(([(header::CONTENT_TYPE, OTLP_JSON)], text).into_response());
@@ -77,6 +97,7 @@ pub(super) async fn one(
             .values()
             .map(|record| (&**record).into())
             .collect(),
+        incomplete: found.hole.map(Incomplete::from),
     })
     .into_response())
 }

@@ -2,9 +2,13 @@
 //!
 //! Read from what the HTTP API documents, and lenient: a newer bridge has more fields.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::text;
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Cause {
@@ -98,6 +102,15 @@ pub(super) struct Link {
 pub(super) struct Trace {
     pub(super) connections: Vec<Connection>,
     pub(super) requests: Vec<Request>,
+    pub(super) incomplete: Option<Incomplete>,
+}
+
+/// What an answer leaves out.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Incomplete {
+    pub(super) records: u64,
+    pub(super) from: Option<Timestamp>,
+    pub(super) to: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -108,6 +121,7 @@ pub(super) struct Causes {
     pub(super) causes: Vec<Count>,
     /// Connections with trouble that is in no request's time.
     pub(super) beside: Option<Beside>,
+    pub(super) incomplete: Option<Incomplete>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -205,6 +219,23 @@ pub(super) struct Sender {
 pub(super) struct Health {
     pub(super) status: String,
     pub(super) missing: Vec<String>,
+    pub(super) incomplete: Option<Incomplete>,
+}
+
+// === impl Incomplete ===
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = text::counted(self.records, "settled record");
+        write!(to, "{records} cannot be read until made anew from the log")?;
+        match (self.from, self.to) {
+            (Some(from), Some(until)) => {
+                let (from, until) = (text::clock(from), text::clock(until));
+                write!(to, "; what is left out began between {from} and {until}")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 // === impl Count ===

@@ -140,6 +140,11 @@ impl AskError {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
+    /// Returns whether what was asked for may be a record that is being made anew.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "rebuilding")
+    }
+
     /// Returns whether the same question may be answered later.
     pub(super) fn may_pass(&self) -> bool {
         match self {

@@ -10,7 +10,7 @@ use self::wanted::{Requests, Wanted, wanted};
 use super::{
     CliError, Exit,
     bridge::{AskError, Bridge},
-    list::{self, Kind, Row},
+    list::{self, Kind, Listed},
     show,
     text::{self, FAINT},
 };
@@ -28,16 +28,16 @@ pub(super) async fn run(
     json: bool,
     out: &mut impl Write,
 ) -> Result<Exit, CliError> {
-    let (rows, kind) = match wanted(words, Timestamp::now()) {
+    let (listed, kind) = match wanted(words, Timestamp::now()) {
         Wanted::Id(id) => return show::run(bridge, &id, json, out).await,
         Wanted::Requests(wanted) => (requests(bridge, &wanted).await?, "request"),
         Wanted::Network(network) => {
-            let rows = connections(bridge, &[("network", &network)]).await?;
-            (rows, "connection")
+            let listed = connections(bridge, &[("network", &network)]).await?;
+            (listed, "connection")
         }
         Wanted::End(end) => {
-            let rows = either(bridge, &[("peer", &end)], &[("local", &end)]).await?;
-            (rows, "connection")
+            let listed = either(bridge, &[("peer", &end)], &[("local", &end)]).await?;
+            (listed, "connection")
         }
         Wanted::Pair(one, other) => {
             let there = [("local", one.as_str()), ("peer", other.as_str())];
@@ -45,9 +45,14 @@ pub(super) async fn run(
             (either(bridge, &there, &back).await?, "connection")
         }
     };
+    let Listed { rows, incomplete } = listed;
     for row in &rows {
         list::write(out, row, json)?;
     }
+    if let Some(incomplete) = incomplete.filter(|_| rows.is_empty()) {
+        return Err(CliError::Incomplete(incomplete));
+    }
+    list::warn(incomplete)?;
     if rows.is_empty() && !json {
         let asked = words.join(" ");
         let asked = text::visible(&asked);
@@ -63,7 +68,7 @@ pub(super) async fn run(
     })
 }
 
-async fn requests(bridge: &Bridge, wanted: &Requests) -> Result<Vec<Row>, AskError> {
+async fn requests(bridge: &Bridge, wanted: &Requests) -> Result<Listed, AskError> {
     let span = wanted
         .span
         .map(|(from, to)| (from.to_string(), to.to_string()));
@@ -76,29 +81,28 @@ async fn requests(bridge: &Bridge, wanted: &Requests) -> Result<Vec<Row>, AskErr
     if let Some((since, until)) = &span {
         query.extend([("since", since.as_str()), ("until", until.as_str())]);
     }
-    let (mut rows, _) = list::page(bridge, Kind::Requests, &query).await?;
+    let mut listed = list::page(bridge, Kind::Requests, &query).await?;
     if let Some(percentile) = wanted.percentile {
+        let rows = &mut listed.rows;
         rows.sort_by_key(|row| Reverse(row.duration_ns()));
         // One at least, where there is any.
         let slowest = (rows.len() as f64 * (100.0 - percentile) / 100.0).ceil();
         rows.truncate(slowest as usize);
     }
-    Ok(rows)
+    Ok(listed)
 }
 
 async fn either(
     bridge: &Bridge,
     one: &[(&str, &str)],
     other: &[(&str, &str)],
-) -> Result<Vec<Row>, AskError> {
-    let mut rows = connections(bridge, one).await?;
-    rows.extend(connections(bridge, other).await?);
-    Ok(rows)
+) -> Result<Listed, AskError> {
+    let one = connections(bridge, one).await?;
+    Ok(one.and(connections(bridge, other).await?))
 }
 
-async fn connections(bridge: &Bridge, query: &[(&str, &str)]) -> Result<Vec<Row>, AskError> {
+async fn connections(bridge: &Bridge, query: &[(&str, &str)]) -> Result<Listed, AskError> {
     let mut query = query.to_vec();
     query.push(("limit", LIMIT));
-    let (rows, _) = list::page(bridge, Kind::Connections, &query).await?;
-    Ok(rows)
+    list::page(bridge, Kind::Connections, &query).await
 }

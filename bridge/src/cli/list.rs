@@ -1,6 +1,9 @@
 //! Records as lines, and the pages they come in.
 
-use std::io::{self, Write};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+};
 
 use jiff::Timestamp;
 use serde::Deserialize as _;
@@ -8,9 +11,9 @@ use serde_json::Value;
 
 use super::{
     CliError,
-    answers::{Connection, Request},
+    answers::{Connection, Incomplete, Request},
     bridge::{AskError, Bridge},
-    text::{self, BAD, BOLD, FAINT},
+    text::{self, BAD, BOLD, FAINT, WARN},
 };
 use crate::moment;
 
@@ -21,6 +24,15 @@ pub(super) enum Kind {
     Requests,
     /// Connections.
     Connections,
+}
+
+/// A page of records.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// The newest first.
+    pub(super) rows: Vec<Row>,
+    /// What may be left out.
+    pub(super) incomplete: Option<Incomplete>,
 }
 
 /// One record with what it was read from.
@@ -66,22 +78,44 @@ impl Row {
     }
 }
 
-/// Returns a page of records, the newest first, and where the next one begins.
+impl Listed {
+    /// Adds another list's records behind those of this one.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        self.rows.extend(other.rows);
+        Self {
+            incomplete: self.incomplete.or(other.incomplete),
+            ..self
+        }
+    }
+}
+
+/// Returns a page of records.
 pub(super) async fn page(
     bridge: &Bridge,
     kind: Kind,
     query: &[(&str, &str)],
-) -> Result<(Vec<Row>, Option<String>), AskError> {
+) -> Result<Listed, AskError> {
     let mut answer = bridge.json(&format!("/v1/{}", kind.name()), query).await?;
     let records = answer.get_mut(kind.name()).map(Value::take);
     let records: Vec<Value> = bridge.shape(&records.unwrap_or_default())?;
-    let next = answer
-        .get("next")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
     let rows = records.into_iter().map(|value| row(kind, value));
     let rows = rows.collect::<Result<_, _>>();
-    Ok((rows.map_err(|source| bridge.strange(source))?, next))
+    let incomplete = answer.get("incomplete");
+    Ok(Listed {
+        rows: rows.map_err(|source| bridge.strange(source))?,
+        incomplete: incomplete.map(|value| bridge.shape(value)).transpose()?,
+    })
+}
+
+/// Says beside the answer what it leaves out.
+pub(super) fn warn(left_out: Option<impl Display>) -> io::Result<()> {
+    match left_out.map(|left_out| left_out.to_string()) {
+        Some(words) => {
+            let words = text::visible(&words);
+            writeln!(anstream::stderr(), "{WARN}Not all:{WARN:#} {words}")
+        }
+        None => Ok(()),
+    }
 }
 
 /// Reads one record from what the bridge gives for it.

@@ -52,6 +52,7 @@ pub(super) async fn run(
         "connections" => {
             let connection: Connection = bridge.shape(&value)?;
             let trace = trace(bridge, &connection.trace_id).await?;
+            list::warn(trace.incomplete)?;
             let requests = trace
                 .requests
                 .iter()
@@ -72,12 +73,17 @@ pub(super) async fn run(
                 match bridge.json(&path, &[]).await {
                     Ok(value) => connections.push(bridge.shape(&value)?),
                     Err(error) if error.is_unknown() => {}
+                    Err(error) if error.is_awaited() => list::warn(Some(error))?,
                     Err(error) => return Err(error.into()),
                 }
             }
             say_request(out, &request, &connections)?;
         }
-        _ => say_trace(out, &bridge.shape(&value)?)?,
+        _ => {
+            let trace: Trace = bridge.shape(&value)?;
+            list::warn(trace.incomplete)?;
+            say_trace(out, &trace)?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -56,8 +56,9 @@ pub(super) async fn run(
         let lines = options.lines.to_string();
         let mut first = query.clone();
         first.push(("limit", &lines));
-        let (rows, _) = list::page(bridge, kind, &first).await?;
-        for row in rows.into_iter().rev() {
+        let listed = list::page(bridge, kind, &first).await?;
+        list::warn(listed.incomplete)?;
+        for row in listed.rows.into_iter().rev() {
             list::write(out, &row, json)?;
             if row.is_settled() {
                 known.insert(row.id);

@@ -77,10 +77,13 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> io::Resu
         let id = text::visible(&cause.example.id);
         writeln!(out, "{indent}{FAINT}syntrace show {id}{FAINT:#}")?;
     }
-    causes
-        .beside
-        .as_ref()
-        .map_or(Ok(()), |beside| say_beside(out, beside))
+    if let Some(beside) = &causes.beside {
+        say_beside(out, beside)?;
+    }
+    if let Some(incomplete) = causes.incomplete {
+        writeln!(out, "\n{WARN}Not all is counted:{WARN:#} {incomplete}")?;
+    }
+    Ok(())
 }
 
 /// Says in one line how much trouble there was; the requests, and the connects that failed by themselves.
@@ -169,6 +172,18 @@ mod tests {
             let said = said(json!({"requests": requests, "failed": failed, "causes": causes}));
             assert_eq!(said.lines().next(), Some(expected));
         }
+    }
+
+    #[test]
+    fn what_is_left_out_of_the_counts_is_said() {
+        let said = said(
+            json!({"requests": 7, "failed": 0, "causes": [], "incomplete":
+            {"records": 2, "from": null, "to": null, "why": "rebuilding"}}),
+        );
+        assert!(
+            said.ends_with("2 settled records cannot be read until made anew from the log\n"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Recovery {
     pub disk: Disk,
     /// The limits to go on under; what was folded under others is so up to here.
     pub limits: Limits,
+    /// Bytes that are rather folded again than records made anew behind it.
+    pub refold_bytes: u64,
     /// The number after which records are numbered if the beginning of the log is gone, and there is no state.
     pub numbered_after: u64,
     /// Where this run appends.
@@ -78,6 +80,7 @@ impl Recovery {
             entries,
             torn_bytes = extent.torn_bytes,
             missing = extent.missing,
+            took_ms = began.elapsed().as_millis(),
             unreadable = reached.unreadable,
             "Folded the log"
         );
@@ -125,15 +128,19 @@ impl Recovery {
         Ok((!closed).then_some(extent))
     }
 
-    /// Begins with the latest state of which all that had settled is stored, so that none of it has to be
-    /// made anew; or with the beginning of what the log has.
+    /// Begins where all that had settled is stored, so that none of it has to be made anew. Where that would
+    /// take long, with the newest state: what is not stored is made anew behind it.
     fn begin(&self, boot: BootId, view: &SharedView) -> io::Result<Reached> {
         let (segments, hash_seed) = (&self.segments, self.limits.hash_seed);
         let newest = |settled| States::newest(segments, settled, hash_seed);
-        let state = match newest(view.stored_number())? {
+        let mut state = match newest(view.stored_number())? {
             Some(state) => Some(state),
             None => States::oldest(segments, hash_seed)?,
         };
+        let from = state.as_ref().map_or(Position(0), |(from, _)| *from);
+        if segments.bytes_from(from)? > self.refold_bytes {
+            state = newest(u64::MAX)?.or(state);
+        }
         let (from, folder) = match state {
             Some(state) => state,
             None => {

@@ -4,7 +4,9 @@
 //! holds the limits under which the log was folded, because under others it would come to other numbers.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -23,13 +25,19 @@ use crate::{
 /// First bytes of a state; the format and the checksum of the rest follow, 4 bytes each.
 const MAGIC: [u8; 8] = *b"SYNTSTAT";
 
+/// Bytes before the head.
+const BEFORE_HEAD: usize = MAGIC.len() + 4 + 4;
+
+/// Bytes of the head until its `settled` has ended, at most.
+const NUMBER_END: usize = 16 + 10;
+
 /// How much longer than a state the log is that is folded before the next one is kept where a segment
 /// begins.
 const BYTES_PER_BYTE: u64 = 2;
 
 /// How long it took to fold what came since a state when the next one is kept anywhere: a restart folds it
 /// again.
-const REFOLD_MAX: Duration = Duration::from_millis(400);
+const REFOLD_MAX: Duration = Duration::from_millis(250);
 
 /// How many times as long as keeping a state it takes to fold what comes before the next.
 const TIME_PER_TIME: u32 = 2;
@@ -47,12 +55,26 @@ pub struct States {
     spent: Duration,
     /// Bytes of the last state.
     last_bytes: u64,
-    /// How long it took to keep it.
+    /// How long the fold stood still for it.
     last_took: Duration,
     /// States that may be begun with: where, and the number that had settled.
     kept: Vec<(Position, u64)>,
     /// The next state is kept whatever it costs.
     due: bool,
+    /// A state is to be kept as soon as the one before is written.
+    asked: bool,
+    writing: Option<Writing>,
+}
+
+/// A state that a thread of its own brings to the disk.
+#[derive(Debug)]
+struct Writing {
+    before: Position,
+    settled: u64,
+    /// Bytes of the log since the state before it.
+    behind: u64,
+    /// Gives the state's bytes.
+    thread: JoinHandle<io::Result<u64>>,
 }
 
 /// What a state is besides the checkpoint.
@@ -87,6 +109,8 @@ impl States {
             last_took: Duration::ZERO,
             kept: vec![(from, settled)],
             due,
+            asked: false,
+            writing: None,
         }
     }
 
@@ -98,21 +122,28 @@ impl States {
             .map_or(Position(0), |&(position, _)| position)
     }
 
-    /// Returns where the fold goes on.
-    #[must_use]
-    pub const fn next(&self) -> Position {
-        self.next
-    }
-
     pub(super) const fn folded(&mut self, next: Position, bytes: usize, took: Duration) {
         self.next = next;
         self.bytes += bytes as u64;
         self.spent = self.spent.saturating_add(took);
     }
 
-    /// Returns whether a restart would take long to fold what came since the last state.
-    pub(super) fn is_far(&self) -> bool {
-        self.spent >= REFOLD_MAX && self.spent >= self.last_took.saturating_mul(TIME_PER_TIME)
+    /// Returns whether the state before an entry is to be kept.
+    pub(super) fn is_due(&mut self, opens_segment: bool) -> bool {
+        let is_worth = self.bytes >= self.last_bytes.saturating_mul(BYTES_PER_BYTE);
+        self.asked |= opens_segment && self.bytes > 0 && (is_worth || self.due);
+        // A restart would take long to fold what came since.
+        let is_far =
+            self.spent >= REFOLD_MAX && self.spent >= self.last_took.saturating_mul(TIME_PER_TIME);
+        self.writing.is_none() && (self.asked || is_far)
+    }
+
+    /// Returns where a restart begins to read by now, if a state has been written since this was asked.
+    pub(super) fn written(&mut self) -> Option<Position> {
+        let writing = self.writing.as_ref();
+        writing
+            .is_some_and(|writing| writing.thread.is_finished())
+            .then(|| self.finish())?
     }
 
     /// Returns the position before which everything is behind a state and was handed on.
@@ -141,30 +172,58 @@ impl States {
             })
     }
 
-    /// Keeps the state before an entry; returns whether it was worth it, which it is for the `last` one.
-    pub(super) fn keep(
-        &mut self,
-        before: Position,
-        folder: &Folder,
-        last: bool,
-    ) -> io::Result<bool> {
-        let worth = self.bytes >= self.last_bytes.saturating_mul(BYTES_PER_BYTE) && self.bytes > 0;
-        if !(worth || self.is_far() || self.due || (last && self.bytes > 0)) {
-            return Ok(false);
-        }
+    /// Begins to keep the state before an entry: nobody waits for the disk.
+    pub(super) fn keep(&mut self, before: Position, folder: &Folder) {
         let began = Instant::now();
         let bytes = encode(folder);
-        let path = self.segments.state(before);
-        let written = self.disk.write_whole(&path, &bytes);
-        // Also where that failed: it is not tried again at once.
-        self.spent = Duration::ZERO;
         self.last_took = began.elapsed();
-        written?;
-        self.last_bytes = bytes.len() as u64;
-        self.bytes = 0;
-        self.due = false;
-        self.kept.push((before, folder.settled()));
-        Ok(true)
+        self.spent = Duration::ZERO;
+        self.asked = false;
+        let (disk, path) = (self.disk.clone(), self.segments.state(before));
+        let write = move || {
+            let length = bytes.len() as u64;
+            disk.write_whole(&path, &bytes).map(|()| length)
+        };
+        match thread::Builder::new().name("state".to_owned()).spawn(write) {
+            Ok(thread) => {
+                self.writing = Some(Writing {
+                    before,
+                    settled: folder.settled(),
+                    behind: std::mem::take(&mut self.bytes),
+                    thread,
+                });
+            }
+            Err(error) => tracing::warn!(%error, "State of the fold was not kept"),
+        }
+    }
+
+    /// Keeps the state at the end of all, and returns when it is written.
+    pub(super) fn keep_last(&mut self, folder: &Folder) {
+        self.finish();
+        if self.bytes > 0 {
+            self.keep(self.next, folder);
+            self.finish();
+        }
+    }
+
+    /// Waits until the state that is being written is; returns where a restart begins then.
+    fn finish(&mut self) -> Option<Position> {
+        let writing = self.writing.take()?;
+        match writing.thread.join() {
+            Ok(Ok(bytes)) => {
+                self.last_bytes = bytes;
+                self.due = false;
+                self.kept.push((writing.before, writing.settled));
+                Some(writing.before)
+            }
+            failed => {
+                // A restart begins to read further back.
+                self.bytes += writing.behind;
+                let error = failed.ok().and_then(Result::err);
+                tracing::warn!(?error, "State of the fold was not kept");
+                None
+            }
+        }
     }
 
     /// Returns the newest state at which at most so many records had settled.
@@ -175,8 +234,8 @@ impl States {
     ) -> io::Result<Option<(Position, Folder)>> {
         let states = segments.states()?.into_iter().rev();
         Ok(states
-            .filter_map(|before| read(segments, before, hash_seed))
-            .find(|(_, folder)| folder.settled() <= settled))
+            .filter(|&before| settled_at(segments, before).is_some_and(|had| had <= settled))
+            .find_map(|before| read(segments, before, hash_seed)))
     }
 
     /// Returns the oldest state.
@@ -192,6 +251,15 @@ impl States {
         let mut states = segments.states()?.into_iter();
         Ok(states.find_map(|before| read(segments, before, hash_seed)))
     }
+}
+
+/// Returns how many records a state says had settled. Only [`read`] sees whether it is whole.
+fn settled_at(segments: &Segments, before: Position) -> Option<u64> {
+    let mut bytes = [0; BEFORE_HEAD + NUMBER_END];
+    let mut file = fs::File::open(segments.state(before)).ok()?;
+    file.read_exact(&mut bytes).ok()?;
+    let (_boot, settled): (BootId, u64) = Code::take(&mut bytes.get(BEFORE_HEAD..)?)?;
+    Some(settled)
 }
 
 /// Reads a state; one that cannot be read is as good as none.
@@ -212,7 +280,7 @@ fn encode(folder: &Folder) -> Vec<u8> {
     };
     let mut body = codec::encode(&head);
     folder.reconciler.checkpoint().put(&mut body);
-    let mut bytes = Vec::with_capacity(body.len() + 16);
+    let mut bytes = Vec::with_capacity(BEFORE_HEAD + body.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&FORMAT.to_le_bytes());
     bytes.extend_from_slice(&crc32fast::hash(&body).to_le_bytes());

@@ -142,6 +142,15 @@ impl Segments {
             .sum())
     }
 
+    /// Returns the bytes of the segments that have entries at or behind a position.
+    pub(crate) fn bytes_from(&self, from: Position) -> io::Result<u64> {
+        let segments = self.list(SEGMENT)?;
+        let first = segments.range(..=from).next_back();
+        let first = first.map_or(from, |(first, _)| *first);
+        let behind = segments.range(first..);
+        Ok(behind.map(|(_, entry)| entry.bytes).sum())
+    }
+
     /// Reads the entries from a position on, as long as `each` goes on.
     ///
     /// # Errors

@@ -59,6 +59,7 @@ impl Collector for Storage {
         let Some(database) = self.view.database_status() else {
             return Ok(());
         };
+        let hole = self.view.hole();
         let gauges = [
             (
                 "database_failing",
@@ -68,7 +69,12 @@ impl Collector for Storage {
             (
                 "database_rebuilding",
                 "Whether records are being made anew from the log",
-                u64::from(database.rebuilding),
+                u64::from(hole.is_some()),
+            ),
+            (
+                "database_records_awaited",
+                "Settled records that answers leave out until they are made anew from the log",
+                hole.map_or(0, |hole| hole.records),
             ),
             (
                 "database_bytes",

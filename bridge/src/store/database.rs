@@ -20,7 +20,7 @@ use rusqlite::ErrorCode;
 use syntrace_model::UnixNanos;
 
 use super::{
-    Kept, Settled,
+    Hole, Kept, Settled,
     chunk::{Chunk, Part},
     names::Key,
     row::Row,
@@ -60,8 +60,6 @@ pub struct Database {
 pub struct DatabaseStatus {
     /// Why nothing is stored at present: `disk_full`, `read_only`, `corrupt`, `io_error` or `failed`.
     pub trouble: Option<&'static str>,
-    /// Records that are being made anew from the log.
-    pub rebuilding: bool,
     /// Records that can be had neither from memory nor from the log.
     pub lost: u64,
     /// Chunks given up because they were old or too many.
@@ -72,12 +70,18 @@ pub struct DatabaseStatus {
     pub bytes: u64,
 }
 
-/// A part of the database cannot be read at present.
+/// What was asked for cannot be told at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the database cannot be read: {trouble}")]
-pub struct ReadError {
-    /// Why, as in [`DatabaseStatus::trouble`].
-    pub trouble: &'static str,
+pub enum ReadError {
+    /// A part of the database cannot be read.
+    #[error("the database cannot be read: {trouble}")]
+    Database {
+        /// Why, as in [`DatabaseStatus::trouble`].
+        trouble: &'static str,
+    },
+    /// It is not among the records that can be read, and may be one of those that are made anew.
+    #[error("{} settled records are being made anew from the log, and it may be one of them", .0.records)]
+    Hole(Hole),
 }
 
 /// What a part of a database was asked for, the newest first.
@@ -292,7 +296,7 @@ impl Database {
                 let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
                 damaged.push(first);
             }
-            ReadError { trouble }
+            ReadError::Database { trouble }
         }
     }
 

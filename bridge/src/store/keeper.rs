@@ -136,10 +136,7 @@ impl Keeper {
         }
         let stored = self.database.stored();
         let mut batch = match view.recent_after(stored, BATCH) {
-            Some(batch) => {
-                self.database.status_mut().rebuilding = false;
-                batch
-            }
+            Some(batch) => batch,
             None => self.make_anew(view, stored)?,
         };
         let Some(number) = batch.first().map(|settled| settled.number) else {
@@ -165,7 +162,6 @@ impl Keeper {
     /// Folds the log again for what is neither stored nor in memory.
     fn make_anew(&mut self, view: &SharedView, stored: u64) -> Result<Vec<Settled>, KeepError> {
         let until = view.recent_first();
-        self.database.status_mut().rebuilding = true;
         let mut batch = self.refold.settled_after(stored, BATCH)?;
         batch.retain(|settled| settled.number < until);
         let found = batch.first().map_or(until, |settled| settled.number);
@@ -220,8 +216,9 @@ impl Keeper {
         fs::create_dir_all(self.database.directory())?;
         loop {
             let Some(first) = self.database.firsts_of_files()?.pop() else {
-                self.database.chunks().clear();
+                // First: while they are read no more, it is said that they are not stored.
                 self.database.set_stored(self.refold.base());
+                self.database.chunks().clear();
                 return self.begin(self.database.stored() + 1);
             };
             // Numbers that were given to records whose facts a loss of power took.
@@ -318,6 +315,8 @@ impl Keeper {
     /// Removes a damaged chunk; where that fails, nothing is asked of it either.
     fn discard(&self, first: u64, error: &dyn std::fmt::Display) -> io::Result<()> {
         tracing::warn!(%error, chunk = first, "Gave up a damaged chunk of the database");
+        // First, as above; what is opened next says how far it is stored.
+        self.database.forget_beyond(first.saturating_sub(1));
         self.database.chunks().remove(&first);
         self.remove(first)?;
         self.database.status_mut().chunks_damaged += 1;

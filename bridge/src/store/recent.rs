@@ -12,7 +12,7 @@ use std::{
 use syntrace_core::record::{ConnectionRecord, RequestRecord};
 use syntrace_model::UnixNanos;
 
-use super::{Kept, Name, Settled, names::Key, row::Row};
+use super::{Kept, Name, Seam, Settled, hole::GivenUp, names::Key, row::Row};
 
 /// Settled records, without a gap between their numbers.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct Recent {
     /// Number of the first in `order`.
     first: u64,
     order: VecDeque<Kept>,
+    /// What went although it may not be stored.
+    given_up: Option<GivenUp>,
     /// The requests among them.
     pub(crate) requests: Table<RequestRecord>,
     /// The connections among them.
@@ -59,15 +61,32 @@ impl Recent {
         self.order.push_back(settled.record);
     }
 
-    /// Gives up the record with the lowest number.
-    pub(crate) fn pop(&mut self) {
+    /// Removes the record with the lowest number, which is stored, and returns it.
+    pub(crate) fn pop(&mut self) -> Option<Kept> {
         let number = self.first;
-        match self.order.pop_front() {
-            Some(Kept::Request(_)) => self.requests.remove(number),
-            Some(Kept::Connection(_)) => self.connections.remove(number),
-            None => return,
+        let record = self.order.pop_front()?;
+        match record {
+            Kept::Request(_) => self.requests.remove(number),
+            Kept::Connection(_) => self.connections.remove(number),
         }
         self.first += 1;
+        Some(record)
+    }
+
+    /// Removes the record with the lowest number, stored or not, and returns it.
+    pub(crate) fn give_up(&mut self) -> Option<Kept> {
+        let number = self.first;
+        let record = self.pop()?;
+        self.given_up = Some(GivenUp::after(self.given_up, number, record.began_at()));
+        Some(record)
+    }
+
+    /// Returns where memory begins.
+    pub(crate) const fn seam(&self) -> Seam {
+        Seam {
+            first: self.first,
+            given_up: self.given_up,
+        }
     }
 
     /// Returns the lowest number that is here, or will be.
@@ -83,11 +102,6 @@ impl Recent {
     /// Returns how many there are.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
-    }
-
-    /// Returns whether there are none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.order.is_empty()
     }
 
     /// Returns at most `limit` records that settled after the one with this number; `None` if some of

@@ -2,7 +2,11 @@
 //!
 //! Here is what the fold, the keeper and the export say and ask; what people ask is in [`super`].
 
-use std::{sync::atomic::Ordering::Relaxed, thread::Thread};
+use std::{
+    sync::atomic::Ordering::Relaxed,
+    thread::{self, Thread},
+    time::Duration,
+};
 
 use syntrace_core::{Limits, Output, fact::Batch};
 use syntrace_model::{BootId, BootNanos};
@@ -16,6 +20,10 @@ use crate::{
 
 /// Records that stay in memory for the export although they are stored.
 const RECENT_MAX: usize = 16_384;
+
+/// Records that are removed from memory at once, and the pause after that.
+const TURN: usize = 64;
+const PAUSE: Duration = Duration::from_micros(50);
 
 /// How far the fold has come with what an earlier run left in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +96,10 @@ impl SharedView {
             let record = Kept::from(output);
             let mut recent = self.recent_mut();
             recent.push(Settled { number, record });
-            self.trim(&mut recent);
+            // More than one goes for one that comes: memory shrinks where it may.
+            let gone = self.trim(&mut recent, 2);
+            drop(recent);
+            drop(gone);
         }
     }
 
@@ -172,12 +183,12 @@ impl SharedView {
     /// Says that all up to this number was exported.
     pub fn exported(&self, number: u64) {
         self.0.exported.store(number, Relaxed);
-        self.trim(&mut self.recent_mut());
+        self.trim_all();
     }
 
     /// Says that more was stored.
     pub(crate) fn stored(&self) {
-        self.trim(&mut self.recent_mut());
+        self.trim_all();
     }
 
     /// Returns up to which number all is stored and exported.
@@ -188,6 +199,13 @@ impl SharedView {
     /// Looks at everything that the log came to.
     pub(crate) fn with_folder<T>(&self, look: impl FnOnce(&Folder) -> T) -> T {
         look(&self.live())
+    }
+
+    /// Returns at most `limit` records from the lowest number in memory on, in order.
+    pub(crate) fn recent_all(&self, limit: usize) -> Vec<Settled> {
+        let recent = self.recent();
+        let before = recent.first().saturating_sub(1);
+        recent.settled_after(before, limit).unwrap_or_default()
     }
 
     /// Returns what is in memory after a number; `None` if some of it is there no more.
@@ -232,22 +250,41 @@ impl SharedView {
         }
     }
 
-    fn trim(&self, recent: &mut Recent) {
+    /// Removes from memory what may go, a few records at a time: others wait for the lock.
+    fn trim_all(&self) {
+        loop {
+            let gone = self.trim(&mut self.recent_mut(), TURN);
+            if gone.len() < TURN {
+                return;
+            }
+            // Freed while nobody waits for it. Who asks comes after all who write: none does for a moment.
+            drop(gone);
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Removes from memory what is beyond its bound, and at most `most` records that need not be there.
+    fn trim(&self, recent: &mut Recent, most: usize) -> Vec<Kept> {
         let stored = self.stored_number();
         let exported = self.0.exported.load(Relaxed);
-        while !recent.is_empty()
+        let mut gone = Vec::new();
+        while gone.len() < most
             && recent.first() <= stored
             && (recent.first() <= exported || recent.len() > RECENT_MAX)
             && self.database().is_some()
+            && let Some(record) = recent.pop()
         {
-            recent.pop();
+            gone.push(record);
         }
-        while recent.len() > self.0.most {
-            recent.pop();
-            // What has a database can be made anew from the log.
+        while recent.len() > self.0.most
+            && let Some(record) = recent.give_up()
+        {
+            gone.push(record);
+            // What has a database is made anew from the log.
             self.0
                 .evicted
                 .fetch_add(u64::from(self.database().is_none()), Relaxed);
         }
+        gone
     }
 }

@@ -11,7 +11,7 @@ use syntrace_model::{ConnectionId, SpanId, UnixNanos};
 
 use super::SharedView;
 use crate::store::{
-    Name, ReadError, Record, Table, chunk::Part, database::Scan, names::Key, row::Row,
+    Hole, Name, ReadError, Recent, Record, Table, chunk::Part, database::Scan, names::Key, row::Row,
 };
 
 /// Live records that one question may look at: nothing is folded meanwhile.
@@ -38,6 +38,8 @@ pub struct Page<R: Record> {
     /// Where the next page begins, if there may be one. A page also ends after so many rows were looked
     /// at, with fewer records than asked for.
     pub next: Option<(UnixNanos, R::Id)>,
+    /// What may be left out between the newest that was asked for and the last that is here.
+    pub hole: Option<Hole>,
 }
 
 /// One kind of record in all three places.
@@ -48,7 +50,9 @@ pub(super) trait Kind: Row + Sized {
         keep: &dyn Fn(&Self) -> bool,
     ) -> Scan<Self>;
 
-    fn recent<T>(view: &SharedView, look: impl FnOnce(&Table<Self>) -> T) -> T;
+    fn live_one(view: &SharedView, id: Self::Id) -> Option<Self>;
+
+    fn recent(recent: &Recent) -> &Table<Self>;
 
     fn has_failed(&self) -> bool;
 }
@@ -127,18 +131,27 @@ pub(super) fn page<R: Kind>(
     // One more than the page holds tells whether there is a next one.
     let more = ask.limit.saturating_add(1);
     let live = R::live(view, ask, &fits);
-    let recent: Vec<_> = R::recent(view, |table| match &ask.name {
-        Some(name) => {
-            let named = table.named(name).filter(|record| fits(record));
-            named.cloned().collect()
-        }
-        None => {
-            let newest = table.newest(ask.below);
-            let newest = newest.take_while(|record| record.began_at() >= ask.since);
-            let newest = newest.filter(|record| fits(record));
-            newest.take(more).cloned().collect()
-        }
-    });
+    let (recent, seam): (Vec<_>, _) = {
+        let recent = view.recent();
+        let table = R::recent(&recent);
+        let found = match &ask.name {
+            Some(name) => {
+                let named = table.named(name).filter(|record| fits(record));
+                named.cloned().collect()
+            }
+            None => {
+                let newest = table.newest(ask.below);
+                let newest = newest.take_while(|record| record.began_at() >= ask.since);
+                let newest = newest.filter(|record| fits(record));
+                newest.take(more).cloned().collect()
+            }
+        };
+        (found, recent.seam())
+    };
+    // Before the database is looked at: all that is stored by now is found there.
+    let hole = view
+        .database()
+        .and_then(|database| seam.hole(database.stored()));
     let named = ask.name.as_ref().map(Key::of_name::<R>);
     let part = part.or_else(|| named.map(Part::Named)).unwrap_or(Part::All);
     let stored = view.database().map_or_else(
@@ -160,9 +173,13 @@ pub(super) fn page<R: Kind>(
     let has_more = records.len() > ask.limit;
     records.truncate(ask.limit);
     let last = records.last().filter(|_| has_more);
+    let next = last.map(|record| record.place()).or(horizon);
+    let since = next.map_or(ask.since, |(at, _)| at);
+    let until = ask.below.map_or(UnixNanos(u64::MAX), |(at, _)| at);
     Ok(Page {
-        next: last.map(|record| record.place()).or(horizon),
+        next,
         records,
+        hole: hole.filter(|hole| hole.touches(since, until)),
     })
 }
 
@@ -189,8 +206,12 @@ impl Kind for ConnectionRecord {
         Scan::newest(newest, ask, keep)
     }
 
-    fn recent<T>(view: &SharedView, look: impl FnOnce(&Table<Self>) -> T) -> T {
-        look(&view.recent().connections)
+    fn live_one(view: &SharedView, id: ConnectionId) -> Option<Self> {
+        view.live().reconciler().connection(id)
+    }
+
+    fn recent(recent: &Recent) -> &Table<Self> {
+        &recent.connections
     }
 
     fn has_failed(&self) -> bool {
@@ -215,8 +236,12 @@ impl Kind for RequestRecord {
         Scan::of(ids.filter_map(|id| live.request(id)), keep)
     }
 
-    fn recent<T>(view: &SharedView, look: impl FnOnce(&Table<Self>) -> T) -> T {
-        look(&view.recent().requests)
+    fn live_one(view: &SharedView, id: SpanId) -> Option<Self> {
+        view.live().reconciler().request(id)
+    }
+
+    fn recent(recent: &Recent) -> &Table<Self> {
+        &recent.requests
     }
 
     fn has_failed(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     os::unix::net::UnixStream,
@@ -96,6 +97,14 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
+    /// What of it is in memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// Asks, and returns the status and the body.
     pub fn ask(&self, path: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
@@ -142,7 +151,6 @@ impl Process {
         loop {
             let mut records = self.list(kind);
             records.retain(&which);
-            // What the last run could not store is being folded again.
             if records.len() >= expected && records.iter().all(|one| one["settled"] == true) {
                 return records;
             }
@@ -151,16 +159,32 @@ impl Process {
         }
     }
 
-    /// Returns all records of a kind, from page to page.
+    /// Returns all records of a kind, from page to page, as soon as no page leaves any out.
     pub fn list(&self, kind: &str) -> Vec<Value> {
+        let deadline = Instant::now() + 3 * DEADLINE;
+        loop {
+            if let Some(records) = self.try_list(kind) {
+                return records;
+            }
+            assert!(Instant::now() < deadline, "{}", self.get("/readyz"));
+            // Fewer questions than the bridge answers in a second.
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Returns all records of a kind, unless some cannot be read yet.
+    fn try_list(&self, kind: &str) -> Option<Vec<Value>> {
         let mut records = Vec::new();
         let mut cursor = String::new();
         loop {
             let mut page = self.get(&format!("/v1/{kind}?limit=500{cursor}"));
+            if page.get("incomplete").is_some() {
+                return None;
+            }
             records.append(page[kind].as_array_mut().unwrap());
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
-                None => return records,
+                None => return Some(records),
             }
         }
     }
@@ -228,9 +252,14 @@ impl Connection {
         Ok((status, code.to_owned()))
     }
 
-    /// Sends a batch that is to be acknowledged.
+    /// Sends a batch that is to be acknowledged, as soon as there is room for it.
     pub fn accept(&mut self, batch: &Batch) {
-        let answer = self.post(&batch.encode_to_vec()).unwrap();
+        let body = batch.encode_to_vec();
+        let mut answer = self.post(&body).unwrap();
+        while answer == (503, "busy".to_owned()) {
+            thread::sleep(Duration::from_millis(1));
+            answer = self.post(&body).unwrap();
+        }
         assert_eq!(answer, (204, String::new()));
     }
 }

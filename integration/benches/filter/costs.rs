@@ -84,7 +84,7 @@ pub(crate) fn measure(
             before = after;
         }
         if round == 0 {
-            pages = memory_pages(sandbox)?;
+            pages = grown_pages(sandbox)?;
             before = worker.rest()?;
         } else {
             costs.push(costs_of_round);
@@ -92,7 +92,7 @@ pub(crate) fn measure(
     }
     Ok(Costs {
         rounds: costs,
-        memory_growth_pages: memory_pages(sandbox)? - pages,
+        memory_growth_pages: grown_pages(sandbox)? - pages,
     })
 }
 
@@ -115,9 +115,10 @@ fn load(
     Ok(())
 }
 
-/// Reads how large the filter's memory is, by its own metric.
-fn memory_pages(sandbox: &Sandbox) -> anyhow::Result<i64> {
-    let url = format!("http://127.0.0.1:{ADMIN_PORT}/stats?filter=syntrace.memory_pages");
+/// Reads by how much the memory of all the filter's VMs grew since each was configured, by their own metric.
+fn grown_pages(sandbox: &Sandbox) -> anyhow::Result<i64> {
+    let url =
+        format!("http://127.0.0.1:{ADMIN_PORT}/stats?filter=syntrace.memory_grown_pages_total");
     let printed = Program::new("admin", &sandbox.watching, "curl")
         .inside(&sandbox.gateway)
         .args(["-q", "-sS", "--fail", "--noproxy", "*", &url])
@@ -126,7 +127,7 @@ fn memory_pages(sandbox: &Sandbox) -> anyhow::Result<i64> {
     let value = printed.trim().rsplit(' ').next().map(str::parse);
     value
         .with_context(|| printed.clone())?
-        .context("memory_pages")
+        .context("memory_grown_pages_total")
 }
 
 impl Costs {

@@ -1,7 +1,6 @@
 //! What leaves the programs: snapshots, incidents and counts.
 
 use aya_ebpf::{
-    bindings::BPF_RB_NO_WAKEUP,
     helpers::generated as helpers,
     helpers::{bpf_get_current_cgroup_id, bpf_get_current_pid_tgid},
 };
@@ -14,8 +13,12 @@ use crate::{
     maps::{COUNTERS, EVENTS},
 };
 
-/// Sends a snapshot of `record` to user space, which comes to read by its own timer: waking it
-/// would cost more than all else.
+/// The kernel wakes the reader of the ring for a record before which all was read, and only then.
+///
+/// To be woken for each would cost more than all else: the reader waits a while for others.
+const WAKE_FOR_THE_FIRST: u64 = 0;
+
+/// Sends a snapshot of `record` to user space.
 #[inline(always)]
 pub(crate) fn emit(config: &Config, record: &mut ConnRecord, moment: Moment, now: u64) {
     record.seen_at = now;
@@ -29,7 +32,7 @@ pub(crate) fn emit(config: &Config, record: &mut ConnRecord, moment: Moment, now
         }
         return;
     }
-    let sent = EVENTS.output::<ConnRecord>(&*record, BPF_RB_NO_WAKEUP.into());
+    let sent = EVENTS.output::<ConnRecord>(&*record, WAKE_FOR_THE_FIRST);
     if sent.is_err() {
         count(Counter::RingFull);
     }
@@ -50,7 +53,7 @@ pub(crate) fn tell(record: &ConnRecord, kind: IncidentKind, times: u32, now: u64
         kind: kind as u8,
         reserved: [0; 7],
     };
-    let sent = EVENTS.output::<IncidentRecord>(&incident, BPF_RB_NO_WAKEUP.into());
+    let sent = EVENTS.output::<IncidentRecord>(&incident, WAKE_FOR_THE_FIRST);
     if sent.is_err() {
         count(Counter::RingFull);
     }

@@ -16,6 +16,7 @@ mod kernel;
 mod life;
 mod live;
 mod maps;
+mod older;
 mod passive;
 mod reset;
 mod tag;
@@ -32,7 +33,7 @@ use aya_ebpf::{
 };
 use syntrace_ebpf_common::TcpState;
 
-use crate::context::SockOps;
+use crate::{context::SockOps, older::Visit};
 
 /// `sock_ops` programs return 1 to keep the kernel's default behaviour.
 const PASS: u32 = 1;
@@ -87,6 +88,14 @@ fn accepts_ipv6(ctx: SockAddrContext) -> i32 {
 #[btf_tracepoint(function = "tcp_send_reset")]
 fn resets(ctx: BtfTracePointContext) -> i32 {
     reset::sent(&ctx);
+    0
+}
+
+/// Visits a TCP socket of a network namespace, when user space has them visited.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/tcp")]
+extern "C" fn older_listeners(visit: *const Visit) -> i32 {
+    older::visited(visit);
     0
 }
 

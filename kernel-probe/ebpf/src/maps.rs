@@ -6,8 +6,9 @@
 
 use aya_ebpf::btf_maps::SkStorage;
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::{btf_map, map},
-    maps::{Array, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use syntrace_ebpf_common::{Config, Counter, Networks, PLACES, REPLAY_WORDS, Wide};
 
@@ -24,6 +25,9 @@ pub(crate) const LIVE_BITS: u32 = 14;
 
 /// Handshakes under way; a power of two.
 pub(crate) const HANDSHAKE_PLACES: u32 = 1 << 14;
+
+/// Room of [`OLDER`].
+const OLDER_LISTENERS: u32 = 1 << 12;
 
 /// Snapshots and incidents for user space, oldest first.
 #[map]
@@ -70,6 +74,12 @@ static TAG_TO: Array<Networks> = Array::with_max_entries(1, 0);
 /// Networks whose tags are believed; slot 0.
 #[map]
 static BELIEVE_FROM: Array<Networks> = Array::with_max_entries(1, 0);
+
+/// Listeners that are older than the programs, by their cookies: 0 until their callbacks are switched
+/// on. Filled for one visit, and not kept for a successor.
+#[map]
+pub(crate) static OLDER: HashMap<u64, u32> =
+    HashMap::with_max_entries(OLDER_LISTENERS, BPF_F_NO_PREALLOC);
 
 /// Returns the orders.
 #[inline(always)]

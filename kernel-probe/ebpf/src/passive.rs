@@ -35,12 +35,24 @@ pub(crate) fn listen(ops: &SockOps) {
         return;
     }
     let switched_on = ops.cb_flags();
-    let marks = if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
+    ops.set_cb_flags(switched_on | listeners(switched_on));
+}
+
+/// Returns the callbacks that a listener is to have beside those that are `switched_on`.
+#[inline(always)]
+pub(crate) const fn listeners(switched_on: u32) -> u32 {
+    if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
         BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | OURS
     } else {
         OURS | OF_OTHERS
-    };
-    ops.set_cb_flags(switched_on | marks);
+    }
+}
+
+/// Returns whether a listener with these callbacks shows its SYN-ACKs to us already.
+#[inline(always)]
+pub(crate) const fn are_listeners(switched_on: u32) -> bool {
+    let needed = BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG | OURS;
+    switched_on & needed == needed
 }
 
 /// A SYN made a request socket, and its answer is about to be sent.

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
@@ -77,6 +77,11 @@ impl Dump {
             socket: open(SocketFlags::CLOEXEC)?,
             buffer: vec![0; DATAGRAM_BYTES],
         })
+    }
+
+    /// Returns the number of the network namespace; 0 where this kernel does not tell.
+    pub(crate) fn netns_cookie(&self) -> u64 {
+        syntrace_cgroup_link::netns_cookie(self.socket.as_fd()).unwrap_or(0)
     }
 
     /// Returns all TCP sockets in `states`, IPv4 and IPv6.

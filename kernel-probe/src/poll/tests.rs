@@ -14,6 +14,7 @@ fn a_connection_is_told_when_it_is_found_and_when_it_ends() {
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].outcome(), Outcome::Established);
     assert_eq!(found[0].origin(), Origin::Polled);
+    assert_eq!(found[0].netns_cookie, 4711);
     assert_eq!((found[0].owner_pid, found[0].established_at_ns), (42, 0));
     assert_eq!(poll.handle_table(20, vec![socket(1, ESTABLISHED)], 42), []);
     let end = poll.handle_destroyed(30, ended(1, 2), false).unwrap();
@@ -101,6 +102,7 @@ fn before_an_answer_only_syns_are_sent_again() {
 fn poll() -> Poll {
     let identity = Identity {
         boot_id: [9; 16],
+        netns_cookie: 4711,
         origin: Origin::Polled,
     };
     Poll::new([1; 16], identity, SynRetries(6))

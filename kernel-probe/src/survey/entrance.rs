@@ -85,7 +85,11 @@ fn serve(asked: &Receiver<Visit>, open: impl Fn() -> Result<Watched, SurveyError
 }
 
 /// Moves this thread into the network namespace of `process`.
-fn enter(process: u32) -> io::Result<()> {
+///
+/// # Errors
+///
+/// Fails if the process is gone, or the kernel does not let this thread in.
+pub(crate) fn enter(process: u32) -> io::Result<()> {
     let namespace = File::open(format!("/proc/{process}/ns/net"))?;
     let kind = Some(LinkNameSpaceType::Network);
     Ok(move_into_link_name_space(namespace.as_fd(), kind)?)

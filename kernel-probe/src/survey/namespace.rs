@@ -63,6 +63,11 @@ impl Watched {
         scope: Scope,
     ) -> Result<Self, SurveyError> {
         let connections = scope.connections;
+        let dump = Dump::open()?;
+        let identity = Identity {
+            netns_cookie: dump.netns_cookie(),
+            ..identity
+        };
         // Told of ends before asked who lives: no connection falls between.
         let polled = match connections {
             Connections::No => None,
@@ -78,9 +83,9 @@ impl Watched {
             }),
         };
         Ok(Self {
-            dump: Dump::open()?,
+            dump,
             netstat: open("netstat")?,
-            listeners: Listeners::new(identity.boot_id),
+            listeners: Listeners::new(identity),
             is_telling: scope.listeners,
             polled,
         })
@@ -102,6 +107,12 @@ impl Watched {
             take(Body::Incident(incident));
         }
         Ok(listeners)
+    }
+
+    /// Returns the cookies of the listeners.
+    pub(super) fn listeners(&mut self, members: &Members) -> Result<Vec<u64>, SurveyError> {
+        let listeners = self.look_at_listeners(members, &|_| {})?;
+        Ok(listeners.iter().map(|listener| listener.cookie).collect())
     }
 
     /// Notes which connections are there, before it is asked which the hooks follow.
@@ -203,6 +214,11 @@ impl Watched {
             }
         };
         Ok(polled.destroyed.drain(TURN, told)?)
+    }
+
+    /// Returns whether ends of connections are waited for.
+    pub(super) const fn is_polling(&self) -> bool {
+        self.polled.is_some()
     }
 
     /// Returns whether connections are followed that have not ended.

@@ -85,6 +85,12 @@ impl Lines {
 
     fn connection(&mut self, connection: &Connection) -> Option<String> {
         if connection.closed_at_ns != 0 {
+            // It was told before: that why this host reset it became known is no other end.
+            if !connection.reset_reason.is_empty()
+                && connection.seen_at_ns > connection.closed_at_ns
+            {
+                return None;
+            }
             let name = outcome_name(connection.outcome());
             *self.ended.entry(name).or_default() += 1;
             let line = format!("{} {}", ends(connection), end(connection));
@@ -276,6 +282,25 @@ mod tests {
             ["    0.010 s  to 192.0.2.2:9000 was refused after 0.025 ms"]
         );
         assert_eq!(lines.summary(), "1 connections ended: 1 refused");
+    }
+
+    #[test]
+    fn an_end_is_told_once_though_its_reason_follows() {
+        let end = Connection {
+            outcome: Outcome::ResetLocally.into(),
+            seen_at_ns: 5 * MS,
+            closed_at_ns: 5 * MS,
+            ..connection(Opening::Passive)
+        };
+        let explained = Connection {
+            seen_at_ns: 5 * MS + 1,
+            reset_reason: "tcp_state".to_owned(),
+            ..end.clone()
+        };
+        let mut lines = Lines::new(0);
+        assert_eq!(lines.of(&Body::Connection(end)).len(), 1);
+        assert_eq!(lines.of(&Body::Connection(explained)), [""; 0]);
+        assert_eq!(lines.summary(), "1 connections ended: 1 reset locally");
     }
 
     #[test]

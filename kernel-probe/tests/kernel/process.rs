@@ -1,6 +1,7 @@
 //! The probe as a process: what it costs, what it leaves, and how it does without.
 
 use std::{
+    fs,
     net::TcpListener,
     thread,
     time::{Duration, Instant},
@@ -44,6 +45,30 @@ fn no_program_runs_for_a_segment_with_data() {
     let cost = Cost::of(probe.pid()) - before;
     say(&format!("both ends of one connection cost: {cost:?}"));
     assert!(cost.sock_ops_runs <= 21, "{cost:?}");
+}
+
+#[test]
+fn of_the_ring_only_a_window_is_mapped() {
+    let Some(_turn) = turn(&[]) else { return };
+    let (cgroup, receiver) = (Cgroup::new(), Receiver::new());
+    let probe = Probe::start(&cgroup, &receiver, &[]);
+    let port = cgroup.within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        drop(traffic::connected(&listener));
+        listener.local_addr().unwrap().port()
+    });
+    receiver.both_ends(port, Outcome::Closed);
+    let maps = fs::read_to_string(format!("/proc/{}/maps", probe.pid())).unwrap();
+    let mapped = maps.lines().filter(|line| line.ends_with("bpf-map"));
+    let bytes = mapped.map(|line| {
+        let (range, _) = line.split_once(' ').unwrap();
+        let (start, end) = range.split_once('-').unwrap();
+        let [start, end] = [start, end].map(|at| u64::from_str_radix(at, 16).unwrap());
+        end - start
+    });
+    // The ring has 16 MiB.
+    let bytes: u64 = bytes.sum();
+    assert!(bytes > 0 && bytes < 1 << 20, "{bytes}");
 }
 
 #[test]

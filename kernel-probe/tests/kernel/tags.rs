@@ -3,6 +3,7 @@
 use std::{
     fs,
     net::{TcpListener, TcpStream},
+    process::Command,
     time::Duration,
 };
 
@@ -81,6 +82,37 @@ fn both_ends_of_a_tagged_connection_tell_the_same_story() {
     assert!(passive.accepted_at_ns < passive.closed_at_ns);
     assert_eq!(active.accepted_at_ns, 0);
     receiver.assert_whole_epoch("h1");
+}
+
+#[test]
+fn a_listener_that_is_older_than_the_probe_answers_tags() {
+    let Some(_turn) = turn(&[]) else { return };
+    let (cgroup, netns, receiver) = (Cgroup::new(), Netns::new(), Receiver::new());
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let listeners = [cgroup.within(bind), cgroup.within(|| netns.within(bind))];
+    // Namespaces are found by who is in them.
+    let sleeper = || Command::new("sleep").arg("60").spawn().unwrap();
+    let members = [
+        cgroup.within(sleeper),
+        cgroup.within(|| netns.within(sleeper)),
+    ];
+    let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
+    let _probe = Probe::start(&cgroup, &receiver, &orders);
+    let size = Exchange {
+        request: 1,
+        response: 1,
+    };
+    let ports = [
+        cgroup.within(|| exchange(&listeners[0], size)),
+        cgroup.within(|| netns.within(|| exchange(&listeners[1], size))),
+    ];
+    let ends = ports.map(|port| receiver.both_ends(port, Outcome::Closed));
+    for mut member in members {
+        member.kill().unwrap();
+        member.wait().unwrap();
+    }
+    let states = ends.map(|(active, passive)| (active.tag_state(), passive.tag_state()));
+    assert_eq!(states, [(TagState::Answered, TagState::Believed); 2]);
 }
 
 #[test]

@@ -76,10 +76,7 @@ pub(crate) fn told(end: &Connection, known: &Known) -> String {
             *cgroup_id == known.cgroup_id || (*cgroup_id, *owner_pid) == (0, 0),
             "another cgroup",
         ),
-        (
-            *netns_cookie == known.netns_cookie || !was_observed,
-            "another namespace",
-        ),
+        (*netns_cookie == known.netns_cookie, "another namespace"),
         (seen_at_ns >= closed_at_ns, "seen before its end"),
         (
             *accepted_exactly == (*accepted_at_ns != 0),
@@ -136,7 +133,7 @@ pub(crate) fn told_incident(incident: &Incident, known: &Known) -> String {
         at_ns: _,
         boot_id,
         socket_cookie: _,
-        netns_cookie: _,
+        netns_cookie,
         local,
         peer,
         kind: _,
@@ -159,6 +156,9 @@ pub(crate) fn told_incident(incident: &Incident, known: &Known) -> String {
     // It is read a moment later; Linux takes one more than it was told.
     if *queue > queue_max + 1 {
         line += "; a queue beyond its bound";
+    }
+    if *netns_cookie != known.netns_cookie {
+        line += "; another namespace";
     }
     if *boot_id != known.boot_id {
         line += "; another boot";

@@ -5,6 +5,7 @@ use syntrace_proto::Outcome;
 use crate::{
     cgroup::Cgroup,
     client::Client,
+    netns::Netns,
     probe::{Probe, Start},
     receiver::{Receiver, port_of},
     turn,
@@ -156,6 +157,41 @@ fn who_wants_no_other_namespaces_keeps_nothing_at_all() {
     let (cgroup, receiver) = (Cgroup::new(), Receiver::new());
     let probe = Start::run(&cgroup, &receiver).with(&["--without", "listeners,backfill"]);
     assert_status(&probe.until("Attached"), "none");
+}
+
+#[test]
+fn a_namespace_that_cannot_be_entered_is_missing_as_long_as_somebody_is_in_it() {
+    let Some(_turn) = turn() else { return };
+    let (cgroup, receiver) = (Cgroup::new(), Receiver::new());
+    let start = Start::run(&cgroup, &receiver).without("cap_sys_admin");
+    let _probe = start.until("Attached");
+    let (first, second) = (Netns::new(), Netns::new());
+    let in_first = Client::start(&cgroup, Some(&first), "step()");
+    await_missing(&receiver, Some(&in_first));
+    let in_second = Client::start(&cgroup, Some(&second), "step()");
+    drop(in_first);
+    await_missing(&receiver, Some(&in_second));
+    drop(in_second);
+    await_missing(&receiver, None);
+}
+
+/// Waits until the listeners of nobody but `client` are said to be missing.
+fn await_missing(receiver: &Receiver, client: Option<&Client>) {
+    let expected = client.map(|client| {
+        let pid = client.pid();
+        format!("listeners: entering the network namespace of process {pid} failed")
+    });
+    wait_for("what is missing", || {
+        let missing = receiver.latest_rung()?.missing.into_iter();
+        let found = missing.filter(|sentence| sentence.starts_with("listeners"));
+        let found: Vec<String> = found.collect();
+        let is_expected = match (&expected, found.as_slice()) {
+            (None, []) => true,
+            (Some(expected), [only]) => only.starts_with(expected),
+            _ => false,
+        };
+        is_expected.then_some(())
+    });
 }
 
 fn assert_status(probe: &Probe, held: &str) {

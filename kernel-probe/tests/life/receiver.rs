@@ -1,4 +1,4 @@
-//! A bridge that keeps every batch in memory.
+//! A bridge that keeps every batch in memory, once: one that is sent again has the same numbers.
 
 use std::{
     fs::{self, Permissions},
@@ -72,6 +72,15 @@ impl Receiver {
         })
     }
 
+    /// Returns what the probe said last of what it can see.
+    pub(crate) fn latest_rung(&self) -> Option<Rung> {
+        let mut bodies = self.bodies().into_iter().rev();
+        bodies.find_map(|body| match body {
+            Body::Rung(rung) => Some(rung),
+            Body::Clock(_) | Body::Connection(_) | Body::Request(_) | Body::Incident(_) => None,
+        })
+    }
+
     /// Waits for both ends of the connection to `port` to end so; returns active, passive.
     pub(crate) fn both_ends(&self, port: u16, outcome: Outcome) -> (Connection, Connection) {
         let [active, passive] = [Opening::Active, Opening::Passive].map(|opening| {
@@ -104,6 +113,17 @@ pub(crate) fn port_of(end: &Connection) -> u32 {
     listener.as_ref().unwrap().port
 }
 
+/// Keeps `batch`, unless its sender had no answer when it sent the same before.
+fn keep(kept: &mut Vec<Batch>, batch: Batch) {
+    let name = |batch: &Batch| {
+        let epoch = batch.sender.as_ref().map(|sender| sender.epoch);
+        (epoch, batch.first_seq)
+    };
+    if !kept.iter().any(|known| name(known) == name(&batch)) {
+        kept.push(batch);
+    }
+}
+
 /// Answers each request of one connection with 204 after keeping its batch.
 fn serve(stream: UnixStream, kept: &Mutex<Vec<Batch>>) {
     let mut requests = BufReader::new(stream.try_clone().unwrap());
@@ -123,7 +143,7 @@ fn serve(stream: UnixStream, kept: &Mutex<Vec<Batch>>) {
         let mut body = vec![0; length];
         requests.read_exact(&mut body).unwrap();
         let batch = Batch::decode(body.as_slice()).unwrap();
-        kept.lock().unwrap().push(batch);
+        keep(&mut kept.lock().unwrap(), batch);
         // Who has gone hears nothing.
         drop(answers.write_all(b"HTTP/1.1 204 No Content\r\n\r\n"));
     }

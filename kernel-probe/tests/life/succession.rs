@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use syntrace_proto::{Opening, Outcome};
+use syntrace_proto::{Connection, Opening, Outcome};
 
 use crate::{
     bpffs::Bpffs,
@@ -22,6 +22,9 @@ use crate::{
 
 /// Successors in a row, the last of which does not differ from the first: a roll-back.
 const SUCCESSORS: u32 = 100;
+
+/// Connections that nobody accepts before the listener closes: this host resets them.
+const UNACCEPTED: u64 = 32;
 
 #[test]
 fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
@@ -63,16 +66,21 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
         accepting.join().unwrap();
         n_connected
     });
-    // What waits for its accept still ends at both ends.
+    for _ in 0..UNACCEPTED {
+        drop(TcpStream::connect(address).unwrap());
+    }
+    let n_connected = n_connected + UNACCEPTED;
+    // Both ends of those end as well.
     drop(listener);
     let in_kernel = InKernel::of(&cgroup);
     drop(member);
     assert!(probe.stop().success());
     assert_eq!(receiver.lost(), 0);
-    let mut ends: BTreeMap<(Opening, u64), u32> = BTreeMap::new();
+    let mut ends: BTreeMap<(Opening, u64), Vec<Connection>> = BTreeMap::new();
     for end in receiver.connections() {
         if end.closed_at_ns > 0 {
-            *ends.entry((end.opening(), end.socket_cookie)).or_default() += 1;
+            let name = (end.opening(), end.socket_cookie);
+            ends.entry(name).or_default().push(end);
         }
     }
     say(&format!(
@@ -81,8 +89,17 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
     let count = |opening| ends.keys().filter(|(found, _)| *found == opening).count() as u64;
     let counts = (count(Opening::Active), count(Opening::Passive));
     assert_eq!(counts, (n_connected, n_connected));
-    let n_twice = ends.values().filter(|times| **times != 1).count();
-    assert_eq!(n_twice, 0);
+    let mut n_explained = 0;
+    for told in ends.values() {
+        match told.as_slice() {
+            [_] => {}
+            // The RST leaves just after the socket closed: then it is added why.
+            [end, added] if is_end_with_reason(end, added) => n_explained += 1,
+            twice => panic!("an end was told twice: {twice:#?}"),
+        }
+    }
+    // Of sockets whose place was taken, the reason is not found.
+    assert!(n_explained >= UNACCEPTED / 2, "{n_explained}");
     assert_nothing_is_left(&in_kernel, &bpffs);
 }
 
@@ -122,9 +139,9 @@ fn every_map_is_kept_for_a_successor() {
     let manifest: serde_json::Value = serde_json::from_slice(&printed).unwrap();
     let pins = bpffs.pins();
     for map in manifest["maps"].as_object().unwrap().keys() {
-        // Each version has its own constants.
+        // Each version has its own constants, and notes older listeners for itself.
         let is_kept = pins.iter().any(|pin| pin.ends_with(map));
-        assert_eq!(is_kept, map != ".rodata", "{map}");
+        assert_eq!(is_kept, map != ".rodata" && map != "OLDER", "{map}");
     }
 }
 
@@ -197,6 +214,17 @@ fn detaching_from_one_cgroup_leaves_the_probe_of_another() {
     assert!(output.status.success());
     assert!(first.wait().success());
     assert!(!other.programs().is_empty());
+}
+
+/// Returns whether `added` is `end`, but for the reason of the RST that ended it.
+fn is_end_with_reason(end: &Connection, added: &Connection) -> bool {
+    let reason = &added.reset_reason;
+    let with_reason = Connection {
+        seen_at_ns: added.seen_at_ns,
+        reset_reason: reason.clone(),
+        ..end.clone()
+    };
+    end.reset_reason.is_empty() && !reason.is_empty() && with_reason == *added
 }
 
 /// The kernel frees what was let go some time after.

@@ -5,7 +5,8 @@
 //! A fact that is lost leaves its number unused, and the cumulative losses say why.
 //!
 //! A fact is written when it is recorded, as a field of its batch; a batch is then a head and such fields,
-//! one after the other.
+//! one after the other. The memory for all that may wait is taken once, with the configuration: under load
+//! nothing grows. What is never used of it never becomes resident.
 
 use std::{collections::VecDeque, mem};
 
@@ -14,18 +15,21 @@ use crate::wire::{self, Message, batch, fact, varint_len};
 /// Version of the wire's meaning.
 const SCHEMA: u64 = 1;
 
+/// What a batch needs beside its facts, bytes: its sender, its losses.
+const HEAD_BYTES: usize = 512;
+
 /// Facts that wait, and the numbers of those that do not any more.
 #[derive(Debug)]
 pub(crate) struct Queue {
     limits: Limits,
     /// Number of the next fact.
     next_seq: u64,
+    /// All facts that wait, encoded, oldest first: those of `closed`, then those of `open`.
+    encoded: VecDeque<u8>,
     /// Takes new facts.
     open: Facts,
     /// Waits to be sent, oldest first.
     closed: VecDeque<Facts>,
-    /// Bytes in `open` and `closed`.
-    bytes: usize,
     /// The losses named in the batch on its way: the front of `closed`.
     in_flight: Option<Losses>,
     losses: Losses,
@@ -34,8 +38,9 @@ pub(crate) struct Queue {
     /// Batches that the bridge keeps, and facts in them.
     n_accepted: u64,
     n_delivered: u64,
-    /// A buffer to use again.
-    spare: Vec<u8>,
+    /// Buffers to use again: for what precedes a fact, and for a batch.
+    head: Vec<u8>,
+    body: Vec<u8>,
 }
 
 /// How much may wait.
@@ -58,12 +63,13 @@ pub(crate) enum Answer {
     Unavailable,
 }
 
-/// Encoded facts with consecutive numbers.
-#[derive(Debug, Default)]
+/// Facts with consecutive numbers.
+#[derive(Clone, Copy, Debug, Default)]
 struct Facts {
     first_seq: u64,
     count: usize,
-    encoded: Vec<u8>,
+    /// Of their encoding, bytes.
+    len: usize,
 }
 
 /// Facts lost since the epoch began, by cause.
@@ -80,15 +86,16 @@ impl Queue {
         Self {
             limits,
             next_seq: 0,
+            encoded: VecDeque::new(),
             open: Facts::default(),
             closed: VecDeque::new(),
-            bytes: 0,
             in_flight: None,
             losses: Losses::default(),
             acknowledged: Losses::default(),
             n_accepted: 0,
             n_delivered: 0,
-            spare: Vec::new(),
+            head: Vec::new(),
+            body: Vec::new(),
         }
     }
 
@@ -97,32 +104,42 @@ impl Queue {
         // Two lengths below 2^28 and two tags: a `Request` in a `Fact` in a `Batch`.
         let fact_len = 1 + varint_len(request.len()) + request.len();
         let len = 1 + varint_len(fact_len) + fact_len;
-        while self.bytes + len > self.limits.queue_bytes && self.drop_oldest() {}
-        if self.bytes + len > self.limits.queue_bytes {
+        while self.encoded.len() + len > self.limits.queue_bytes && self.drop_oldest() {}
+        if self.encoded.len() + len > self.limits.queue_bytes {
             self.close();
             self.next_seq += 1;
             self.open.first_seq = self.next_seq;
             self.losses.queue_full += 1;
             return;
         }
-        let mut encoded = Message::reusing(mem::take(&mut self.open.encoded));
-        encoded.length(batch::FACTS, fact_len);
-        encoded.message(fact::REQUEST, request);
-        self.open.encoded = encoded.into_bytes();
+        if self.open.len + len > self.limits.batch_bytes() {
+            self.close();
+        }
+        let mut head = Message::reusing(mem::take(&mut self.head));
+        head.length(batch::FACTS, fact_len);
+        head.length(fact::REQUEST, request.len());
+        self.head = head.into_bytes();
+        self.encoded.extend(&self.head);
+        self.encoded.extend(request.as_bytes());
+        self.open.len += len;
         self.open.count += 1;
         self.next_seq += 1;
-        self.bytes += len;
-        // A quarter each: room for what is on its way, what waits, and what comes in.
-        if self.open.count >= self.limits.batch_facts
-            || self.open.encoded.len() >= self.limits.queue_bytes / 4
-        {
+        if self.open.count >= self.limits.batch_facts {
             self.close();
         }
     }
 
-    /// Holds back at most this much from now on.
-    pub(crate) const fn limit(&mut self, limits: Limits) {
+    /// Holds back at most this much from now on, and takes the memory for it. Where that cannot be had, it is
+    /// taken as it is needed.
+    pub(crate) fn limit(&mut self, limits: Limits) {
         self.limits = limits;
+        let queue_bytes = limits.queue_bytes.saturating_sub(self.encoded.len());
+        self.encoded
+            .try_reserve_exact(queue_bytes)
+            .unwrap_or_default();
+        let batch_bytes = HEAD_BYTES + limits.batch_bytes();
+        self.body.clear();
+        self.body.try_reserve_exact(batch_bytes).unwrap_or_default();
     }
 
     /// Returns how many facts were recorded, the lost ones among them.
@@ -149,7 +166,7 @@ impl Queue {
 
     /// Returns how many bytes wait.
     pub(crate) fn bytes(&self) -> u64 {
-        u64::try_from(self.bytes).unwrap_or(u64::MAX)
+        u64::try_from(self.encoded.len()).unwrap_or(u64::MAX)
     }
 
     /// Returns whether there is nothing to tell the bridge.
@@ -163,7 +180,7 @@ impl Queue {
     }
 
     /// Returns the batch to send now; [`Self::handle_answer`] must follow before there is another.
-    pub(crate) fn poll_batch(&mut self, sender: &Message) -> Option<Vec<u8>> {
+    pub(crate) fn poll_batch(&mut self, sender: &Message) -> Option<&[u8]> {
         if self.in_flight.is_some() {
             return None;
         }
@@ -177,15 +194,19 @@ impl Queue {
             });
         }
         let facts = self.closed.front()?;
-        let mut body = Message::with_capacity(facts.encoded.len() + sender.len() + 64);
+        let mut body = Message::reusing(mem::take(&mut self.body));
         body.uint(batch::SCHEMA, SCHEMA);
         body.message(batch::SENDER, sender);
         body.uint(batch::FIRST_SEQ, facts.first_seq);
         self.losses.write(&mut body);
-        let mut body = body.into_bytes();
-        body.extend_from_slice(&facts.encoded);
+        self.body = body.into_bytes();
+        let (front, back) = self.encoded.as_slices();
+        let split = facts.len.min(front.len());
+        for part in [front.get(..split), back.get(..facts.len - split)] {
+            self.body.extend_from_slice(part.unwrap_or_default());
+        }
         self.in_flight = Some(self.losses);
-        Some(body)
+        Some(&self.body)
     }
 
     /// Feeds what became of the batch on its way.
@@ -199,18 +220,16 @@ impl Queue {
         let Some(facts) = self.closed.pop_front() else {
             return;
         };
-        self.bytes = self.bytes.saturating_sub(facts.encoded.len());
+        self.forget(0, facts);
         match answer {
             Answer::Accepted => {
                 self.acknowledged = told;
                 self.n_accepted += 1;
-                self.n_delivered += count(&facts);
+                self.n_delivered += facts.count();
             }
-            Answer::Refused => self.losses.refused += count(&facts),
+            Answer::Refused => self.losses.refused += facts.count(),
             Answer::Unavailable => {}
         }
-        self.spare = facts.encoded;
-        self.spare.clear();
     }
 
     /// Closes the open batch, if there is anything in it.
@@ -220,21 +239,52 @@ impl Queue {
         }
         let next = Facts {
             first_seq: self.next_seq,
-            count: 0,
-            encoded: mem::take(&mut self.spare),
+            ..Facts::default()
         };
         self.closed.push_back(mem::replace(&mut self.open, next));
     }
 
     /// Gives up the oldest closed batch that is not on its way; false if there is none.
     fn drop_oldest(&mut self) -> bool {
-        let oldest = usize::from(self.in_flight.is_some());
-        let Some(facts) = self.closed.remove(oldest) else {
+        let kept = match self.in_flight {
+            Some(_) => self.closed.front().copied(),
+            None => None,
+        };
+        let Some(facts) = self.closed.remove(usize::from(kept.is_some())) else {
             return false;
         };
-        self.bytes = self.bytes.saturating_sub(facts.encoded.len());
-        self.losses.queue_full += count(&facts);
+        self.forget(kept.map_or(0, |kept| kept.len), facts);
+        self.losses.queue_full += facts.count();
         true
+    }
+
+    /// Forgets the encoding of `facts`, before which `start` bytes wait.
+    fn forget(&mut self, start: usize, facts: Facts) {
+        let end = (start + facts.len).min(self.encoded.len());
+        self.encoded.drain(start.min(end)..end);
+        // What little still waits is moved to where the memory begins: so the same part of it is used again
+        // and again, which is in the processor's caches, and the rest is never touched.
+        if self.encoded.len() <= facts.len {
+            self.encoded = Vec::from(mem::take(&mut self.encoded)).into();
+        }
+    }
+}
+
+// === impl Facts ===
+
+impl Facts {
+    fn count(self) -> u64 {
+        u64::try_from(self.count).unwrap_or(u64::MAX)
+    }
+}
+
+// === impl Limits ===
+
+impl Limits {
+    /// Returns how many bytes a batch may have: a quarter, so that there is room for what is on its way, what
+    /// waits, and what comes in. A fact that is larger is a batch of its own.
+    const fn batch_bytes(self) -> usize {
+        self.queue_bytes / 4
     }
 }
 
@@ -264,10 +314,6 @@ impl Losses {
             }
         }
     }
-}
-
-fn count(facts: &Facts) -> u64 {
-    u64::try_from(facts.count).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

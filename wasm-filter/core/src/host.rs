@@ -50,11 +50,8 @@ pub trait Host {
     /// Names a metric among the proxy's own; `None` if it cannot be had.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Option<Metric>;
 
-    /// Adds to a counter.
-    fn add(&self, counter: Metric, by: u64);
-
-    /// Sets a gauge.
-    fn set(&self, gauge: Metric, value: u64);
+    /// Adds to a metric; never less than nothing to a counter.
+    fn add(&self, metric: Metric, by: i64);
 }
 
 /// A prepared expression, by the proxy's number.

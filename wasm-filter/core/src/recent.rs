@@ -55,9 +55,13 @@ impl<K: Copy + Ord + Hash, V> Recent<K, V> {
         self.young.insert(key, value);
     }
 
-    /// Remembers `capacity` keys from now on, and at least two.
+    /// Remembers `capacity` keys from now on, and at least two; takes the memory for them, where it can be had.
     pub(crate) fn resize(&mut self, capacity: usize) {
         self.generation = (capacity / 2).max(1);
+        for table in [&mut self.young, &mut self.old] {
+            let missing = self.generation.saturating_sub(table.len());
+            table.try_reserve(missing).unwrap_or_default();
+        }
     }
 
     /// Returns the greatest key that was ever forgotten.

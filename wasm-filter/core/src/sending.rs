@@ -39,12 +39,13 @@ pub(crate) struct Outbox {
     metrics: Option<Metrics>,
 }
 
-/// Envoy's metrics, and what they were told.
+/// Envoy's metrics. All workers share them: each adds what is its own, so that they tell of all together.
 #[derive(Debug)]
 struct Metrics {
-    /// Each with the count that it was told last.
-    counters: [(Option<Metric>, u64); 4],
-    gauges: [(Option<Metric>, u64); 2],
+    /// Each with what this worker has added to it.
+    added: [(Option<Metric>, u64); 6],
+    /// The memory that the worker had when it was configured.
+    first_pages: u64,
 }
 
 // === impl Outbox ===
@@ -132,7 +133,7 @@ impl Outbox {
         let Some(batch) = self.queue.poll_batch(sender) else {
             return;
         };
-        if host.post_facts(&self.sending.bridge_cluster, &self.headers, &batch) {
+        if host.post_facts(&self.sending.bridge_cluster, &self.headers, batch) {
             self.sent_at_ns = host.now_unix_ns();
             self.is_refused = false;
         } else {
@@ -180,42 +181,34 @@ impl Metrics {
         let counter = |name| (host.define_metric(MetricKind::Counter, name), 0);
         let gauge = |name| (host.define_metric(MetricKind::Gauge, name), 0);
         Self {
-            counters: [
+            added: [
                 counter("syntrace.reports_total"),
                 counter("syntrace.delivered_total"),
                 counter("syntrace.dropped_total"),
                 counter("syntrace.batches_total"),
-            ],
-            gauges: [
+                counter("syntrace.memory_grown_pages_total"),
                 gauge("syntrace.queue_bytes"),
-                gauge("syntrace.memory_pages"),
             ],
+            first_pages: host.memory_pages(),
         }
     }
 
     /// Tells the proxy what has changed.
     fn tell(&mut self, host: &impl Host, queue: &Queue) {
-        let counts = [
+        let values = [
             queue.n_recorded(),
             queue.n_delivered(),
             queue.n_lost(),
             queue.n_accepted(),
+            host.memory_pages().saturating_sub(self.first_pages),
+            queue.bytes(),
         ];
-        for ((metric, told), count) in self.counters.iter_mut().zip(counts) {
+        for ((metric, added), value) in self.added.iter_mut().zip(values) {
             if let Some(metric) = metric
-                && *told < count
+                && *added != value
             {
-                host.add(*metric, count - *told);
-                *told = count;
-            }
-        }
-        let sizes = [queue.bytes(), host.memory_pages()];
-        for ((metric, told), size) in self.gauges.iter_mut().zip(sizes) {
-            if let Some(metric) = metric
-                && *told != size
-            {
-                host.set(*metric, size);
-                *told = size;
+                host.add(*metric, value.wrapping_sub(*added).cast_signed());
+                *added = value;
             }
         }
     }

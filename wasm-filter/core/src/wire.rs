@@ -126,12 +126,17 @@ impl Message {
     }
 
     /// Writes into a buffer that was used before.
-    pub(crate) const fn reusing(buffer: Vec<u8>) -> Self {
+    pub(crate) fn reusing(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
         Self(buffer)
     }
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     pub(crate) const fn len(&self) -> usize {

@@ -6,19 +6,16 @@ use syntrace_model::BootNanos;
 
 use super::Known;
 use crate::{
-    charge::{self, Ran},
     evidence::Evidence,
     explain,
-    fact::{IncidentKind, Report, SenderId},
+    fact::{Report, SenderId},
     failure::{self, Earlier},
-    join::{self, DISORDER_NS, Found, Interval},
+    join::{self, DISORDER_NS, Found, Interval, TIGHT_NS},
     phases,
-    record::{
-        ChargedIncident, ConnectionIncident, Join, LinkKind, Missing, RequestCoverage,
-        RequestRecord, RequestRef, Sharing,
-    },
+    record::{Join, LinkKind, Missing, RequestCoverage, RequestRecord},
+    requests::Pending,
     slab::Slot,
-    sockets::{Connection, Socket},
+    sockets::Socket,
 };
 
 /// A request's record, and where the connections are kept that it was joined to.
@@ -42,18 +39,14 @@ struct Joined<'a> {
 
 impl<'a> Known<'a> {
     /// Joins a request to its connections and explains it.
-    pub(crate) fn request(
-        self,
-        sender: &SenderId,
-        report: &Arc<Report>,
-        settled: bool,
-    ) -> Assembled {
+    pub(crate) fn request(self, pending: &Pending, settled: bool) -> Assembled {
+        let (sender, report) = (&pending.sender, &pending.report);
         let ran = self.interval(report);
         let joined = match ran {
             Some(ran) => self.join_all(sender, report, ran),
             None => Joined::none(Missing::NoClock),
         };
-        let evidence = self.evidence(report, ran, &joined);
+        let evidence = self.evidence(sender, report, ran, &joined);
         let phases = phases::request(report, &evidence);
         let facts_lost = evidence.facts_lost;
         let missing = |reason| Join::Missing(self.why_missing(reason, facts_lost));
@@ -135,14 +128,23 @@ impl<'a> Known<'a> {
         }
         let received_on =
             join::received_on(self.sockets, gateway, sender.epoch, report, ran).map(doubt);
+        let number = (sender.epoch, report.downstream_connection);
+        let received_on = received_on.map(|found| {
+            if join::is_numbered(found.socket, number) || self.was_there(found.socket, ran) {
+                found
+            } else {
+                join::at_best_likely(found)
+            }
+        });
         if let Some(found) = received_on.as_ref().ok().filter(|found| found.is_certain()) {
             gateway = gateway.completed_by(found.socket);
         }
         let failed_by = upstream
             .filter(|upstream| upstream.local.is_none())
             .and_then(|upstream| {
-                let complete = !self.lost_within(ran.end.minus_ns(DISORDER_NS), ran.end);
-                failure::failed_by(self.sockets, gateway, report, upstream, ran, complete)
+                let ending = failure::Ending::of(report, upstream, ran);
+                let told = self.told(ending.from, ran.end.plus_ns(TIGHT_NS));
+                failure::failed_by(self.sockets, gateway, report, upstream, ran, ending, told)
             })
             .map(doubt);
         let opened = served_by
@@ -154,7 +156,8 @@ impl<'a> Known<'a> {
                     false => join::at_best_likely(found),
                 },
             );
-        let last = failed_by.as_ref().map(|found| found.socket);
+        let last = failed_by.as_ref().or(served_by.as_ref());
+        let last = last.map(|found| found.socket);
         let earlier = upstream.map_or_else(Earlier::default, |upstream| {
             failure::earlier(self.sockets, gateway, upstream, ran, last)
         });
@@ -167,7 +170,27 @@ impl<'a> Known<'a> {
         }
     }
 
-    fn evidence(self, report: &Report, ran: Option<Interval>, joined: &Joined<'a>) -> Evidence<'a> {
+    /// Returns whether a socket that is not known to have ended was there when a request began: its end, and the
+    /// begin of another with its ends, are not among facts that are missing, two of them in a row.
+    fn was_there(self, socket: Socket<'_>, ran: Interval) -> bool {
+        let seen_at = socket.seen_at();
+        if socket.closed_at().is_some() || seen_at >= ran.start {
+            return true;
+        }
+        let Some(numbers) = self.numbers().filter(|numbers| !numbers.is_whole()) else {
+            return true;
+        };
+        let around = self.gaps.around(seen_at, ran.start);
+        around.is_none_or(|around| !numbers.lacks_two(around.first, around.last))
+    }
+
+    fn evidence(
+        self,
+        sender: &SenderId,
+        report: &Report,
+        ran: Option<Interval>,
+        joined: &Joined<'a>,
+    ) -> Evidence<'a> {
         let Some(ran) = ran else {
             return Evidence::default();
         };
@@ -184,16 +207,15 @@ impl<'a> Known<'a> {
                 first_end.is_none_or(|first_end| first_end >= surely_after)
             });
         let served_by = joined.served_by.as_ref();
-        let multiplexed = report.http.is_multiplexed();
         let charged = [
-            (received_on, LinkKind::ReceivedOn, multiplexed),
-            (served_by, LinkKind::ServedBy, report.http.grpc),
+            (received_on, LinkKind::ReceivedOn),
+            (served_by, LinkKind::ServedBy),
         ];
         let mut incidents: Vec<_> = charged
             .into_iter()
-            .filter_map(|(found, link, multiplexed)| {
+            .filter_map(|(found, link)| {
                 let socket = found.and_then(certain)?;
-                Some(self.charged(socket.connection(), link, report, ran, multiplexed))
+                Some(self.charged(sender, socket, link, report, ran))
             })
             .flatten()
             .collect();
@@ -209,6 +231,9 @@ impl<'a> Known<'a> {
             answer_resent_at: served_by
                 .and_then(certain)
                 .and_then(|socket| self.answer_resent_at(socket, report, ran)),
+            in_accept_queue_ns: served_by
+                .and_then(certain)
+                .map_or(0, |socket| self.in_accept_queue_ns(socket, report, ran)),
             reset_by_service: served_by.is_some_and(|found| join::reset_during(found.socket, ran)),
             opened: joined.opened.as_ref().map(|found| found.socket),
             failed_by: joined
@@ -216,91 +241,10 @@ impl<'a> Known<'a> {
                 .as_ref()
                 .map(|found| (found.socket, found.confidence)),
             earlier: joined.earlier.connects.clone(),
+            given_up: self.gave_up(sender, report, ran, &joined.earlier),
             facts_lost: self.lost_within(ran.start, ran.end),
             incidents,
         }
-    }
-
-    /// Returns when the service first sent again what the request waited for: the proxy's end of the
-    /// connection does not know of it. A quick request lost nothing, and streams cannot be told apart.
-    fn answer_resent_at(
-        self,
-        proxy_s: Socket<'a>,
-        report: &Report,
-        ran: Interval,
-    ) -> Option<BootNanos> {
-        if report.http.grpc || report.duration_ns < explain::SLOW_NS {
-            return None;
-        }
-        let service_s = self.far_end(proxy_s, ran.end)?;
-        let incidents = service_s.connection().incidents();
-        let mut resent = incidents.iter().filter(|incident| {
-            incident.kind == IncidentKind::Retransmit
-                && ran.start <= incident.at
-                && incident.at <= ran.end
-        });
-        Some(resent.next()?.at)
-    }
-
-    /// Returns what happened to the listener while it opened the connection: perhaps to this one.
-    fn of_listener(self, socket: Socket<'a>) -> impl Iterator<Item = ChargedIncident> {
-        self.at_listener(socket)
-            .map(move |incident| ChargedIncident {
-                connection: socket.id(),
-                link: LinkKind::ReceivedOn,
-                incident: ConnectionIncident {
-                    sharing: Sharing::Shared { streams: 1 },
-                    ..incident
-                },
-            })
-    }
-
-    /// Charges what happened to one of the request's connections.
-    fn charged(
-        self,
-        connection: Connection<'_>,
-        link: LinkKind,
-        report: &Report,
-        ran: Interval,
-        multiplexed: bool,
-    ) -> Vec<ChargedIncident> {
-        let Some(socket) = connection.socket() else {
-            return Vec::new();
-        };
-        if connection.incidents().is_empty() {
-            return Vec::new();
-        }
-        let request = Ran {
-            span_id: report.span_id,
-            interval: ran,
-        };
-        let others: Vec<_> = connection
-            .requests()
-            .filter(|other| other.kind == link)
-            .filter_map(|other| self.ran(other))
-            .collect();
-        charge::charge(
-            socket.id(),
-            link,
-            connection.incidents(),
-            request,
-            others.into_iter(),
-            phases::round_trip_ns(socket),
-            multiplexed,
-        )
-        .collect()
-    }
-
-    /// Returns when a listed request ran.
-    pub(super) fn ran(self, request: &RequestRef) -> Option<Ran> {
-        let start: BootNanos = self.clock.to_boot(request.started_at)?;
-        Some(Ran {
-            span_id: request.span_id,
-            interval: Interval {
-                start,
-                end: start.plus_ns(request.duration_ns),
-            },
-        })
     }
 }
 

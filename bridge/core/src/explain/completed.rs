@@ -146,6 +146,15 @@ fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'static str)> {
             Code::RequestRetransmitted,
             "the request was on its way to the service, and had to be sent again",
         ),
+        PhaseKind::Service
+            if phase.party == Party::Service
+                && evidence.in_accept_queue_ns > phase.duration_ns / 2 =>
+        {
+            (
+                Code::SlowService,
+                "the proxy waited for the service, whose accept queue held the connection most of that time",
+            )
+        }
         PhaseKind::Service if phase.party == Party::Service => (
             Code::SlowService,
             "the proxy waited for the service to answer",

@@ -3,6 +3,8 @@
 //! The proxy tells one length of it: until the last byte of the answer had come. Whoever held the answer
 //! up, did so within that: a client that does not take it keeps the proxy from reading it.
 
+use syntrace_model::BootNanos;
+
 use crate::{
     answer::Party,
     evidence::Evidence,
@@ -45,19 +47,20 @@ impl Cut {
         let answered_ns = details.first_byte_ns.unwrap_or(self.left_ns);
         let answered_ns = answered_ns.min(self.left_ns);
         let after_ns = self.left_ns - answered_ns;
-        let since_sent_ns = |charged: &ChargedIncident| {
+        let since_sent_ns = |at: BootNanos| {
             let sent_at = evidence.ran?.end.minus_ns(after_ns + answered_ns);
-            Some(charged.incident.at.since_ns(sent_at))
+            Some(at.since_ns(sent_at))
         };
         self.left_ns = answered_ns;
         // What is sent again sooner was another request's, or held this one up for a round trip.
-        let resent = |charged: &&ChargedIncident| {
-            charged.is(IncidentKind::Retransmit, LinkKind::ServedBy)
-                && since_sent_ns(charged).is_some_and(|ns| ns >= RESENT_AFTER_NS)
-        };
-        let perhaps_lost = evidence.incidents.iter().find(resent);
-        let lost = perhaps_lost.filter(|charged| charged.is_exclusive());
-        let lost_ns = lost.and_then(since_sent_ns).unwrap_or(0);
+        let is_late = |at: BootNanos| since_sent_ns(at).is_some_and(|ns| ns >= RESENT_AFTER_NS);
+        let resent = evidence.incidents.iter().rfind(|charged| {
+            charged.is(IncidentKind::Retransmit, LinkKind::ServedBy) && is_late(charged.incident.at)
+        });
+        let is_at_once = report.http.request_bytes <= REQUEST_AT_ONCE_BYTES;
+        let lost = resent.filter(|charged| charged.is_exclusive() && is_at_once);
+        let lost_at = lost.map(|charged| charged.incident.at);
+        let lost_ns = lost_at.and_then(since_sent_ns).unwrap_or(0);
         self.take(PhaseKind::RequestLost, Party::Network, lost_ns);
         self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
         let came_at = evidence.ran.map(|ran| ran.end.minus_ns(after_ns));
@@ -72,8 +75,8 @@ impl Cut {
             arrived.then(|| (Party::Network, lost_at.since_ns(sent_at)))
         });
         let held_up = lost_answer.or_else(|| {
-            let (party, incident) = held_up(report, evidence)?;
-            Some((party, since_sent_ns(incident)?))
+            let (party, charged) = held_up(report, evidence)?;
+            Some((party, since_sent_ns(charged.incident.at)?))
         });
         // What was sent again may be among the facts that were lost.
         let is_untold = evidence.facts_lost && answered_ns >= RESENT_AFTER_NS;
@@ -83,7 +86,7 @@ impl Cut {
             None if !explained => Party::Unknown,
             _ if is_untold
                 || answer_resent.is_some()
-                || lost.is_none() && perhaps_lost.is_some() =>
+                || last_resent(evidence).filter(|&at| is_late(at)) > lost_at =>
             {
                 Party::Unknown
             }
@@ -103,6 +106,17 @@ impl Cut {
         self.left_ns = after_ns;
         self.own_work(PhaseKind::Response, report, explained);
     }
+}
+
+/// Returns when data was last sent again to the service by the request's end, as far as clocks agree: what is
+/// told of the end may lag behind it, and whose data it was is another question.
+fn last_resent(evidence: &Evidence<'_>) -> Option<BootNanos> {
+    let until = evidence.ran?.end.plus_ns(DISORDER_NS);
+    let incidents = evidence.served_by?.connection().incidents();
+    let mut resent = incidents.iter().rev();
+    let last =
+        resent.find(|incident| incident.kind == IncidentKind::Retransmit && incident.at <= until);
+    Some(last?.at)
 }
 
 /// Returns whose the time is that the proxy waited for the answer.

@@ -69,7 +69,9 @@ impl Cut {
             spare_ns,
             peer: report.upstream.as_ref().map(|upstream| upstream.peer),
         };
-        let explained = before.explained_by(&evidence.earlier, attempts - 1);
+        let explained = before
+            .explained_by(&evidence.earlier, attempts - 1)
+            .filter(|_| !evidence.given_up);
         let Some(explained) = explained else {
             let perhaps = evidence.earlier.first();
             let perhaps_ns = perhaps.map_or(0, |&socket| cost_ns(socket, ran));

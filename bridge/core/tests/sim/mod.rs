@@ -60,8 +60,6 @@ pub struct Weather {
     pub span: u64,
     /// Steps of the wall clock.
     pub steps: bool,
-    /// Segments are lost, and pools open connections ahead of need.
-    pub rough: bool,
 }
 
 /// What the facts of one sender are.
@@ -174,7 +172,6 @@ impl World {
             connections: 1 + random.below(3),
             span: 40 * MS,
             steps: false,
-            rough: true,
         };
         let gateway = random.below(GATEWAYS.len() as u64) as usize;
         Self::of(weather, &GATEWAYS[gateway..=gateway], 1 + random.below(2))
@@ -217,7 +214,6 @@ impl World {
                     address: gateway.address,
                     number,
                     probe_began: BEGIN,
-                    rough: weather.rough,
                 };
                 let coming = coming(gateway, index, weather, &mut random);
                 let chance = Random::new(random.next());

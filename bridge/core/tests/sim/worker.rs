@@ -33,9 +33,9 @@ const NOTICE: (u64, u64) = (5 * US, 80 * US);
 /// The same, of a worker that gets no processor.
 const NOTICE_LATE: (u64, u64) = (MS / 2, 4 * MS);
 const CONNECT_TIMEOUT: u64 = 250 * MS;
-/// An attempt that is not answered by then gets a second one beside it (hedging). Not as long as a connect may
-/// take, with a pause: else another request's connect that timed out meanwhile may as well have been its own.
-const HEDGED_AFTER: u64 = 320 * MS;
+/// An attempt that is not answered by then gets a second one beside it (hedging). As long as a connect may take:
+/// another request's connect that timed out meanwhile looks as if it had been its own.
+const HEDGED_AFTER: u64 = CONNECT_TIMEOUT;
 /// A segment is sent again after that: `TCP_RTO_MIN` and a little.
 const RESENT_AFTER: u64 = 204 * MS;
 /// Connects in a million that a pool begins although nobody waits for them (preconnect).
@@ -111,7 +111,6 @@ pub struct Place {
     /// Number of the worker among all of the world.
     pub number: u64,
     pub probe_began: u64,
-    pub rough: bool,
 }
 
 /// A fact, and when its sender saw it.

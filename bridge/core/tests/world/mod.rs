@@ -234,12 +234,21 @@ pub fn preamble() -> Vec<Fact> {
     ]
 }
 
+/// Both clocks, read 100 ms after a request: the probe has told what it saw until then.
+pub fn clock_after(report: &Report) -> Fact {
+    let ended_at = report.started_at.plus_ns(report.duration_ns);
+    let unix = ended_at.plus_ns(100_000_000);
+    let boot = BootNanos(unix.0 - WALL_MS * 1_000_000);
+    Fact::Clock(ClockSample { boot, unix })
+}
+
 /// Tells a story in one batch for each sender and lets everything settle.
 pub fn tell(sockets: Vec<Snapshot>, requests: Vec<Report>) -> Records {
     let mut reconciler = Reconciler::new(Limits::default());
     let kernel = preamble()
         .into_iter()
         .chain(sockets.into_iter().map(Fact::Connection))
+        .chain(requests.iter().map(clock_after))
         .collect();
     let proxy = requests
         .into_iter()

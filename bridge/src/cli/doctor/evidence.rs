@@ -33,8 +33,9 @@ pub(super) struct BridgeFound {
 pub(super) async fn of_bridge(bridge: &Bridge) -> Result<BridgeFound, AskError> {
     let health = bridge.shape(&bridge.json("/readyz", &[]).await?)?;
     let coverage = bridge.shape(&bridge.json("/v1/coverage", &[]).await?)?;
-    let (newest, _) = list::page(bridge, Kind::Requests, &[("limit", "1")]).await?;
+    let newest = list::page(bridge, Kind::Requests, &[("limit", "1")]).await?;
     let newest = newest
+        .rows
         .first()
         .map(|row| bridge.shape::<Request>(&row.value));
     let newest = newest.transpose()?;

@@ -76,9 +76,13 @@ fn cgroup(Evidence { host, .. }: &Evidence) -> Check {
 fn the_bridge(evidence: &Evidence) -> Check {
     let address = &evidence.bridge_address;
     match &evidence.bridge {
-        Ok(found) if found.health.status == "ready" => {
-            check("bridge", State::Fine, format!("answers at {address}"))
-        }
+        Ok(found) if found.health.status == "ready" => match found.health.incomplete {
+            None => check("bridge", State::Fine, format!("answers at {address}")),
+            Some(left_out) => {
+                let found = format!("answers at {address}, not with all: {left_out}");
+                check("bridge", State::Limited, found)
+            }
+        },
         Ok(found) => check("bridge", State::Broken, format!("{address} says that it is {}", found.health.status))
             .remedy("its log says why"),
         Err(error) => check("bridge", State::Broken, error.to_string())

@@ -24,7 +24,7 @@ fn fact(number: u64, len: usize) -> Message {
 
 fn poll(queue: &mut Queue) -> Option<Batch> {
     let body = queue.poll_batch(&Message::default())?;
-    Some(Batch::decode(body.as_slice()).unwrap())
+    Some(Batch::decode(body).unwrap())
 }
 
 fn numbers(batch: &Batch) -> Vec<u64> {
@@ -87,7 +87,7 @@ fn a_full_queue_gives_up_the_oldest_and_counts_it_exactly() {
     let mut queue = queue();
     let mut kept = 0;
     (0..1_000).for_each(|n| queue.push(&fact(n, 1_000)));
-    assert!(queue.bytes <= LIMITS.queue_bytes);
+    assert!(queue.encoded.len() <= LIMITS.queue_bytes);
     let mut next_seq = None;
     while let Some(batch) = poll(&mut queue) {
         kept += batch.facts.len() as u64;
@@ -99,7 +99,7 @@ fn a_full_queue_gives_up_the_oldest_and_counts_it_exactly() {
     }
     assert_eq!(next_seq, Some(1_000));
     assert_eq!(kept + queue.losses.queue_full, 1_000);
-    assert_eq!(queue.bytes, 0);
+    assert_eq!(queue.bytes(), 0);
 }
 
 #[test]
@@ -111,6 +111,28 @@ fn what_is_on_its_way_is_never_given_up() {
     queue.handle_answer(Answer::Unavailable);
     let again = poll(&mut queue).unwrap();
     assert_eq!(numbers(&again), numbers(&sent.unwrap()));
+}
+
+#[test]
+fn once_the_bound_is_set_nothing_that_is_held_back_or_sent_takes_more_memory() {
+    let mut queue = queue();
+    queue.limit(LIMITS);
+    let taken = |queue: &Queue| (queue.encoded.capacity(), queue.body.capacity());
+    let before = taken(&queue);
+    for round in 0..1_000 {
+        for number in 0..round % 97 {
+            queue.push(&fact(number, 700));
+        }
+        let answer = match round % 5 {
+            0 => Answer::Unavailable,
+            _ => Answer::Accepted,
+        };
+        if poll(&mut queue).is_some() {
+            queue.handle_answer(answer);
+        }
+    }
+    assert!(queue.losses.queue_full > 0 && queue.n_delivered > 0);
+    assert_eq!(taken(&queue), before);
 }
 
 #[test]

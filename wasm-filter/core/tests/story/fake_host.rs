@@ -51,6 +51,7 @@ pub(crate) struct FakeHost {
     /// Whether lists can be evaluated.
     pub(crate) can_evaluate: bool,
     pub(crate) now_unix_ns: Cell<u64>,
+    pub(crate) memory_pages: Cell<u64>,
 }
 
 // === impl FakeHost ===
@@ -72,6 +73,7 @@ impl FakeHost {
             can_post: true,
             can_evaluate: true,
             now_unix_ns: Cell::new(1_700_000_000_100_000_000),
+            memory_pages: Cell::new(17),
         }
     }
 
@@ -269,7 +271,7 @@ impl Host for FakeHost {
     }
 
     fn memory_pages(&self) -> u64 {
-        17
+        self.memory_pages.get()
     }
 
     fn define_metric(&self, _: MetricKind, name: &str) -> Option<Metric> {
@@ -279,18 +281,12 @@ impl Host for FakeHost {
         })
     }
 
-    fn add(&self, counter: Metric, by: u64) {
+    fn add(&self, changed: Metric, by: i64) {
         self.count();
-        *self
-            .metrics
-            .borrow_mut()
-            .entry(metric(counter))
-            .or_default() += by;
-    }
-
-    fn set(&self, gauge: Metric, value: u64) {
-        self.count();
-        self.metrics.borrow_mut().insert(metric(gauge), value);
+        let mut metrics = self.metrics.borrow_mut();
+        let value = metrics.entry(metric(changed)).or_default();
+        // A filter may have told another fake before: what it takes back may be more than is here.
+        *value = value.wrapping_add_signed(by);
     }
 }
 

@@ -160,6 +160,27 @@ fn the_proxys_metrics_say_what_became_of_each_report() {
 }
 
 #[test]
+fn workers_that_share_a_metric_add_up_and_growth_counts_from_the_configuration_on() {
+    let host = FakeHost::routine(1);
+    let mut workers = [filter(), filter()];
+    for (grown, filter) in workers.iter_mut().enumerate() {
+        serve(filter, &host);
+        host.memory_pages.set(20 + grown as u64);
+        filter.on_tick(&host);
+        filter.on_tick(&host);
+    }
+    let metric = |name: &str| host.metrics.borrow().get(name).copied().unwrap_or_default();
+    assert_eq!(metric("syntrace.memory_grown_pages_total"), 3 + 4);
+    let waiting = metric("syntrace.queue_bytes");
+    workers[0].on_call_response(&host, Some(200));
+    workers[0].on_tick(&host);
+    assert!(metric("syntrace.queue_bytes") > 0 && metric("syntrace.queue_bytes") < waiting);
+    workers[1].on_call_response(&host, Some(200));
+    workers[1].on_tick(&host);
+    assert_eq!(metric("syntrace.queue_bytes"), 0);
+}
+
+#[test]
 fn beyond_the_bound_each_loss_is_counted() {
     let mut filter = filter_with(r#"{"max_queue_bytes": 65536}"#);
     let host = FakeHost::routine(1);

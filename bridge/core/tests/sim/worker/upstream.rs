@@ -23,7 +23,7 @@ impl Worker<'_> {
             self.pools[host].waiting.push_back(ask);
             if !multiplexed || self.pools[host].connecting == 0 {
                 self.connect(host, false, now);
-                if !multiplexed && self.place.rough && self.random.in_million(PRECONNECTS) {
+                if !multiplexed && self.random.in_million(PRECONNECTS) {
                     self.connect(host, true, now);
                 }
             }
@@ -307,7 +307,8 @@ impl Worker<'_> {
             20..25 => Holdup::Upload,
             25..35 => Holdup::Download,
             35..45 => Holdup::Busy,
-            48..50 if self.place.rough => Holdup::AnswerLost,
+            45..48 => Holdup::RequestLost,
+            48..50 => Holdup::AnswerLost,
             _ => Holdup::None,
         };
         self.asks[ask].holdup = holdup;

@@ -1,0 +1,190 @@
+//! What happened to a request's connections while it ran, and what of it is charged to the request.
+
+use syntrace_model::BootNanos;
+
+use super::Known;
+use crate::{
+    charge::{self, Ran},
+    explain,
+    fact::{IncidentKind, Report, SenderId},
+    failure::{self, Earlier},
+    join::Interval,
+    phases,
+    placing::{self, SAMPLE_NS},
+    record::{ChargedIncident, ConnectionIncident, LinkKind, RequestRef, Sharing},
+    sockets::Socket,
+};
+
+/// How long after its last request a pool closes a connection that had its number of requests, nanoseconds.
+const WORN_OUT_NS: u64 = 50_000_000;
+
+impl<'a> Known<'a> {
+    /// Returns when the service first sent again what the request waited for: the proxy's end of the
+    /// connection does not know of it. A quick request lost nothing, and streams cannot be told apart.
+    pub(super) fn answer_resent_at(
+        self,
+        proxy_s: Socket<'a>,
+        report: &Report,
+        ran: Interval,
+    ) -> Option<BootNanos> {
+        if report.http.grpc || report.duration_ns < explain::SLOW_NS {
+            return None;
+        }
+        let service_s = self.far_end(proxy_s, ran.end)?;
+        let incidents = service_s.connection().incidents();
+        let mut resent = incidents.iter().filter(|incident| {
+            incident.kind == IncidentKind::Retransmit
+                && ran.start <= incident.at
+                && incident.at <= ran.end
+        });
+        Some(resent.next()?.at)
+    }
+
+    /// Returns how long the service's own end of a connection, where it is observed too, waited to be accepted
+    /// while a slow request ran, nanoseconds.
+    pub(super) fn in_accept_queue_ns(
+        self,
+        proxy_s: Socket<'a>,
+        report: &Report,
+        ran: Interval,
+    ) -> u64 {
+        if report.duration_ns < explain::SLOW_NS {
+            return 0;
+        }
+        let service_s = self.far_end(proxy_s, ran.end);
+        let waited = service_s.filter(|socket| !socket.accept_deferred());
+        let waited = waited.and_then(|socket| socket.established_at().zip(socket.accepted_at()));
+        waited.map_or(0, |(from, until)| {
+            until.min(ran.end).since_ns(from.max(ran.start))
+        })
+    }
+
+    /// Returns what happened to the listener while it opened the connection: perhaps to this one.
+    pub(super) fn of_listener(self, socket: Socket<'a>) -> impl Iterator<Item = ChargedIncident> {
+        self.at_listener(socket)
+            .map(move |incident| ChargedIncident {
+                connection: socket.id(),
+                link: LinkKind::ReceivedOn,
+                incident: ConnectionIncident {
+                    sharing: Sharing::Shared { streams: 1 },
+                    ..incident
+                },
+            })
+    }
+
+    /// Charges what happened to one of the request's connections.
+    pub(super) fn charged(
+        self,
+        sender: &SenderId,
+        socket: Socket<'_>,
+        link: LinkKind,
+        report: &Report,
+        ran: Interval,
+    ) -> Vec<ChargedIncident> {
+        let (connection, round_trip_ns) = (socket.connection(), phases::round_trip_ns(socket));
+        let mut incidents = connection.incidents().iter();
+        if !incidents.any(|incident| charge::may_have_hit(ran, incident.at, round_trip_ns)) {
+            return Vec::new();
+        }
+        let request = Ran {
+            span_id: report.span_id,
+            interval: ran,
+        };
+        let settled = connection
+            .requests()
+            .filter(|other| other.kind == link)
+            .filter_map(|other| self.ran(other));
+        let beside = (link == LinkKind::ServedBy).then(|| self.sent_beside(sender, socket, ran));
+        let others: Vec<_> = settled.chain(beside.into_iter().flatten()).collect();
+        let multiplexed = match link {
+            LinkKind::ReceivedOn => report.http.is_multiplexed(),
+            LinkKind::Opened | LinkKind::ServedBy => report.http.grpc,
+        };
+        charge::charge(
+            socket.id(),
+            link,
+            connection.incidents(),
+            request,
+            others.into_iter(),
+            round_trip_ns,
+            multiplexed,
+        )
+        .collect()
+    }
+
+    /// Returns whether the request may have been given to a connection that the worker closed when another attempt
+    /// beside it was answered (hedging): one on which no other request ended shortly before.
+    pub(super) fn gave_up(
+        self,
+        sender: &SenderId,
+        report: &Report,
+        ran: Interval,
+        earlier: &Earlier<'_>,
+    ) -> bool {
+        let Some(upstream) = report
+            .upstream
+            .as_ref()
+            .filter(|_| !earlier.connects.is_empty())
+        else {
+            return false;
+        };
+        let last_from = failure::last_from(upstream, ran);
+        let lately = last_from.minus_ns(WORN_OUT_NS);
+        let was_used = |socket: Socket<'_>| {
+            let settled = socket.connection().requests();
+            let settled = settled.filter(|other| other.kind == LinkKind::ServedBy);
+            let settled = settled.filter_map(|other| self.ran(other));
+            let mut others = settled.chain(self.sent_beside(sender, socket, ran));
+            others.any(|other| other.interval.end >= lately)
+        };
+        // That it was closed may be among the facts that were lost.
+        self.lost_within(last_from, ran.end)
+            || !earlier.closed_beside.iter().all(|&socket| was_used(socket))
+    }
+
+    /// Returns the requests on a connection to a service that are not settled and ended by so shortly after one
+    /// that ran then, that both their reports have arrived when that one settles: from when they were sent on.
+    fn sent_beside(
+        self,
+        sender: &SenderId,
+        socket: Socket<'_>,
+        ran: Interval,
+    ) -> impl Iterator<Item = Ran> {
+        let until = ran.end.plus_ns(SAMPLE_NS);
+        let due = placing::due(until, self.grace_ns);
+        let pending = self.requests.due_by(sender.epoch, due);
+        pending.filter_map(move |pending| {
+            let report = &*pending.report;
+            let upstream = report.upstream.as_ref()?;
+            let ends = (upstream.local?, upstream.peer);
+            let other = self.interval(report)?;
+            let is_there = ends == (socket.key().local, socket.key().peer) && other.end <= until;
+            let waited_ns = match upstream.attempts {
+                0 | 1 => {
+                    let head_ns = report.http.head_ns.unwrap_or(0);
+                    upstream.pool_wait_ns.unwrap_or(0).saturating_add(head_ns)
+                }
+                _ => 0,
+            };
+            is_there.then_some(Ran {
+                span_id: report.span_id,
+                interval: Interval {
+                    start: other.start.plus_ns(waited_ns).min(other.end),
+                    end: other.end,
+                },
+            })
+        })
+    }
+
+    /// Returns when a listed request ran.
+    pub(super) fn ran(self, request: &RequestRef) -> Option<Ran> {
+        let start: BootNanos = self.clock.to_boot(request.started_at)?;
+        Some(Ran {
+            span_id: request.span_id,
+            interval: Interval {
+                start,
+                end: start.plus_ns(request.duration_ns),
+            },
+        })
+    }
+}

@@ -1,0 +1,135 @@
+//! Taking facts in: each to where it is kept, once, and counted.
+
+use std::sync::Arc;
+
+use syntrace_model::{ClockSample, ConnectionId};
+
+use super::Reconciler;
+use crate::{
+    fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
+    placing::place,
+    tellers::TellerId,
+};
+
+impl Reconciler {
+    /// Feeds what a sender saw; facts that came before are counted and have no effect.
+    pub fn handle_batch(&mut self, batch: Batch) {
+        let new = self.ledger.note(&batch);
+        let sender = &batch.sender;
+        let told_until = batch.facts.iter().rev().find_map(|fact| {
+            let Fact::Clock(sample) = fact else {
+                return None;
+            };
+            Some(sample.boot)
+        });
+        self.sockets.hear(sender, batch.goodbye, told_until);
+        // The clock of the bridge itself says nothing of what a probe has told. Whose it is the batch alone has to
+        // say: which came first must not matter.
+        let is_probe = batch.facts.iter().any(Fact::is_of_kernel);
+        self.look_over(&batch.facts);
+        let mut teller = None;
+        // In place: most of what a fact takes up is not looked at.
+        for (place, fact) in batch.facts.iter().enumerate() {
+            if !new.contains(place) {
+                self.coverage.duplicates += 1;
+                continue;
+            }
+            let seq = batch.first_seq.saturating_add(place as u64);
+            if is_probe {
+                self.gaps.note(sender, seq, fact);
+            }
+            match fact {
+                Fact::Clock(sample) => {
+                    if is_probe {
+                        self.gaps.note_losses(&batch, sample.boot);
+                    }
+                    self.handle_clock(*sample);
+                }
+                Fact::Connection(snapshot) => {
+                    let teller = *teller.get_or_insert_with(|| self.sockets.teller(sender));
+                    self.handle_snapshot(teller, snapshot);
+                }
+                Fact::Request(report) => self.handle_report(sender, Arc::clone(report)),
+                Fact::Incident(incident) => self.handle_incident(incident),
+                Fact::Rung(rung) => {
+                    self.sockets.teller(sender);
+                    self.coverage.rung = Some(rung.clone());
+                    self.probe = Some(sender.clone());
+                }
+                Fact::Refused(field) => {
+                    *self.coverage.refused.entry(*field).or_default() += 1;
+                }
+            }
+        }
+        if batch.goodbye && self.probe.as_ref() == Some(sender) {
+            self.coverage.rung = None;
+        }
+    }
+
+    fn handle_clock(&mut self, sample: ClockSample) {
+        if self.clock.add(sample) {
+            self.place_requests();
+        }
+    }
+
+    /// Places all requests anew.
+    fn place_requests(&mut self) {
+        let (clock, limits, now) = (&self.clock, &self.limits, self.now);
+        self.requests
+            .replace(|pending| place(clock, limits, &pending.report, pending.arrived_at, now));
+    }
+
+    fn handle_snapshot(&mut self, teller: TellerId, snapshot: &Snapshot) {
+        let known = self.sockets.find(snapshot.id());
+        if known.is_none() && self.is_late(snapshot.id()) {
+            return;
+        }
+        for kind in self.sockets.observe(known, snapshot, teller).names() {
+            self.contradict(kind);
+        }
+        self.bound_connections();
+    }
+
+    fn handle_incident(&mut self, incident: &Incident) {
+        *self.coverage.incidents.entry(incident.kind).or_default() += u64::from(incident.count);
+        let id = incident.id();
+        let is_live = incident.peer.is_none() || self.sockets.find(id).is_some();
+        if is_live || !self.is_late(id) {
+            self.sockets.happen(incident);
+        }
+    }
+
+    /// Returns whether a connection was settled lately, and counts what came late then.
+    pub(super) fn is_late(&mut self, id: ConnectionId) -> bool {
+        let is_late = self.settled.count_late(id);
+        self.coverage.late += u64::from(is_late);
+        is_late
+    }
+
+    fn handle_report(&mut self, sender: &SenderId, report: Arc<Report>) {
+        let place = place(&self.clock, &self.limits, &report, self.now, self.now);
+        if self.requests.insert(sender, report, self.now, place) {
+            self.contradict("span_id_repeated");
+        }
+        while self.requests.len() > self.limits.live_requests
+            && let Some(first) = self.requests.first_to_go()
+        {
+            self.coverage.requests_evicted += 1;
+            self.settle_request(first, true);
+        }
+    }
+
+    pub(super) fn contradict(&mut self, kind: &'static str) {
+        *self.coverage.contradictions.entry(kind).or_default() += 1;
+    }
+
+    pub(super) fn bound_connections(&mut self) {
+        while self.sockets.len() > self.limits.live_connections
+            && let Some(first) = self.sockets.first_to_go()
+        {
+            self.coverage.connections_evicted += 1;
+            self.sockets.evict(first);
+            self.settle_connection(first);
+        }
+    }
+}

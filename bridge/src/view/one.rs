@@ -1,0 +1,40 @@
+//! Looks for one record by its id, at last where the fold has to be waited for.
+
+use std::sync::Arc;
+
+use super::{SharedView, page::Kind};
+use crate::store::{Hole, ReadError};
+
+/// Returns the record, wherever it is.
+pub(super) fn one<R: Kind>(view: &SharedView, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
+    if let (Some(found), _) = settled(view, id)? {
+        return Ok(Some(found));
+    }
+    if let Some(found) = R::live_one(view, id) {
+        return Ok(Some(Arc::new(found)));
+    }
+    // It may have settled meanwhile.
+    match settled(view, id)? {
+        (None, Some(hole)) => Err(ReadError::Hole(hole)),
+        (found, _) => Ok(found),
+    }
+}
+
+/// Returns the record if it has settled, and where else it may be.
+fn settled<R: Kind>(
+    view: &SharedView,
+    id: R::Id,
+) -> Result<(Option<Arc<R>>, Option<Hole>), ReadError> {
+    let (recent, seam) = {
+        let recent = view.recent();
+        (R::recent(&recent).get(id).cloned(), recent.seam())
+    };
+    match view.database() {
+        Some(database) if recent.is_none() => {
+            // First: all that is stored by now is looked at.
+            let hole = seam.hole(database.stored());
+            Ok((database.get(id)?, hole))
+        }
+        Some(_) | None => Ok((recent, None)),
+    }
+}
