@@ -4,7 +4,7 @@ import { ask, follow } from "./api.js";
 import { bars } from "./chart.js";
 import { h } from "./dom.js";
 import { nothingYet } from "./states.js";
-import { PARTIES, clock, count, counted, lengthMs, minute, partyName, percent, plain, timeOf } from "./words.js";
+import { PARTIES, clock, count, counted, leftOut, lengthMs, minute, partyName, percent, plain, timeOf } from "./words.js";
 
 const EVERY_MS = 5000;
 
@@ -38,6 +38,7 @@ export async function show({ main, parameters, signal, go }) {
     const within = (more) => at(...span.ends(answer), more);
     const parts = [
       h("div", { class: "head" }, h("h1", {}, headline(answer)), windows(), span.key && h("a", { class: "clear", id: "fixed", href: within() }, "Link to this time")),
+      answer.incomplete && h("p", { class: "note warn" }, `${leftOut(answer.incomplete)}.`),
       answer.requests === 0 && answer.causes.length === 0 ? empty(ready) : picture(answer),
       answer.causes.length > 0 && table(answer, within),
       answer.beside && besides(answer.beside, within),

@@ -5,7 +5,7 @@ import { swatch } from "./causes.js";
 import { h, say } from "./dom.js";
 import { longList } from "./list.js";
 import { nothingYet, sentence } from "./states.js";
-import { between, clock, counted, duration, isFailure, moment, partyName, plain, PARTIES } from "./words.js";
+import { between, clock, counted, duration, isFailure, leftOut, moment, partyName, plain, PARTIES } from "./words.js";
 
 // What settles is told; what is still open is looked for so often.
 const EVERY_MS = 5000;
@@ -67,10 +67,11 @@ export async function show({ main, parameters, signal, go }) {
   };
   const get = async (cursor) => {
     const page = await ask(`/v1/${name}`, query(cursor), signal);
+    incomplete = page.incomplete ?? null;
     return { records: page[name], next: page.next };
   };
   const counted_ = h("p", { class: "quiet", id: "counted" });
-  let unseen = 0;
+  let [unseen, incomplete] = [0, null];
   const list = longList({ label: kind.title, columns: kind.columns, address: (record) => `/?${name.slice(0, -1)}=${encodeURIComponent(record.id)}`, more: get, began: (record) => record.started_at ?? beganAt(record) ?? "", failed: () => { counted_.textContent = "The next page did not come."; } });
   list.place.classList.add(name);
   const live = h("input", { type: "checkbox", id: "live", checked: true });
@@ -84,7 +85,7 @@ export async function show({ main, parameters, signal, go }) {
   };
   async function tell() {
     const size = list.size();
-    counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}${unseen > 0 ? `; ${counted(unseen, "record")} came and went too fast to be told` : ""}`;
+    counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}${unseen > 0 ? `; ${counted(unseen, "record")} came and went too fast to be told` : ""}${incomplete ? `; ${leftOut(incomplete)}` : ""}`;
     list.place.hidden = size === 0;
     if (size > 0) bottom.replaceChildren();
     else if (!bottom.hasChildNodes()) bottom.replaceChildren(given.length > 0 ? noneFit() : nothingYet((await ask("/readyz", {}, signal)).missing, name));

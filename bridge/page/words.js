@@ -90,6 +90,12 @@ export function lastTime(hours, minutes, seconds = 0, now = Date.now()) {
 // A time as the address has it: a link shows tomorrow what it shows today.
 export const timeOf = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
 
+// What an answer leaves out.
+export function leftOut({ records, from, to }) {
+  const when = from ? `, of ${clock(from)} to ${clock(to)},` : "";
+  return `${counted(records, "settled record")}${when} cannot be read until made anew from the log`;
+}
+
 const FAILED = new Set(["refused", "unanswered", "unreachable", "aborted", "reset_by_peer", "reset_locally", "timed_out"]);
 
 export const isFailure = (outcome) => FAILED.has(outcome);

@@ -1,7 +1,7 @@
 """What the page says when something is missing.
 
 Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end), `beside` (with
-`connection` that had trouble of its own), `backend` (with `request` and `link`, where its trace is to be seen).
+`connection` that had trouble of its own), `incomplete`, `backend` (with `request` and `link`, where its trace is to be seen).
 """
 
 import os
@@ -12,7 +12,7 @@ from browser import expect, run
 
 
 def look(looker):
-    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "beside": beside, "backend": backend}[looker.told["case"]](looker)
+    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "beside": beside, "backend": backend, "incomplete": incomplete}[looker.told["case"]](looker)
 
 
 def empty(looker):
@@ -70,6 +70,17 @@ def beside(looker):
         page.go_back()
         card.get_by_role("link", name="The latest").click()
         page.wait_for_url(re.compile(re.escape(f"connection={looker.told['connection']}")))
+
+
+def incomplete(looker):
+    left_out = re.compile(r"\d+ settled records, of \d.* to \d.*, cannot be read until made anew from the log")
+    with looker.page("/?view=requests", for_axe=True) as page:
+        expect(page.locator("#counted")).to_have_text(left_out)
+        looker.without_barriers(page)
+        looker.picture(page, "state-incomplete")
+    with looker.page(for_axe=True) as page:
+        expect(page.locator("main .note")).to_have_text(left_out)
+        looker.without_barriers(page)
 
 
 def gone(looker):

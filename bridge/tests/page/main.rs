@@ -145,6 +145,24 @@ fn trouble_that_no_request_shows_is_said_where_nothing_failed() {
 }
 
 #[test]
+fn lists_and_causes_say_what_they_leave_out() {
+    if !browser::is_there() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    fs::write(data.path().join("view"), "in the way").unwrap();
+    let data_dir = data.path().to_str().unwrap();
+    let bridge = Running::start(&[
+        ("SYNTRACE_DATA_DIR", data_dir),
+        ("SYNTRACE_SETTLED_RECORDS", "20"),
+    ]);
+    bridge.post(&traffic::opening());
+    bridge.post(&traffic::batch(traffic::OPENING, 50));
+    bridge.wait_until_settled("requests", 50);
+    browser::run("states.py", &bridge, &["case=incomplete"]);
+}
+
+#[test]
 fn a_list_is_told_of_what_settles_and_leaves_nothing_out_while_nobody_looks() {
     if !browser::is_there() {
         return;
