@@ -37,8 +37,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 /// What became of the release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// One line for people.
-    pub line: String,
+    /// Two lines for people.
+    pub words: String,
     /// What is wrong, a line each.
     pub complaints: Vec<String>,
 }
@@ -155,9 +155,9 @@ fn judge(served: &[Served]) -> Told {
         complaints.push("no trace took the new release".to_owned());
     }
     Told {
-        line: format!(
-            "A gray release, 10 % by trace id: {new} of {} traces took the new release with each of their requests, \
-             and GET /v1/requests?dye=gray=v2 lists these",
+        words: format!(
+            "A gray release, 10 % by trace id: {new} of {} traces took it, with each of their requests.\n\
+             GET /v1/requests?dye=gray=v2 lists these.",
             releases.len()
         ),
         complaints,
@@ -182,7 +182,7 @@ mod tests {
         let old = || served("b", None, false);
         let told = judge(&[new, old(), old()]);
         assert_eq!(told.complaints, Vec::<String>::new());
-        assert!(told.line.contains("1 of 2 traces"), "{}", told.line);
+        assert!(told.words.contains("1 of 2 traces"), "{}", told.words);
     }
 
     #[test]

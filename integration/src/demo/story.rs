@@ -61,7 +61,7 @@ fn story(sandbox: &Sandbox) -> anyhow::Result<Summary> {
     draw(&mut out, &judged.answers)?;
     let _release = gray::service(sandbox)?;
     let gray = gray::run(sandbox, stack.bridge.client()).context("trying a gray release")?;
-    writeln!(out, "{}", gray.line)?;
+    writeln!(out, "{}", gray.words)?;
     for complaint in judged.complaints.iter().chain(&gray.complaints) {
         writeln!(out, "ERROR {complaint}")?;
     }
