@@ -156,8 +156,8 @@ fn judge(served: &[Served]) -> Told {
     }
     Told {
         words: format!(
-            "A gray release, 10 % by trace id: {new} of {} traces took it, with each of their requests.\n\
-             GET /v1/requests?dye=gray=v2 lists these.",
+            "A gray release, 10 % by trace id: {new} of {} traces were dyed gray=v2, and took it each time.\n\
+             What went there: syntrace --bridge $B tail --once dye=gray=v2",
             releases.len()
         ),
         complaints,
