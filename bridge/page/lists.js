@@ -87,9 +87,14 @@ export async function show({ main, parameters, signal, go }) {
     const size = list.size();
     counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}${unseen > 0 ? `; ${counted(unseen, "record")} came and went too fast to be told` : ""}${incomplete ? `; ${leftOut(incomplete)}` : ""}`;
     list.place.hidden = size === 0;
-    if (size > 0) bottom.replaceChildren();
-    else if (!bottom.hasChildNodes()) bottom.replaceChildren(given.length > 0 ? noneFit() : nothingYet((await ask("/readyz", {}, signal)).missing, name));
+    const why = size > 0 ? "" : incomplete ? "anew" : "none";
+    if (bottom.dataset.why === why) return;
+    const words = async () => given.length > 0 ? noneFit() : nothingYet((await ask("/readyz", {}, signal)).missing, name);
+    const below = why === "" ? [] : [why === "anew" ? beingMade() : await words()];
+    bottom.dataset.why = why;
+    bottom.replaceChildren(...below);
   }
+  const beingMade = () => h("div", { class: "empty" }, h("h2", {}, `Not all ${name} can be read`), h("p", {}, "They are being made anew from the log, and come as soon as they are there."));
   const noneFit = () => h("div", { class: "empty" }, h("h2", {}, `No ${name} fit`), h("p", {}, "Nothing that is kept has all of these: ", given.map(([key, value]) => [h("code", {}, `${key}=${value}`), " "])), h("p", {}, h("a", { href: `/?view=${name}` }, `All ${name}`)));
 
   const filters = form(name, kind, given, go);

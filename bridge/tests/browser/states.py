@@ -76,6 +76,7 @@ def incomplete(looker):
     left_out = re.compile(r"\d+ settled records, of \d.* to \d.*, cannot be read until made anew from the log")
     with looker.page("/?view=requests", for_axe=True) as page:
         expect(page.locator("#counted")).to_have_text(left_out)
+        expect(page.get_by_role("heading", name="Not all requests can be read")).to_be_visible()
         looker.without_barriers(page)
         looker.picture(page, "state-incomplete")
     with looker.page(for_axe=True) as page:
