@@ -59,8 +59,6 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
         finish(load().unwrap());
         drop(failing);
     }
-    // There have been as many streams at once as there will be.
-    let grown = metric(&sandbox, GROWN).unwrap();
     let under_way = load().unwrap();
     let mut kills = 0;
     while !under_way.is_done().unwrap() {
@@ -110,17 +108,21 @@ fn no_state_of_the_bridge_costs_a_request_and_every_report_is_delivered_or_count
     // so is exactly what the filter counts as dropped although nothing of it is missing.
     let unsaid = received.checked_sub(delivered).unwrap();
     assert_eq!(dropped, missing + unsaid);
-    let grown_at_end = metric(&sandbox, GROWN).unwrap();
+    let grown = metric(&sandbox, GROWN).unwrap();
     println!(
         "{expected} requests, {kills} kills: {received} received, {missing} missing, {delivered} delivered, {dropped} \
-         dropped, {unsaid} kept without an answer, {grown} and {grown_at_end} pages grown"
+         dropped, {unsaid} kept without an answer, {grown} pages grown"
     );
-    assert_eq!(grown_at_end, grown, "pages of 64 KiB");
+    assert!(grown <= GROWN_MAX, "{grown} pages of 64 KiB");
     assert!(envoy.process().end().unwrap().success());
 }
 
 /// By how much the memory of all workers grew since they were configured, pages of 64 KiB.
 const GROWN: &str = "memory_grown_pages_total";
+
+/// What all streams that the load has at once take, if the kernel gives their connections to one worker and, in another
+/// state, to the other. Four bytes left behind by each request would be three and a half.
+const GROWN_MAX: u64 = 2;
 
 /// The filter's place in the shipped configuration.
 const FILTER: &str = "                  - name: syntrace\n";
