@@ -7,6 +7,7 @@
 pub(crate) mod chunk;
 pub(crate) mod codec;
 pub(crate) mod database;
+mod filter;
 mod hole;
 mod keeper;
 pub(crate) mod names;
@@ -33,7 +34,7 @@ pub(crate) use self::{
 };
 
 /// Version of the layout of what is stored. What has another is made anew from the log.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// A settled record and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -43,6 +43,24 @@ async fn a_batch_that_comes_again_after_a_restart_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_stored_after_a_restart_is_found_beside_what_was_stored_before() {
+    let place = Place::new();
+    place.after_the_traffic().await;
+    let bridge = place.start();
+    // Few: they are added to a chunk that the end before had closed.
+    bridge
+        .accept(&traffic::batch(traffic::OPENING + 4 * HALF, 4))
+        .await;
+    let settled = |answer: &support::Answer| answer.json()["requests"]["settled"] == 2 * HALF + 4;
+    bridge.eventually("/v1/coverage", settled).await;
+    let chunks = place.chunks().len();
+    place.eventually_stored(&bridge).await;
+    assert_eq!(place.chunks().len(), chunks);
+    assert_eq!(list(&bridge, "requests").await.len() as u64, 2 * HALF + 4);
+    answers(&bridge).await;
+}
+
+#[tokio::test]
 async fn what_is_open_outlives_a_restart_and_settles_when_it_ends() {
     let place = Place::new();
     let bridge = place.start();

@@ -17,6 +17,8 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 pub const HTTP_PORT: u16 = 8080;
 /// Where [`fast`] listens, if asked to.
 pub const FAST_PORT: u16 = 8081;
+/// Where [`silent`] listens, if asked to.
+pub const SILENT_PORT: u16 = 8082;
 /// Where the sink of [`sinks`] listens.
 pub const SINK_PORT: u16 = 4317;
 /// Where the gRPC service listens.
@@ -53,6 +55,22 @@ fn python(
         .args([paths::own(&format!("services/{name}.py"))])
         .args([address.to_string(), port.to_string()])
         .start(sandbox.directory())
+}
+
+/// Starts a service that listens and never accepts, and waits until it listens.
+///
+/// # Errors
+///
+/// Fails if Python is missing or the service does not come up.
+pub fn silent(
+    sandbox: &Sandbox,
+    namespace: &Namespace,
+    address: Ipv4Addr,
+) -> anyhow::Result<Process> {
+    let cgroup = &sandbox.watched;
+    let mut process = python(sandbox, cgroup, namespace, "silent", address, SILENT_PORT)?;
+    process.wait_for_port(SILENT_PORT, START_DEADLINE)?;
+    Ok(process)
 }
 
 /// Starts, on the gateway's loopback, what a benchmark needs: [`fast`], and a sink for Envoy's own telemetry.

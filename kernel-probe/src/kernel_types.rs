@@ -15,9 +15,9 @@ const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 /// The offset without which no close tells its reason.
 const SK_ERR: &str = "SK_ERR_OFFSET";
 
-/// Fields within a TCP socket, at whose head stands a `struct sock`, and what it leads to: the name
-/// of the offset in the programs, and the way from structure to structure.
-const FIELDS: [(&str, Way); 12] = [
+/// Fields within a TCP socket, at whose head stands a `struct sock`, within a task, and what they lead
+/// to: the name of the offset in the programs, and the way from structure to structure.
+const FIELDS: [(&str, Way); 18] = [
     (SK_ERR, &[("sock", "sk_err")]),
     ("SKC_FLAGS_OFFSET", &[("sock_common", "skc_flags")]),
     ("SK_MARK_OFFSET", &[("sock", "sk_mark")]),
@@ -36,6 +36,12 @@ const FIELDS: [(&str, Way); 12] = [
     ("SKC_LISTENER_OFFSET", &[("sock_common", "skc_listener")]),
     ("SNT_SYNACK_OFFSET", &[("tcp_request_sock", "snt_synack")]),
     (SOCK_OPS_SK, &[("bpf_sock_ops_kern", "sk")]),
+    ("TASK_TGID_OFFSET", &[("task_struct", "tgid")]),
+    ("TASK_PID_OFFSET", &[("task_struct", "pid")]),
+    ("TASK_CGROUPS_OFFSET", &[("task_struct", "cgroups")]),
+    ("DEFAULT_CGROUP_OFFSET", &[("css_set", "dfl_cgrp")]),
+    ("CGROUP_NODE_OFFSET", &[("cgroup", "kn")]),
+    ("NODE_ID_OFFSET", &[("kernfs_node", "id")]),
 ];
 
 /// The one field that may be the first of its structure: the programs know it by one more.

@@ -67,8 +67,9 @@ impl Failure {
         }
     }
 
-    /// Returns whether a connect that ended like this may be the one.
-    pub(crate) fn agrees(self, outcome: Outcome) -> bool {
+    /// Returns whether a connect that ended like this may be the one; `is_silent` says that it was established, and
+    /// the peer never sent a byte: that, too, the proxy's connect timeout ends, if TLS is to follow.
+    pub(crate) fn agrees(self, outcome: Outcome, is_silent: bool) -> bool {
         let refused = outcome == Outcome::Refused;
         let unreachable = outcome == Outcome::Unreachable;
         match self {
@@ -76,7 +77,10 @@ impl Failure {
             Self::Errno(ENETUNREACH | EHOSTUNREACH) => unreachable,
             Self::Errno(ETIMEDOUT) => outcome == Outcome::Unanswered,
             Self::Errno(_) => outcome.is_failed_connect() && !refused && !unreachable,
-            Self::Timeout => outcome == Outcome::Aborted,
+            Self::Timeout => {
+                let is_given_up = matches!(outcome, Outcome::Closed | Outcome::ResetLocally);
+                outcome == Outcome::Aborted || is_given_up && is_silent
+            }
             Self::Tls => !outcome.is_failed_connect() && outcome.is_final(),
             Self::Unnamed => outcome.is_failed_connect(),
         }
@@ -163,8 +167,14 @@ mod tests {
         for (failure, agreeing) in cases {
             for outcome in all {
                 let expected = agreeing.contains(&outcome);
-                assert_eq!(failure.agrees(outcome), expected, "{failure:?} {outcome:?}");
+                let agrees = failure.agrees(outcome, false);
+                assert_eq!(agrees, expected, "{failure:?} {outcome:?}");
             }
         }
+        let silent = all.map(|outcome| Failure::Timeout.agrees(outcome, true));
+        assert_eq!(
+            silent,
+            all.map(|outcome| [Aborted, Closed].contains(&outcome))
+        );
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     errno::Failure,
     evidence::Evidence,
     fact::{Report, Snapshot},
-    phases,
+    failure, phases,
     record::Phase,
     words::{self, millis},
 };
@@ -61,7 +61,7 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]
         let flags = report.http.response_flags;
         named.push(format!("response_flags={flags:#x}").into());
     }
-    if let Some(failure) = failure(report) {
+    if let Some(failure) = failure_text(report) {
         named.push(format!("upstream_failure={failure}").into());
     }
     if let Some((socket, _)) = evidence.failed_by {
@@ -112,31 +112,43 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
     let has_failed = report.http.response_flags & flag::UPSTREAM_CONNECT_FAILURE != 0;
     if let Some((socket, confidence)) = evidence.failed_by {
         let snapshot = socket.snapshot();
-        let (party, code) = match failed_connect(socket.outcome()) {
-            Some((_, Code::ConnectAborted)) if has_failed => (Party::Network, Code::ConnectTimeout),
-            Some(named) => named,
-            None if socket.outcome() == Outcome::ResetByPeer => (Party::Service, Code::TlsFailed),
-            None => (Party::Unknown, Code::TlsFailed),
+        let peer = socket.key().peer;
+        let (party, code, said) = match failed_connect(socket.outcome()) {
+            Some((_, Code::ConnectAborted)) if has_failed => {
+                let said = words::connect_timeout(&snapshot);
+                (Party::Network, Code::ConnectTimeout, said)
+            }
+            Some((party, code)) => (party, code, words::connect(&snapshot, "the service at ")),
+            None if Failure::of(report) == Failure::Timeout => {
+                match failure::unanswered_ns(report, socket, evidence.ran) {
+                    Some(ns) => (Party::Service, Code::TlsFailed, words::unanswered(peer, ns)),
+                    None => {
+                        let said = words::established_in_vain(peer);
+                        (Party::Unknown, Code::ConnectFailed, said)
+                    }
+                }
+            }
+            None => {
+                let party = if socket.outcome() == Outcome::ResetByPeer {
+                    Party::Service
+                } else {
+                    Party::Unknown
+                };
+                let said = format!("the TLS handshake with the service at {peer} failed");
+                (party, Code::TlsFailed, said)
+            }
         };
         return Some(Verdict {
             party,
             code,
-            sentence: if code == Code::TlsFailed {
-                let peer = socket.key().peer;
-                format!("{status}the TLS handshake with the service at {peer} failed")
-            } else if code == Code::ConnectTimeout {
-                format!("{status}{}", words::connect_timeout(&snapshot))
-            } else {
-                let said = words::connect(&snapshot, "the service at ");
-                format!("{status}{said}")
-            },
+            sentence: format!("{status}{said}"),
             confidence: code.confidence(confidence),
         });
     }
     if !has_failed {
         return None;
     }
-    let text = failure(report).unwrap_or("no text");
+    let text = failure_text(report).unwrap_or("no text");
     let code = match Failure::of(report) {
         Failure::Tls => Code::TlsFailed,
         Failure::Timeout => Code::ConnectTimeout,
@@ -283,7 +295,7 @@ fn failed_connect(outcome: Outcome) -> Option<(Party, Code)> {
     }
 }
 
-fn failure(report: &Report) -> Option<&str> {
+fn failure_text(report: &Report) -> Option<&str> {
     let failure = &*report.upstream.as_ref()?.failure;
     (!failure.is_empty()).then_some(failure)
 }

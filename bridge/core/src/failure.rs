@@ -13,6 +13,9 @@
 //!   request that began in between fails by it too. And it may end the request long after that.
 //! - The error agrees with the words ([`crate::errno`]).
 //!
+//! A connect timeout runs until TLS is ready, too. The connection that it ends was established, and its end is the
+//! kernel's: when the peer acknowledged the FIN, so somewhat after the request's, and never `certain`.
+//!
 //! One such connect is `certain` if
 //!
 //! - the very thread dialled it: what is not known to be of another may be any of several workers';
@@ -54,6 +57,10 @@ const BRIEF_NS: u64 = 10_000_000_000;
 
 /// How long a worker that gets no processor may not notice that a connect has failed, nanoseconds.
 const UNNOTICED_NS: u64 = 250_000_000;
+
+/// How long the peer may take to acknowledge that the proxy closed a connection, nanoseconds: Linux'
+/// `TCP_DELACK_MAX`, and a round trip.
+const CLOSING_NS: u64 = 250_000_000;
 
 /// Earlier attempts that a record names.
 const EARLIER_MAX: usize = 8;
@@ -117,10 +124,17 @@ pub(crate) fn failed_by<'a>(
     let failure = Failure::of(report);
     let waits_from = ending.waits_from;
     let until = ran.end.plus_ns(DISORDER_NS);
-    let fits =
-        |socket: &Socket<'_>| failure.agrees(socket.outcome()) && gateway.may_have_dialled(*socket);
+    let latest = match failure {
+        Failure::Timeout => until.plus_ns(CLOSING_NS),
+        Failure::Errno(_) | Failure::Tls | Failure::Unnamed => until,
+    };
+    let fits = |&socket: &Socket<'_>| {
+        let outcome = socket.outcome();
+        let is_in_time = !outcome.is_failed_connect() || socket.closed_at() <= Some(until);
+        is_in_time && failure.agrees(outcome, is_silent(socket)) && gateway.may_have_dialled(socket)
+    };
     let ended = |from| -> Vec<_> {
-        let ended = sockets.ended_towards(upstream.peer, from, until);
+        let ended = sockets.ended_towards(upstream.peer, from, latest);
         let mut fitting: Vec<_> = ended.filter(fits).collect();
         fitting.sort_unstable_by_key(|socket| (socket.closed_at(), socket.id()));
         fitting
@@ -153,7 +167,7 @@ pub(crate) fn failed_by<'a>(
     let is_certain = |only: Socket<'_>| {
         let is_known = told == Told::All && !is_late;
         let is_alone = || ended(ending.from.min(waits_from.minus_ns(TIGHT_NS))).len() == 1;
-        is_known && gateway.dialled(only) && tight(only) && only.is_sound() && is_alone()
+        is_known && gateway.dialled(only) && tight(only) && is_alone()
     };
     let confidence = match fitting.as_slice() {
         [only] if is_certain(*only) => Confidence::Certain,
@@ -204,10 +218,16 @@ pub(crate) fn earlier<'a>(
         let ended = sockets.ended_by_thread(gateway.tid, from, until);
         ended.filter(move |&socket| gateway.dialled(socket) && !is_last(socket))
     };
-    let connects: Vec<_> = ended(ran.start, last_from.plus_ns(TIGHT_NS))
-        .filter(|&socket| is_in_vain(socket))
+    let by_then = last_from.plus_ns(TIGHT_NS);
+    let was_over = |socket: Socket<'_>| {
+        let is_closing = is_silent(socket) && socket.established_at() <= Some(by_then);
+        is_closing || socket.closed_at() <= Some(by_then)
+    };
+    let mut connects: Vec<_> = ended(ran.start, by_then.plus_ns(CLOSING_NS))
+        .filter(|&socket| is_in_vain(socket) && was_over(socket))
         .take(Join::CANDIDATES_MAX + 1)
         .collect();
+    connects.sort_by_key(|&socket| given_up_from(socket));
     if connects.len() > Join::CANDIDATES_MAX {
         return Earlier::default();
     }
@@ -257,6 +277,33 @@ fn is_in_vain(socket: Socket<'_>) -> bool {
     let is_brief = established_for.is_some_and(|(from, until)| until.since_ns(from) <= BRIEF_NS);
     let is_used = socket.connection().requests().len() > 0;
     socket.outcome().is_failed_connect() || is_brief && !is_used
+}
+
+/// Returns whether the peer took the connection, and never sent a byte on it.
+fn is_silent(socket: Socket<'_>) -> bool {
+    socket.established_at().is_some() && socket.counters().bytes_received == 0
+}
+
+/// Returns when the proxy ended a connect, or the earliest moment at which it did, where the kernel's end is later.
+fn given_up_from(socket: Socket<'_>) -> Option<BootNanos> {
+    let established_at = socket.established_at().filter(|_| is_silent(socket));
+    established_at.or_else(|| socket.closed_at())
+}
+
+/// Returns how long a service let the request wait for its part of a TLS handshake: its kernel acknowledged what
+/// was sent, and nobody answered until the proxy's connect timeout. `None` of a connect that failed otherwise.
+pub(crate) fn unanswered_ns(
+    report: &Report,
+    socket: Socket<'_>,
+    ran: Option<Interval>,
+) -> Option<u64> {
+    let ran = ran.filter(|_| Failure::of(report) == Failure::Timeout)?;
+    let is_acknowledged = socket.counters().bytes_acked > 0;
+    let from = socket
+        .established_at()
+        .filter(|_| is_acknowledged && is_silent(socket))?;
+    let until = socket.closed_at()?.min(ran.end);
+    Some(until.since_ns(from.max(ran.start)))
 }
 
 /// When the last attempt waited for a connection: it ended when the request did, unless it was answered.

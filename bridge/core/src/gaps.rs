@@ -292,14 +292,21 @@ mod tests {
         for _ in 0..2 {
             batches.reverse();
             let mut gaps = Gaps::default();
-            for (batch, closed_at) in &batches {
+            for (batch, closed_at) in batches.iter().chain(&batches) {
                 gaps.note_losses(batch, *closed_at);
             }
+            assert_eq!(gaps.counts.len(), 4);
             let counted = |from: u64, until: u64| {
                 gaps.were_counted(BootNanos(from * BUCKET), BootNanos(until * BUCKET))
             };
             assert!(counted(160, 170) && counted(120, 220) && counted(90, 95));
+            assert!(counted(120, 390), "nothing came after it");
+            assert!(!counted(1, 2), "what was lost long after it");
             assert!(!counted(110, 120) && !counted(210, 260) && !counted(400, 410));
+            assert!(!counted(120, 150), "the next batch tells until then");
+            let shortly_after = BootNanos(100 * BUCKET + DISORDER_NS / 2);
+            assert!(gaps.were_counted(shortly_after, BootNanos(120 * BUCKET)));
+            assert!(gaps.have_counted());
             let (sender, state) = gaps.checkpoint();
             let mut restored = Gaps::default();
             restored.restore(sender, &state);
@@ -308,7 +315,8 @@ mod tests {
         let (batch, closed_at) = told(100, "bridge_away", 7);
         let mut gaps = Gaps::default();
         gaps.note_losses(&batch, closed_at);
-        assert!(!gaps.were_counted(BootNanos(0), BootNanos(BUCKET)));
+        assert!(!gaps.were_counted(BootNanos(90 * BUCKET), BootNanos(95 * BUCKET)));
+        assert!(!gaps.have_counted());
     }
 
     #[test]
@@ -326,5 +334,16 @@ mod tests {
             gaps.note(&sender(1), n, &seen(n * BUCKET));
         }
         assert_eq!(gaps.buckets.len(), BUCKETS_MAX);
+        let batch = Batch {
+            sender: sender(1),
+            first_seq: 0,
+            facts: Vec::new(),
+            losses: Vec::new(),
+            goodbye: false,
+        };
+        for n in 0..2 * COUNTS_MAX as u64 {
+            gaps.note_losses(&batch, BootNanos(n));
+        }
+        assert_eq!(gaps.counts.len(), COUNTS_MAX);
     }
 }

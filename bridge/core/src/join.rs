@@ -49,7 +49,7 @@
 
 use std::collections::BTreeSet;
 
-use syntrace_model::{BootNanos, ConnKey, ConnectionId, Opening, Outcome};
+use syntrace_model::{BootNanos, ConnKey, ConnectionId, Outcome};
 
 use crate::{
     confidence::Confidence,
@@ -101,11 +101,8 @@ pub(crate) fn received_on<'a>(
         return Err(Missing::NoAddress);
     };
     let number = (epoch, report.downstream_connection);
-    let accepted = |socket: &Socket<'_>| {
-        socket.opening() == Opening::Passive
-            && ran.lies_within(*socket)
-            && may_be_numbered(*socket, number)
-    };
+    let accepted =
+        |socket: &Socket<'_>| ran.lies_within(*socket) && may_be_numbered(*socket, number);
     let until = ran.end.plus_ns(DISORDER_NS);
     let mut exact: Vec<_> = sockets.accepted(key, until).collect();
     leave_out_succeeded(&mut exact, ran.start);
@@ -160,9 +157,7 @@ pub(crate) fn served_by<'a>(
         end: ran.end.minus_ns(answered_ns).max(ran.start),
     };
     let dialled = |socket: &Socket<'_>| {
-        socket.opening() == Opening::Active
-            && given.follows_handshake(*socket)
-            && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
+        given.follows_handshake(*socket) && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
     };
     let exact: Vec<_> = sockets
         .dialled(key, ran.end.plus_ns(DISORDER_NS))
@@ -179,7 +174,7 @@ pub(crate) fn served_by<'a>(
     })
 }
 
-/// Returns whether the request waited for this connection's handshake.
+/// Returns whether the request waited for the handshake of this connection, that served it.
 ///
 /// The handshake lies within the wait, and lengths are measured well: only when it was is uncertain.
 pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
@@ -191,9 +186,7 @@ pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> 
     let (Some(syn_at), Some(established_at)) = (socket.syn_at(), socket.established_at()) else {
         return false;
     };
-    syn_at.plus_ns(DISORDER_NS) >= ran.start
-        && established_at <= ran.end.plus_ns(DISORDER_NS)
-        && established_at.since_ns(syn_at) <= waited_ns
+    syn_at.plus_ns(DISORDER_NS) >= ran.start && established_at.since_ns(syn_at) <= waited_ns
 }
 
 /// Returns whether this handshake, that the request may have waited for, cannot have begun before the wait,
@@ -277,7 +270,7 @@ pub(crate) fn choose<'a>(
     fitting.sort_unstable_by_key(|socket| (socket.began_at(), socket.id()));
     let mut best = fitting.iter().filter(|&&socket| tight(socket));
     let (socket, confidence) = match (best.next(), best.next(), fitting.as_slice()) {
-        (Some(&socket), None, [_]) if socket.is_sound() => (socket, Confidence::Certain),
+        (Some(&socket), None, [_]) => (socket, Confidence::Certain),
         (Some(&socket), None, _) | (None, _, &[socket]) => (socket, Confidence::Likely),
         (_, _, &[first, ..]) => {
             let candidates = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
@@ -332,13 +325,6 @@ fn ends_after(socket: Socket<'_>, moment: BootNanos) -> bool {
 // === impl Found ===
 
 impl Found<'_> {
-    /// Returns whether what is told of the socket does not contradict itself, and was told until the
-    /// request had ended.
-    pub(crate) fn is_told_well(&self, ran: Interval) -> bool {
-        let socket = self.socket;
-        !socket.is_contradicted() && (socket.is_watched() || socket.seen_at() >= ran.end)
-    }
-
     /// Returns whether nothing else fits.
     pub(crate) fn is_certain(&self) -> bool {
         self.confidence == Confidence::Certain

@@ -16,7 +16,7 @@ use crate::{
     answer::{Party, TimeByParty},
     evidence::Evidence,
     fact::{Report, Snapshot},
-    failure::cost_ns,
+    failure::{self, cost_ns},
     join::Interval,
     record::{Phase, PhaseKind},
     sockets::Socket,
@@ -244,8 +244,13 @@ impl Cut {
             Some((socket, _)) if !socket.outcome().is_failed_connect() => Party::Unknown,
             _ => Party::Network,
         };
+        let unanswered_ns = evidence
+            .failed_by
+            .and_then(|(socket, _)| failure::unanswered_ns(report, socket, evidence.ran));
         // Without the connection it cannot be told whether its handshake was waited for.
-        let is_known = evidence.served_by.is_some() || !report.was_sent();
+        let is_known = evidence.served_by.is_some()
+            || evidence.failed_by.is_some()
+            || waited_ns <= OWN_WORK_NS;
         let waiting = if is_known {
             Party::Proxy
         } else {
@@ -256,7 +261,14 @@ impl Cut {
             waiting,
             waited_ns.saturating_sub(handshake_ns),
         );
-        self.take(PhaseKind::UpstreamHandshake, party, handshake_ns);
+        let Some(unanswered_ns) = unanswered_ns else {
+            self.take(PhaseKind::UpstreamHandshake, party, handshake_ns);
+            return;
+        };
+        let established_ns = handshake_ns.saturating_sub(unanswered_ns);
+        self.take(PhaseKind::UpstreamHandshake, Party::Network, established_ns);
+        let unanswered_ns = handshake_ns - established_ns;
+        self.take(PhaseKind::UpstreamHandshake, Party::Service, unanswered_ns);
     }
 }
 

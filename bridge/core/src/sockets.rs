@@ -8,7 +8,9 @@
 mod assigning;
 mod connection;
 mod context;
+mod contradictions;
 mod ended;
+mod ends;
 mod finding;
 mod incidents;
 mod kernel;
@@ -23,8 +25,9 @@ pub use self::socket::Socket;
 pub(crate) use self::{
     connection::{Connection, Entry},
     context::{Context, Contexts, Space},
+    contradictions::Contradictions,
     incidents::{Elsewhere, Incidents},
-    kernel::{Contradictions, Kernel},
+    kernel::Kernel,
     standing::{DUE_SHIFT, tick_after},
 };
 use self::{ended::Ended, standing::Standing};

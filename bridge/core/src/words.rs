@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use syntrace_model::Outcome;
+use syntrace_model::{Endpoint, Outcome};
 
 use crate::fact::Snapshot;
 
@@ -62,6 +62,19 @@ pub(crate) fn connect_timeout(socket: &Snapshot) -> String {
     format!(
         "the proxy gave up the connect to the service at {peer} after {after}, {syns} unanswered"
     )
+}
+
+/// Says that a service took a connection, and let the proxy wait for its part of the TLS handshake.
+pub(crate) fn unanswered(peer: Endpoint, waited_ns: u64) -> String {
+    let waited = millis(waited_ns);
+    format!(
+        "the service at {peer} took the connection, and did not answer the TLS handshake within {waited}"
+    )
+}
+
+/// Says that the proxy gave up a connection of which the kernel knows no reason.
+pub(crate) fn established_in_vain(peer: Endpoint) -> String {
+    format!("the proxy gave up the connection to the service at {peer}, which was established")
 }
 
 /// Says how a connect failed; `role` goes before the peer's address, where the peer's role is known.

@@ -14,7 +14,7 @@ use syntrace_core::{
     Confidence, Limits, Reconciler,
     answer::{Party, TimeByParty},
     fact::{Batch, Fact, Report, SenderId, Snapshot},
-    record::{Join, RequestRecord},
+    record::{Join, Missing, RequestRecord},
 };
 use syntrace_model::{ConnectionId, Opening, Outcome};
 use world::*;
@@ -67,6 +67,31 @@ fn a_request_fails_by_a_connect_that_had_failed_and_was_not_noticed_when_it_bega
     );
     let two = Confidence::Ambiguous { candidates: 2 };
     assert_eq!(failed_by(&one).unwrap().1, two);
+}
+
+#[test]
+fn a_connect_that_failed_otherwise_than_the_proxy_says_fails_nothing() {
+    let aborted = failed(2, to_service(6_002), Outcome::Aborted, 99.0, 100.3);
+    let record = told(vec![aborted], fails(100.0, 100.5));
+    assert_eq!(record.opened, Some(Join::Missing(Missing::NoConnection)));
+}
+
+#[test]
+fn a_connect_of_a_thread_that_is_not_known_is_no_more_than_likely() {
+    let mut connect = refused(2, 100.1);
+    connect.owner_tid = 0;
+    let record = told(vec![connect], fails(100.0, 100.5));
+    assert_eq!(failed_by(&record), Some((2, Confidence::Likely)));
+}
+
+#[test]
+fn a_worker_that_did_other_work_after_its_wait_may_have_noticed_the_connect_late_before_it() {
+    let report = Report {
+        duration_ns: 4_420_000,
+        ..fails(100.0, 101.0)
+    };
+    let record = told(vec![refused(2, 96.0)], report);
+    assert_eq!(failed_by(&record), Some((2, Confidence::Certain)));
 }
 
 #[test]
@@ -298,7 +323,8 @@ fn a_connect_elsewhere_that_began_before_the_request_explains_no_earlier_attempt
 #[test]
 fn an_attempt_that_was_given_up_was_not_a_connect_that_timed_out_meanwhile() {
     let with = |from: f64, closed_at: f64| {
-        let given_up = socket(4, Opening::Active, to_service(6_004), from, closed_at);
+        let mut given_up = socket(4, Opening::Active, to_service(6_004), from, closed_at);
+        given_up.counters.bytes_received = 100;
         retried(vec![dropped(3, 100.1, 350.1), given_up], 275.1)
     };
     let time = |closed_at: f64| with(60.0, closed_at);
@@ -309,13 +335,50 @@ fn an_attempt_that_was_given_up_was_not_a_connect_that_timed_out_meanwhile() {
         assert_eq!(time(other).of(Party::Network), 250_000_000 + 200_000);
     }
     // Opened only then.
-    assert_eq!(with(372.0, 375.2).of(Party::Network), 250_000_000 + 200_000);
+    for from in [370.3, 372.0] {
+        assert_eq!(with(from, 375.2).of(Party::Network), 250_000_000 + 200_000);
+    }
+    // The last attempt began at 370.1, as exactly as clocks agree.
+    assert_eq!(with(370.1, 375.2).of(Party::Network), 200_000);
+}
+
+#[test]
+fn a_connection_that_the_service_reset_was_not_given_up() {
+    let mut reset = socket(4, Opening::Active, to_service(6_004), 60.0, 375.2);
+    reset.outcome = Outcome::ResetByPeer;
+    reset.counters.bytes_received = 100;
+    let time = retried(vec![dropped(3, 100.1, 350.1), reset], 275.1);
+    assert_eq!(time.network_ns, 250_000_000 + 200_000);
+}
+
+/// The connects of earlier attempts of a request that was tried twice, the second time elsewhere, where no
+/// connect was told of.
+fn tried_twice(mut connect: Snapshot) -> Vec<Join> {
+    connect.key = ends("198.51.100.1:6002", "198.51.100.9:80");
+    let mut report = fails(100.0, 110.0);
+    report.upstream.as_mut().unwrap().attempts = 2;
+    told(vec![connect], report).earlier
+}
+
+#[test]
+fn earlier_attempts_are_named_even_if_the_connect_of_the_last_one_is_not_known() {
+    let earlier = tried_twice(refused(2, 102.0));
+    let ids: Vec<_> = earlier.iter().map(Join::connection).collect();
+    assert_eq!(ids, [Some(refused(2, 102.0).id())]);
+}
+
+#[test]
+fn a_connect_of_another_process_whose_thread_had_the_same_number_is_no_earlier_attempt() {
+    let mut other_s = refused(2, 102.0);
+    other_s.owner_pid = 9;
+    assert_eq!(tried_twice(other_s), Vec::new());
 }
 
 #[test]
 fn a_connection_that_was_closed_after_its_last_request_was_not_given_up() {
-    let other = |until: f64| {
-        let worn_out = socket(4, Opening::Active, to_service(6_004), 60.0, 375.2);
+    let closed = |until: f64, closed_at: f64| {
+        let mut worn_out = socket(4, Opening::Active, to_service(6_004), 60.0, closed_at);
+        worn_out.counters.bytes_received = 100;
         let mut report = served(request(1, from_client(5001), 100.0, 375.1), 6001, 0.0, 5.0);
         report.upstream.as_mut().unwrap().attempts = 2;
         let other = served(
@@ -331,8 +394,12 @@ fn a_connection_that_was_closed_after_its_last_request_was_not_given_up() {
         told.requests.remove(0).answer.time.network_ns
     };
     let explained = 250_000_000 + 200_000;
+    let other = |until: f64| closed(until, 375.2);
     // Settled before it, and after it.
     assert_eq!(other(375.0), explained);
     assert_eq!(other(376.0), explained);
     assert_eq!(other(300.0), 200_000);
+    // The last attempt began at 370.1, as exactly as clocks agree: what was closed before was not beside it.
+    assert_eq!(closed(300.0, 370.0), 200_000);
+    assert_eq!(closed(300.0, 369.7), explained);
 }

@@ -19,7 +19,7 @@ use syntrace_core::{
     fact::{Counters, Fact, Incident, IncidentKind, Report, Snapshot, TagState},
     record::PhaseKind,
 };
-use syntrace_model::{ConnKey, Opening};
+use syntrace_model::{ConnKey, Opening, Outcome};
 use world::*;
 
 /// The gateway's end of a connection whose first SYN was dropped; the client sent it at 10 ms.
@@ -157,4 +157,30 @@ fn a_socket_with_the_same_ends_is_the_client_s_only_if_the_handshakes_are_one() 
         200,
         "clocks differ, lengths do not"
     );
+    assert_eq!(begins(10.0, 1_019.8), 1_010_200, "as far as clocks agree");
+    let of_two = |syn_at| {
+        let other = Snapshot {
+            cookie: 4,
+            netns: 8,
+            syn_at: Some(boot(syn_at)),
+            established_at: Some(boot(syn_at + 0.1)),
+            ..dialled(from_client(5001).mirrored())
+        };
+        let client_s = dialled(from_client(5001).mirrored());
+        handshake(&told(vec![accepted(), client_s, other], vec![])).0
+    };
+    assert_eq!(of_two(1_020.2), 200, "either may be");
+    assert_eq!(of_two(1_020.5), 1_010_200);
+}
+
+#[test]
+fn a_client_s_end_whose_handshake_is_not_told_to_be_done_may_be_the_one() {
+    let dialling = Snapshot {
+        established_at: None,
+        outcome: Outcome::Connecting,
+        closed_at: None,
+        ..dialled(from_client(5001).mirrored())
+    };
+    let told = told(vec![accepted(), dialling], vec![]);
+    assert_eq!(handshake(&told).0, 1_010_200);
 }

@@ -11,7 +11,8 @@
 mod world;
 
 use syntrace_core::{
-    fact::{Report, Snapshot, TagState},
+    Limits, Reconciler,
+    fact::{Fact, Report, Snapshot, TagState},
     record::{ConnectionRecord, IdSource},
 };
 use syntrace_model::{BootId, Opening, TraceId};
@@ -96,4 +97,23 @@ fn a_tag_that_is_not_believed_leads_nowhere() {
     let (_, accepted) = both_ends(6001, None, false);
     let accepted = record(tagged(accepted, forged, TagState::Disbelieved), vec![]);
     assert!(!accepted.is_known_as(forged));
+}
+
+#[test]
+fn an_open_connection_is_found_by_the_id_that_its_first_request_gave_it_and_by_its_tag() {
+    let (_, accepted) = both_ends(6001, Some(trace(0x7a)), true);
+    let report = request(1, accepted.key, 1_011.0, 1_020.0);
+    let mut reconciler = Reconciler::new(Limits::default());
+    let mut kernel = preamble();
+    kernel.push(Fact::Connection(established(&accepted)));
+    kernel.push(clock_after(&report));
+    reconciler.handle_batch(batch(probe(), 0, kernel));
+    let report = Fact::Request(report.into());
+    reconciler.handle_batch(batch(filter(), 0, vec![report]));
+    assert_eq!(reconciler.connections_known_as(trace(0xf1)), []);
+    reconciler.handle_timeout(boot(20_000.0));
+    assert_eq!(reconciler.coverage().requests_settled, 1);
+    for id in [trace(0xf1), trace(0x7a)] {
+        assert_eq!(reconciler.connections_known_as(id), [accepted.id()]);
+    }
 }

@@ -1,4 +1,4 @@
-//! `syntrace find`: what is known of an address, a pair, a network, a status and a time, or an id.
+//! `syntrace find`: what is known of an address, a pair, a network, a dye, a status and a time, or an id.
 
 mod wanted;
 
@@ -77,6 +77,7 @@ async fn requests(bridge: &Bridge, wanted: &Requests) -> Result<Listed, AskError
         None => LIMIT,
     };
     let mut query = vec![("limit", limit)];
+    query.extend(wanted.dye.as_deref().map(|dye| ("dye", dye)));
     query.extend(wanted.status.as_deref().map(|status| ("status", status)));
     if let Some((since, until)) = &span {
         query.extend([("since", since.as_str()), ("until", until.as_str())]);

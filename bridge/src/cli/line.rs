@@ -76,10 +76,11 @@ pub(super) enum Command {
         #[arg(required = true)]
         what: Vec<String>,
     },
-    /// What is known of an address, a pair of addresses, a network, a status and a time, or an id.
+    /// What is known of an address, a pair of addresses, a network, a dye, a status and a time, or an id.
     Find {
         /// Such as 192.0.2.2:41230, "192.0.2.2:41230 192.0.2.1:80", 192.0.2.0/24, "503 10:04" (UTC; also with a date
-        /// before the time), "p99 10:04" for the slowest requests of that minute, or an id.
+        /// before the time), "p99 10:04" for the slowest requests of that minute, dye=gray=v2 for those with that
+        /// label, alone or before a status and a time, or an id.
         #[arg(required = true)]
         what: Vec<String>,
     },

@@ -14,6 +14,7 @@ use syntrace_model::UnixNanos;
 
 use super::{
     FORMAT, Kept, Settled, codec,
+    filter::Filter,
     names::{self, Entry, Key},
     row::{self, Row, integer, nanos},
 };
@@ -46,6 +47,8 @@ struct Batch {
 #[derive(Debug)]
 pub(super) struct Chunk {
     connection: Mutex<Connection>,
+    /// Names that it may have; none while it is written to.
+    filter: Option<Filter>,
 }
 
 /// What of a chunk is looked at.
@@ -82,7 +85,7 @@ impl Writer {
                 transaction.pragma_update(None, "user_version", FORMAT)?;
                 transaction.commit()?;
             }
-            FORMAT => {}
+            FORMAT => names::unseal(&connection)?,
             _ => return Err(rusqlite::Error::InvalidQuery),
         }
         Ok(Self { connection })
@@ -116,7 +119,7 @@ impl Writer {
     /// Brings all of the chunk into its one file: nothing is written to it any more.
     pub(super) fn seal(mut self) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        names::merge_all(&transaction)?;
+        names::seal(&transaction)?;
         transaction.commit()?;
         self.connection
             .pragma_update(None, "wal_checkpoint", "TRUNCATE")
@@ -160,10 +163,19 @@ impl Chunk {
         Ok(match format(&connection)? {
             0 => None,
             FORMAT => Some(Self {
+                filter: names::filter(&connection)?,
                 connection: Mutex::new(connection),
             }),
             _ => return Err(rusqlite::Error::InvalidQuery),
         })
+    }
+
+    /// Returns whether it may have something of a part: it is not read.
+    pub(super) fn may_have(&self, part: &Part) -> bool {
+        match (&self.filter, part) {
+            (Some(filter), Part::Named(key)) => filter.may_have(*key),
+            (_, Part::All | Part::Failed) | (None, Part::Named(_)) => true,
+        }
     }
 
     /// Gives the records of a part that began within the interval, the newest first, to `each`.

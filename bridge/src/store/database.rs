@@ -10,7 +10,7 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -154,7 +154,7 @@ impl Database {
         limit: usize,
         keep: impl Fn(&R) -> bool,
     ) -> Result<Scan<R>, ReadError> {
-        let chunks = self.by_latest::<R>()?;
+        let chunks = self.by_latest::<R>(part)?;
         let rows_max = (ROWS_MAX / chunks.len().max(1)).max(CHUNK_ROWS_MIN);
         let until = below.map_or(UnixNanos(u64::MAX), |(at, _)| at);
         let mut scan = Scan::<R>::default();
@@ -198,7 +198,7 @@ impl Database {
     /// Returns the newest record with this id.
     pub(crate) fn get<R: Row>(&self, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
         let part = Part::Named(Key::of_id::<R>(&id));
-        for (first, chunk) in self.chunks().clone().into_iter().rev() {
+        for (first, chunk) in self.with(&part).into_iter().rev() {
             let mut found = None;
             let (begin, end) = (UnixNanos(0), UnixNanos(u64::MAX));
             let read = chunk.newest(&part, begin, end, |record: Arc<R>| {
@@ -260,17 +260,30 @@ impl Database {
         until: u64,
     ) -> Result<u64, ReadError> {
         let mut sum = 0;
-        for (first, chunk) in self.chunks().clone() {
+        for (first, chunk) in self.with(&Part::All) {
             let count = chunk.count_requests(since, cluster, until);
             sum += count.map_err(self.reported(first))?;
         }
         Ok(sum)
     }
 
-    /// Returns the chunks, those with the latest begins first, each with the latest.
-    fn by_latest<R: Row>(&self) -> Result<Vec<(u64, Arc<Chunk>, UnixNanos)>, ReadError> {
+    /// Returns the chunks that may have something of a part, in order.
+    fn with(&self, part: &Part) -> Vec<(u64, Arc<Chunk>)> {
+        let chunks = self.chunks();
+        let chunks = chunks.iter().filter(|(_, chunk)| chunk.may_have(part));
+        chunks
+            .map(|(first, chunk)| (*first, Arc::clone(chunk)))
+            .collect()
+    }
+
+    /// Returns the chunks that may have something of a part, those with the latest begins first, each with
+    /// the latest.
+    fn by_latest<R: Row>(
+        &self,
+        part: &Part,
+    ) -> Result<Vec<(u64, Arc<Chunk>, UnixNanos)>, ReadError> {
         let mut chunks = Vec::new();
-        for (first, chunk) in self.chunks().clone() {
+        for (first, chunk) in self.with(part) {
             let latest = chunk.latest::<R>().map_err(self.reported(first))?;
             chunks.push((first, chunk, latest));
         }
@@ -331,7 +344,11 @@ impl Database {
         &self.directory
     }
 
-    pub(super) fn chunks(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Arc<Chunk>>> {
+    pub(super) fn chunks(&self) -> RwLockReadGuard<'_, BTreeMap<u64, Arc<Chunk>>> {
+        self.chunks.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn chunks_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Arc<Chunk>>> {
         self.chunks.write().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -146,6 +146,7 @@ impl Keeper {
         if let Some(full) = open.take_if(|chunk| number >= end(chunk)) {
             // First: what follows says that all before it is stored.
             full.writer.seal()?;
+            self.open_chunk(full.first)?;
             *open = Some(self.begin(number)?);
         }
         let Some(chunk) = open else {
@@ -193,7 +194,7 @@ impl Keeper {
         let last = chunks.last_key_value();
         let last = last.map(|(first, chunk)| (*first, Arc::clone(chunk)));
         // Until all are open, those that were are asked.
-        *self.database.chunks() = chunks;
+        *self.database.chunks_mut() = chunks;
         let Some((first, chunk)) = last else {
             return Ok(None);
         };
@@ -218,12 +219,12 @@ impl Keeper {
             let Some(first) = self.database.firsts_of_files()?.pop() else {
                 // First: while they are read no more, it is said that they are not stored.
                 self.database.set_stored(self.refold.base());
-                self.database.chunks().clear();
+                self.database.chunks_mut().clear();
                 return self.begin(self.database.stored() + 1);
             };
             // Numbers that were given to records whose facts a loss of power took.
             if first > settled + 1 {
-                self.database.chunks().remove(&first);
+                self.database.chunks_mut().remove(&first);
                 self.remove(first)?;
                 continue;
             }
@@ -249,11 +250,16 @@ impl Keeper {
 
     /// Begins a chunk.
     fn begin(&self, first: u64) -> Result<Open, KeepError> {
-        let path = self.database.path(first);
-        let writer = Writer::open(&path)?;
-        let chunk = Chunk::open(&path)?.ok_or(KeepError::Gone)?;
-        self.database.chunks().insert(first, Arc::new(chunk));
+        let writer = Writer::open(&self.database.path(first))?;
+        self.open_chunk(first)?;
         Ok(Open { writer, first })
+    }
+
+    /// Opens a chunk for questions, as it is from now on.
+    fn open_chunk(&self, first: u64) -> Result<(), KeepError> {
+        let chunk = Chunk::open(&self.database.path(first))?.ok_or(KeepError::Gone)?;
+        self.database.chunks_mut().insert(first, Arc::new(chunk));
+        Ok(())
     }
 
     /// Says once why nothing is stored, and gives up what cannot be mended.
@@ -317,7 +323,7 @@ impl Keeper {
         tracing::warn!(%error, chunk = first, "Gave up a damaged chunk of the database");
         // First, as above; what is opened next says how far it is stored.
         self.database.forget_beyond(first.saturating_sub(1));
-        self.database.chunks().remove(&first);
+        self.database.chunks_mut().remove(&first);
         self.remove(first)?;
         self.database.status_mut().chunks_damaged += 1;
         Ok(())
@@ -341,7 +347,7 @@ impl Keeper {
             if Some(first) == current || !beyond {
                 break;
             }
-            self.database.chunks().remove(&first);
+            self.database.chunks_mut().remove(&first);
             self.remove(first)?;
             total = total.saturating_sub(bytes);
             self.database.status_mut().chunks_cut += 1;

@@ -14,11 +14,12 @@ use siphasher::sip::SipHasher13;
 use super::{
     Name,
     codec::Code,
+    filter::Filter,
     row::{Row, nanos},
 };
 
 /// A leaf is a part of a run, as long as a page: its entries in order, 24 bytes each, and their CRC-32.
-/// It is found by its first entry.
+/// It is found by its first entry. The filter is there if nothing is added any more.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE runs (run INTEGER PRIMARY KEY, entries INTEGER NOT NULL) STRICT;
 CREATE TABLE leaves (
@@ -26,6 +27,7 @@ CREATE TABLE leaves (
   entries BLOB NOT NULL
 ) STRICT;
 CREATE INDEX leaves_by_first ON leaves (run, hash, began_at, number);
+CREATE TABLE filter (bits BLOB NOT NULL) STRICT;
 ";
 
 /// Runs of a size that become one.
@@ -74,6 +76,11 @@ impl Key {
         let names = record.names().into_iter();
         let names = names.map(|name| Self::of_name::<R>(&name));
         std::iter::once(Self::of_id::<R>(&record.id())).chain(names)
+    }
+
+    /// Returns the hash that it is.
+    pub(super) const fn hash(self) -> u64 {
+        self.0.cast_unsigned()
     }
 
     fn of<R: Row>(kind: u8, name: &impl Code) -> Self {
@@ -149,12 +156,43 @@ pub(super) fn keep_until(number: i64, transaction: &Transaction<'_>) -> rusqlite
     merge(&runs, |entry| entry.number <= number, transaction)
 }
 
-/// Makes one run of all.
-pub(super) fn merge_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+/// Makes one run of all, and the filter: nothing is added any more.
+pub(super) fn seal(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     match &*runs(transaction)? {
-        [] | [_] => Ok(()),
-        _ => keep_until(i64::MAX, transaction),
+        [] | [_] => {}
+        _ => keep_until(i64::MAX, transaction)?,
     }
+    let mut keys = Vec::new();
+    let mut leaves = transaction.prepare("SELECT entries FROM leaves")?;
+    let mut rows = leaves.query([])?;
+    while let Some(row) = rows.next()? {
+        keys.extend(leaf(row)?.iter().map(|entry| Entry::from_bytes(entry).key));
+    }
+    // Many records have the same end.
+    keys.sort();
+    keys.dedup();
+    unseal(transaction)?;
+    let bits = Filter::of(&keys).to_bytes();
+    transaction.execute("INSERT INTO filter VALUES (?)", [bits])?;
+    Ok(())
+}
+
+/// Removes the filter: more is added.
+pub(super) fn unseal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM filter", [])?;
+    Ok(())
+}
+
+/// Returns the filter, if nothing is added any more.
+pub(super) fn filter(connection: &Connection) -> rusqlite::Result<Option<Filter>> {
+    let mut filter = connection.prepare("SELECT bits FROM filter")?;
+    let mut rows = filter.query([])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let damaged = || rusqlite::Error::IntegralValueOutOfRange(0, 0);
+    let filter = Filter::from_bytes(row.get_ref(0)?.as_blob()?);
+    filter.map(Some).ok_or_else(damaged)
 }
 
 /// Returns the entries of a key below `below`, which has it, down to `since`: the newest, in order, and at

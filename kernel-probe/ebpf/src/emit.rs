@@ -9,7 +9,7 @@ use syntrace_ebpf_common::{
 };
 
 use crate::{
-    atomic,
+    atomic, kernel,
     maps::{COUNTERS, EVENTS},
 };
 
@@ -80,6 +80,12 @@ pub(crate) fn now() -> u64 {
 /// the softirq interrupted.
 #[inline(always)]
 pub(crate) fn own(record: &mut ConnRecord) {
+    if let Some(task) = kernel::current_task() {
+        record.owner_pid = task.process();
+        record.owner_tid = task.thread();
+        record.cgroup_id = task.cgroup_id();
+        return;
+    }
     let pid_tgid = bpf_get_current_pid_tgid();
     record.owner_pid = (pid_tgid >> 32) as u32;
     record.owner_tid = pid_tgid as u32;

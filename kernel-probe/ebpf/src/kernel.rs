@@ -4,7 +4,9 @@
 
 use core::{ffi::c_void, ptr};
 
-use aya_ebpf::{Global, bindings::BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG};
+use aya_ebpf::{
+    Global, bindings::BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, helpers::generated as helpers,
+};
 use syntrace_ebpf_common::Config;
 
 use crate::{
@@ -68,6 +70,30 @@ static SNT_SYNACK_OFFSET: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static SOCK_OPS_SK_OFFSET: Global<u32> = Global::new(0);
 
+/// Offset of `tgid` in `struct task_struct`, bytes.
+#[unsafe(no_mangle)]
+static TASK_TGID_OFFSET: Global<u32> = Global::new(0);
+
+/// Offset of `pid` in `struct task_struct`, bytes.
+#[unsafe(no_mangle)]
+static TASK_PID_OFFSET: Global<u32> = Global::new(0);
+
+/// Offset of `cgroups` in `struct task_struct`, bytes.
+#[unsafe(no_mangle)]
+static TASK_CGROUPS_OFFSET: Global<u32> = Global::new(0);
+
+/// Offset of `dfl_cgrp` in `struct css_set`, bytes: the control group of cgroup v2.
+#[unsafe(no_mangle)]
+static DEFAULT_CGROUP_OFFSET: Global<u32> = Global::new(0);
+
+/// Offset of `kn` in `struct cgroup`, bytes.
+#[unsafe(no_mangle)]
+static CGROUP_NODE_OFFSET: Global<u32> = Global::new(0);
+
+/// Offset of `id` in `struct kernfs_node`, bytes.
+#[unsafe(no_mangle)]
+static NODE_ID_OFFSET: Global<u32> = Global::new(0);
+
 /// `1 << SOCK_DONE` of `enum sock_flags`: set when the peer's FIN was received.
 const DONE: u64 = 1 << 1;
 
@@ -84,6 +110,12 @@ pub(crate) struct Socket {
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     request: Fields,
+}
+
+/// `struct task_struct`, with the offsets that lead to its control group: all were found.
+#[derive(Clone, Copy)]
+pub(crate) struct Task {
+    task: Fields,
 }
 
 /// A structure of the kernel.
@@ -115,6 +147,28 @@ pub(crate) fn request(ops: &SockOps) -> Option<Request> {
     let sk = Fields { base: context }.read::<*const c_void>(offset - 1);
     let request = Fields::of(sk, TCP_REQUEST_SOCK_TYPE.load())?;
     Some(Request { request })
+}
+
+/// Returns the current task; `None` where this kernel does not tell all of it.
+///
+/// One call of a helper, where what is read from it would take two.
+#[inline(always)]
+pub(crate) fn current_task() -> Option<Task> {
+    if TASK_TGID_OFFSET.load() == 0
+        || TASK_PID_OFFSET.load() == 0
+        || TASK_CGROUPS_OFFSET.load() == 0
+        || DEFAULT_CGROUP_OFFSET.load() == 0
+        || CGROUP_NODE_OFFSET.load() == 0
+        || NODE_ID_OFFSET.load() == 0
+    {
+        return None;
+    }
+    // SAFETY: the helper takes nothing and cannot fail.
+    let base = unsafe { helpers::bpf_get_current_task_btf() };
+    let task = Fields {
+        base: base.cast_const().cast(),
+    };
+    Some(Task { task })
 }
 
 // === impl Socket ===
@@ -170,12 +224,7 @@ impl Socket {
     pub(crate) fn netns_cookie(&self) -> Option<u64> {
         match (SKC_NET_OFFSET.load(), NET_COOKIE_OFFSET.load()) {
             (0, _) | (_, 0) => None,
-            (skc_net, net_cookie) => {
-                let net = Fields {
-                    base: self.tcp.read::<*const c_void>(skc_net),
-                };
-                Some(net.read::<u64>(net_cookie))
-            }
+            (skc_net, net_cookie) => Some(self.tcp.follow(skc_net).read::<u64>(net_cookie)),
         }
     }
 
@@ -244,6 +293,31 @@ impl Request {
     }
 }
 
+// === impl Task ===
+
+impl Task {
+    /// Returns the number of the process.
+    #[inline(always)]
+    pub(crate) fn process(&self) -> u32 {
+        self.task.read(TASK_TGID_OFFSET.load())
+    }
+
+    /// Returns the number of the thread.
+    #[inline(always)]
+    pub(crate) fn thread(&self) -> u32 {
+        self.task.read(TASK_PID_OFFSET.load())
+    }
+
+    /// Returns the number of the control group, as `bpf_get_current_cgroup_id` does.
+    #[inline(always)]
+    pub(crate) fn cgroup_id(&self) -> u64 {
+        let groups = self.task.follow(TASK_CGROUPS_OFFSET.load());
+        let cgroup = groups.follow(DEFAULT_CGROUP_OFFSET.load());
+        let node = cgroup.follow(CGROUP_NODE_OFFSET.load());
+        node.read(NODE_ID_OFFSET.load())
+    }
+}
+
 // === impl Fields ===
 
 impl Fields {
@@ -263,6 +337,14 @@ impl Fields {
                 0 => None,
                 cookie => Some(cookie),
             },
+        }
+    }
+
+    /// Returns the structure that a field points to.
+    #[inline(always)]
+    fn follow(&self, offset: u32) -> Self {
+        Self {
+            base: self.read(offset),
         }
     }
 

@@ -73,7 +73,7 @@ pub(crate) fn syn_received(ops: &SockOps) {
 /// Notes the SYN of the request `cookie`, received at `now`, unless that was done.
 #[inline(always)]
 fn note(cookie: u64, now: u64, listener: Option<Socket>) -> Option<&'static mut Handshake> {
-    let known = handshake::open(cookie)?;
+    let known = handshake::open(cookie, now)?;
     if known.syn_at == 0 {
         known.syn_at = now;
         known.accept_deferred = listener.is_some_and(|listener| listener.defers_accept()) as u8;

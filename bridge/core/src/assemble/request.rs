@@ -114,7 +114,7 @@ impl<'a> Known<'a> {
         let upstream = report.upstream.as_ref();
         let sure = self.clock.is_sure(report.started_at);
         let doubt = |found: Found<'a>| {
-            if sure && found.is_told_well(ran) {
+            if sure && found.socket.is_sound() {
                 found
             } else {
                 join::at_best_likely(found)

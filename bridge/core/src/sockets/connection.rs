@@ -68,6 +68,10 @@ pub(crate) struct Connection<'a> {
     pub(super) left_silently: bool,
 }
 
+// Most of what an open connection weighs.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Entry>() == 184);
+
 // === impl Entry ===
 
 impl Entry {

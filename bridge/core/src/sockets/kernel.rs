@@ -1,17 +1,17 @@
 //! The kernel's word on one socket, in few bytes: what [`Snapshot`] says, without what many share.
 //!
-//! What most open sockets do not have (a tag, losses, bytes counted at the end) is kept apart, and only
-//! where it is there.
+//! What most open sockets do not have (a tag, losses, more bytes than fit) is kept apart, and only where it is
+//! there.
 
 use syntrace_model::{BootNanos, ConnKey, Opening, Outcome, TraceId};
 
-use super::Context;
+use super::{Context, Contradictions, ends::Ends};
 use crate::fact::{Counters, Origin, Snapshot, Tag};
 
 /// The kernel's word on one socket.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    pub(super) key: ConnKey,
+    ends: Ends,
     pub(super) minted: TraceId,
     first_seen_at: BootNanos,
     seen_at: BootNanos,
@@ -24,6 +24,9 @@ pub(crate) struct Kernel {
     min_rtt_us: u32,
     segments_out: u32,
     segments_in: u32,
+    /// Bytes of the application, where so many fit; 0 otherwise.
+    bytes_acked: u32,
+    bytes_received: u32,
     pub(super) opening: Opening,
     pub(super) outcome: Outcome,
     /// What it says against itself.
@@ -45,81 +48,13 @@ struct Rare {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moment(BootNanos);
 
-/// What a snapshot contradicts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Contradictions(u8);
-
-// === impl Contradictions ===
-
-impl Contradictions {
-    /// Nothing.
-    pub(crate) const NONE: Self = Self(0);
-    /// The same cookie, with other ends or opened from the other side.
-    pub(crate) const OTHER_ENDS: Self = Self(1);
-    /// A moment that happens once, told differently.
-    pub(crate) const OTHER_TIMES: Self = Self(1 << 1);
-    /// It ended before it began.
-    pub(crate) const ENDED_BEFORE_BEGUN: Self = Self(1 << 2);
-    /// An end has no port.
-    pub(crate) const NO_PORT: Self = Self(1 << 3);
-    /// It ended after the moment at which that was told.
-    pub(crate) const FROM_THE_FUTURE: Self = Self(1 << 4);
-    /// A step of the handshake was done before the one that it follows.
-    pub(crate) const OUT_OF_ORDER: Self = Self(1 << 5);
-
-    const NAMES: [&'static str; 6] = [
-        "other_ends",
-        "other_times",
-        "ended_before_begun",
-        "no_port",
-        "from_the_future",
-        "out_of_order",
-    ];
-
-    /// Returns it as bits.
-    pub(crate) const fn bits(self) -> u8 {
-        self.0
-    }
-
-    /// Returns what the bits say; those without a meaning are left out.
-    pub(crate) const fn from_bits(bits: u8) -> Self {
-        Self(bits & ((1 << Self::NAMES.len()) - 1))
-    }
-
-    /// Returns what either says.
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Returns what this says and `other` does not.
-    pub(crate) const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Returns whether nothing is contradicted.
-    pub(crate) const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Returns the names that records and the coverage show, in order.
-    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        let all = Self::NAMES.into_iter().enumerate();
-        all.filter(move |&(bit, _)| self.0 & 1 << bit != 0)
-            .map(|(_, name)| name)
-    }
-
-    const fn when(self, holds: bool) -> Self {
-        if holds { self } else { Self::NONE }
-    }
-}
-
 // === impl Kernel ===
 
 impl Kernel {
     /// Returns what a snapshot says.
     pub(super) fn new(told: &Snapshot) -> Self {
         let mut kernel = Self {
-            key: told.key,
+            ends: told.key.into(),
             minted: told.minted,
             first_seen_at: told.watch.first_seen_at.unwrap_or(told.seen_at),
             seen_at: told.seen_at,
@@ -132,6 +67,8 @@ impl Kernel {
             min_rtt_us: 0,
             segments_out: 0,
             segments_in: 0,
+            bytes_acked: 0,
+            bytes_received: 0,
             opening: told.opening,
             outcome: told.outcome,
             own: Contradictions::NONE,
@@ -144,13 +81,19 @@ impl Kernel {
 
     /// Reads a little of everything: see [`crate::looking`].
     pub(super) fn look(&self) -> u64 {
-        let ports = self.key.local.port() ^ self.key.peer.port();
+        let [local, peer] = self.ends.ports();
+        let ports = local ^ peer;
         self.seen_at.0 ^ self.closed_at.0.0 ^ u64::from(self.segments_in) ^ u64::from(ports)
+    }
+
+    /// Returns both ends.
+    pub(super) const fn key(&self) -> ConnKey {
+        self.ends.key()
     }
 
     /// Returns both ends and who opened it: what no snapshot of the same socket may say differently.
     pub(super) fn place(&self) -> (ConnKey, Opening) {
-        (self.key, self.opening)
+        (self.key(), self.opening)
     }
 
     /// Returns whether what is told is later than what is known.
@@ -211,6 +154,9 @@ impl Kernel {
         self.min_rtt_us = counters.min_rtt_us;
         self.segments_out = counters.segments_out;
         self.segments_in = counters.segments_in;
+        let bytes = [counters.bytes_acked, counters.bytes_received];
+        let [acked, received] = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(0));
+        (self.bytes_acked, self.bytes_received) = (acked, received);
         let tag = self.rare.as_ref().and_then(|rare| rare.tag);
         let reset_reason = &told.watch.reset_reason;
         let counters = Counters {
@@ -218,6 +164,8 @@ impl Kernel {
             min_rtt_us: 0,
             segments_out: 0,
             segments_in: 0,
+            bytes_acked: counters.bytes_acked - u64::from(acked),
+            bytes_received: counters.bytes_received - u64::from(received),
             ..*counters
         };
         let tag = told.tag.or(tag);
@@ -239,8 +187,8 @@ impl Kernel {
     }
 
     /// Returns whether both ends can be those of a connection.
-    pub(super) const fn has_ports(&self) -> bool {
-        self.key.local.port() != 0 && self.key.peer.port() != 0
+    pub(super) fn has_ports(&self) -> bool {
+        !self.ends.ports().contains(&0)
     }
 
     /// Returns what it says against itself.
@@ -292,7 +240,7 @@ impl Kernel {
             cookie,
             seen_at: self.seen_at,
             netns: context.netns,
-            key: self.key,
+            key: self.key(),
             opening: self.opening,
             outcome: self.outcome,
             syn_at: self.syn_at(),
@@ -313,12 +261,15 @@ impl Kernel {
     /// Returns what was counted.
     pub(super) fn counters(&self) -> Counters {
         let rare = self.rare.as_ref();
+        let rare = rare.map_or_else(Counters::default, |rare| rare.counters);
         Counters {
             srtt_us: self.srtt_us,
             min_rtt_us: self.min_rtt_us,
             segments_out: self.segments_out,
             segments_in: self.segments_in,
-            ..rare.map_or_else(Counters::default, |rare| rare.counters)
+            bytes_acked: rare.bytes_acked + u64::from(self.bytes_acked),
+            bytes_received: rare.bytes_received + u64::from(self.bytes_received),
+            ..rare
         }
     }
 
@@ -378,5 +329,66 @@ impl Moment {
             self.0 = self.0.min(told);
         }
         differ
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syntrace_model::BootId;
+
+    use super::*;
+    use crate::fact::Watch;
+
+    #[test]
+    fn bytes_are_told_as_they_were_counted_however_many() {
+        let fits = u64::from(u32::MAX);
+        let counts = [0, fits, fits + 1, u64::MAX];
+        for (bytes_acked, bytes_received) in counts.into_iter().zip(counts.into_iter().rev()) {
+            let counters = Counters {
+                bytes_acked,
+                bytes_received,
+                ..Counters::default()
+            };
+            assert_eq!(Kernel::new(&told(counters)).counters(), counters);
+        }
+    }
+
+    #[test]
+    fn a_socket_that_only_counts_has_nothing_apart() {
+        let counters = Counters {
+            bytes_acked: 2_000,
+            bytes_received: 500,
+            segments_in: 3,
+            ..Counters::default()
+        };
+        assert_eq!(Kernel::new(&told(counters)).rare, None);
+    }
+
+    fn told(counters: Counters) -> Snapshot {
+        let end = "192.0.2.1:80".parse().unwrap();
+        Snapshot {
+            boot: BootId([7; 16]),
+            cookie: 1,
+            seen_at: BootNanos(1),
+            netns: 1,
+            key: ConnKey {
+                local: end,
+                peer: end,
+            },
+            opening: Opening::Passive,
+            outcome: Outcome::Established,
+            syn_at: None,
+            syn_ack_at: None,
+            established_at: None,
+            accepted_at: None,
+            closed_at: None,
+            minted: TraceId::new([1; 16]).unwrap(),
+            tag: None,
+            errno: 0,
+            owner_pid: 0,
+            owner_tid: 0,
+            counters,
+            watch: Watch::default(),
+        }
     }
 }

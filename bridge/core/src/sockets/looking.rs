@@ -38,7 +38,7 @@ impl Sockets {
                 (&self.by_id, self.by_id.hash(connection.id())),
                 (
                     &self.by_ends,
-                    ends(&self.by_ends, kernel.opening, kernel.key),
+                    ends(&self.by_ends, kernel.opening, kernel.key()),
                 ),
                 (&self.by_name, self.by_name.hash(kernel.minted)),
             ])

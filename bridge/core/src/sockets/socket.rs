@@ -77,7 +77,7 @@ impl<'a> Socket<'a> {
     /// Returns both ends.
     #[must_use]
     pub const fn key(self) -> ConnKey {
-        self.kernel.key
+        self.kernel.key()
     }
 
     /// Returns who sent the SYN.

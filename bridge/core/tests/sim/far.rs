@@ -27,6 +27,8 @@ const BOOTED: u64 = 50_000 * MS;
 pub struct Ids {
     pub trace_id: TraceId,
     aliases: Vec<TraceId>,
+    /// A request is joined to it for certain, so what its filter calls it is known.
+    pub is_named: bool,
 }
 
 /// Lets the connections of a namespace that `kernel` tells of lead to the other host: tags some of them, and
@@ -92,12 +94,26 @@ pub fn lead(kernel: &mut [Seen], netns: u64, far: &mut BTreeMap<u64, Far>) -> Ve
 /// Lets the other host's bridge fold what its senders saw; returns what its connections are called.
 pub fn tell(senders: Vec<Sender>, hops: Hops) -> BTreeMap<u64, Ids> {
     let travelled = hops::travel_all(senders, hops);
-    let mut called = BTreeMap::new();
-    hops::feed(travelled.arrivals, Limits::default(), |output| {
-        if let Output::Connection(record) = output {
-            called.extend(Ids::of(&record));
+    let mut called: BTreeMap<u64, Ids> = BTreeMap::new();
+    let mut named = Vec::new();
+    hops::feed(
+        travelled.arrivals,
+        Limits::default(),
+        |output| match output {
+            Output::Connection(record) => called.extend(Ids::of(&record)),
+            Output::Request(record) => {
+                let certain = record.received_on.is_certain();
+                named.extend(record.received_on.connection().filter(|_| certain));
+            }
+        },
+    );
+    for id in named {
+        if let ConnectionId::Socket { cookie, .. } = id
+            && let Some(ids) = called.get_mut(&cookie)
+        {
+            ids.is_named = true;
         }
-    });
+    }
     called
 }
 
@@ -189,6 +205,7 @@ impl Ids {
         let ids = Self {
             trace_id: record.trace_id,
             aliases: record.aliases.clone(),
+            is_named: false,
         };
         Some((cookie, ids))
     }

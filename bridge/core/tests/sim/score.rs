@@ -237,7 +237,8 @@ impl Score {
                 (false, true) => ends.alias += 1,
                 (false, false) => ends.nothing += 1,
             }
-            let is_minted = far.tagging == Tagging::Minted;
+            // Where its report was lost, or is not joined for certain, no other id than the tag names it.
+            let is_minted = far.tagging == Tagging::Minted && there.is_named;
             let right = is_known == far.tagging.is_common() && is_same == (is_known && !is_minted);
             ends.wrong += u64::from(!right);
         }

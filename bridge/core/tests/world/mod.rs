@@ -88,6 +88,8 @@ pub fn socket(cookie: u64, opening: Opening, key: ConnKey, from: f64, until: f64
         owner_tid: 1,
         counters: Counters {
             min_rtt_us: 200,
+            bytes_acked: 300,
+            bytes_received: 300,
             ..Counters::default()
         },
         watch: Watch::default(),

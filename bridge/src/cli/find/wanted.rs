@@ -20,6 +20,8 @@ pub(super) enum Wanted {
 /// Which requests.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Requests {
+    /// Their label, such as `gray=v2`.
+    pub(super) dye: Option<String>,
     /// Such as `503` or `5xx`.
     pub(super) status: Option<String>,
     /// Only those slower than so many percent of them, such as 99.
@@ -46,7 +48,8 @@ pub(super) fn wanted(words: &[String], now: Timestamp) -> Wanted {
     }
 }
 
-/// Reads `503`, `5xx 10:04`, `503s at 2025-01-31 10:04:05`, `p99 10:04`; nothing may be left over.
+/// Reads `503`, `5xx 10:04`, `503s at 2025-01-31 10:04:05`, `p99 10:04`, each also after `dye=gray=v2`, and
+/// that alone; nothing may be left over.
 fn requests(words: &[&str], now: Timestamp) -> Option<Requests> {
     let mut wanted = Requests::default();
     let mut words = words
@@ -54,7 +57,12 @@ fn requests(words: &[&str], now: Timestamp) -> Option<Requests> {
         .copied()
         .filter(|&word| word != "at")
         .peekable();
-    let first = words.peek()?;
+    let dye = words.peek()?.strip_prefix("dye=");
+    if let Some(dye) = dye.filter(|dye| !dye.is_empty()) {
+        wanted.dye = Some(dye.to_owned());
+        words.next();
+    }
+    let first = words.peek().copied().unwrap_or_default();
     if let Some(status) = status(first) {
         wanted.status = Some(status);
         words.next();
@@ -133,6 +141,7 @@ mod tests {
             "5151515151515151",
             "50300000-0000-4000-8000-000000000000",
             "p",
+            "dye=",
             "600",
             "503 then",
         ] {
@@ -144,6 +153,7 @@ mod tests {
     fn a_status_and_a_time_are_the_requests_of_that_minute() {
         let requests = |status: Option<&str>, percentile, span: Option<[&str; 2]>| {
             Wanted::Requests(Requests {
+                dye: None,
                 status: status.map(str::to_owned),
                 percentile,
                 span: span.map(|span| span.map(|at| at.parse().unwrap()).into()),
@@ -160,5 +170,26 @@ mod tests {
         assert_eq!(of("p99 10:04"), requests(None, Some(99.0), minute));
         assert_eq!(of("slow"), requests(None, Some(99.0), None));
         assert_eq!(of("503"), requests(Some("503"), None, None));
+    }
+
+    #[test]
+    fn a_dye_is_the_requests_with_that_label() {
+        let dye = || Some("gray=v2".to_owned());
+        let dyed = Requests {
+            dye: dye(),
+            ..Requests::default()
+        };
+        assert_eq!(of("dye=gray=v2"), Wanted::Requests(dyed));
+        let Wanted::Requests(failed) = of("dye=gray=v2 503 10:04") else {
+            panic!("no requests")
+        };
+        assert_eq!(failed.dye, dye());
+        assert_eq!(
+            Wanted::Requests(Requests {
+                dye: None,
+                ..failed
+            }),
+            of("503 10:04")
+        );
     }
 }

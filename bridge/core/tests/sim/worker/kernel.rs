@@ -138,6 +138,12 @@ impl Worker<'_> {
             errno,
             counters: Counters {
                 syn_retransmits: up.syns,
+                bytes_acked: if up.established_at.is_some() { 517 } else { 0 },
+                bytes_received: if up.established_at.is_some() {
+                    2_000
+                } else {
+                    0
+                },
                 ..Counters::default()
             },
             ..self.any_socket(up.cookie)
