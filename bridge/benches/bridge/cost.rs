@@ -12,21 +12,24 @@ use opentelemetry_proto::{
 use prost::Message as _;
 use syntrace_bench_report::{Estimate, Figure, Report, ratios};
 use syntrace_bridge::{clock, fold::Folder, ingest, spans};
-use syntrace_core::Limits;
+use syntrace_core::{Limits, Output, record::Join};
+use syntrace_model::{BootNanos, ClockSample};
 use syntrace_proto::Batch;
 
 use crate::load;
 
-const BATCHES: u64 = 200;
-const ROUNDS: usize = 12;
+/// Requests that a gateway tells of in a second: some grace periods pass within a round.
+const PER_SECOND: u64 = 10_000;
+
+const BATCHES: u64 = 600;
+const ROUNDS: usize = 7;
 
 /// Spans in one export.
 const EXPORT: usize = 512;
 
 pub(crate) fn measure(report: &mut Report) {
-    let facts: Vec<_> = std::iter::once(load::opening())
-        .chain((0..BATCHES).map(load::batch))
-        .collect();
+    let facts = facts();
+    assert_joined(&facts);
     let exports = ours(&facts);
     let (mut pairs, mut same, mut per_second) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -62,17 +65,33 @@ pub(crate) fn measure(report: &mut Report) {
     ));
 }
 
+/// Batches, each with when it arrives: what a gateway tells of so many requests a second.
+fn facts() -> Vec<(BootNanos, Vec<u8>)> {
+    let first = clock::sample();
+    let mut facts = vec![(first.boot, load::opening(first))];
+    for number in 0..BATCHES {
+        let later_ns = number * load::BATCH * (1_000_000_000 / PER_SECOND);
+        let now = ClockSample {
+            boot: first.boot.plus_ns(later_ns),
+            unix: first.unix.plus_ns(later_ns),
+        };
+        let told = load::batches(number, now);
+        facts.extend(told.map(|encoded| (now.boot, encoded)));
+    }
+    facts
+}
+
 /// Decodes, folds, and encodes the spans.
-fn ours(facts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+fn ours(facts: &[(BootNanos, Vec<u8>)]) -> Vec<Vec<u8>> {
     let boot = clock::boot_id().unwrap();
     let mut folder = Folder::new(Limits::default(), boot, 0);
     let resource = ResourceAttributesWithSchema::default();
     let mut exports = Vec::new();
     let mut waiting = Vec::new();
     let mut outputs = Vec::new();
-    for encoded in facts {
+    for (now, encoded) in facts {
         let batch = ingest::decode(encoded).unwrap();
-        folder.handle(boot, clock::boot(), batch, &mut |_, output| {
+        folder.handle(boot, *now, batch, &mut |_, output| {
             outputs.push(output);
         });
         waiting.extend(outputs.drain(..).flat_map(|output| spans::of(&output)));
@@ -83,6 +102,26 @@ fn ours(facts: &[Vec<u8>]) -> Vec<Vec<u8>> {
     folder.drain(&mut |_, output| waiting.extend(spans::of(&output)));
     exports.push(export(waiting, &resource));
     exports
+}
+
+/// Panics unless every request is joined for certain: what is not joined costs another thing.
+fn assert_joined(facts: &[(BootNanos, Vec<u8>)]) {
+    let boot = clock::boot_id().unwrap();
+    let mut folder = Folder::new(Limits::default(), boot, 0);
+    let mut joined = 0;
+    let mut look = |_, output| {
+        if let Output::Request(record) = output {
+            let served_by = record.served_by.as_ref();
+            assert!(record.received_on.is_certain(), "{record:?}");
+            assert!(served_by.is_some_and(Join::is_certain), "{record:?}");
+            joined += 1;
+        }
+    };
+    for (now, encoded) in facts {
+        folder.handle(boot, *now, ingest::decode(encoded).unwrap(), &mut look);
+    }
+    folder.drain(&mut look);
+    assert_eq!(joined, BATCHES * load::BATCH);
 }
 
 fn export(
@@ -96,8 +135,8 @@ fn export(
 }
 
 /// Decodes the same batches, and decodes and encodes the same exports: nothing is joined.
-fn floor(facts: &[Vec<u8>], exports: &[Vec<u8>]) {
-    for encoded in facts {
+fn floor(facts: &[(BootNanos, Vec<u8>)], exports: &[Vec<u8>]) {
+    for (_, encoded) in facts {
         black_box(Batch::decode(&**encoded).unwrap());
     }
     for encoded in exports {

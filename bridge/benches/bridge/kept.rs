@@ -11,10 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::time::{ClockId, clock_gettime};
-use syntrace_bench_report::{Estimate, Figure, Report, ratios};
+use rustix::time::ClockId;
+use syntrace_bench_report::{Estimate, Figure, Report, median, ratios};
 use syntrace_bridge::{
-    ingest,
+    clock, ingest,
     log::AppendError,
     pipeline::{Pipeline, Settings},
 };
@@ -22,11 +22,18 @@ use syntrace_model::SpanId;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{idle::resident_bytes, load};
+use crate::{
+    idle::resident_bytes,
+    load,
+    spent::{Spent, seconds},
+};
 
 /// Batches of one round of the comparison.
 const BATCHES: u64 = 500;
 const ROUNDS: usize = 7;
+
+/// How often connections come in that comparison, a batch of them each time: no part falls behind.
+const EVERY: Duration = Duration::from_millis(5);
 
 /// Settled records that memory holds in that comparison: so few that most are given up again within a
 /// round, as they are in a bridge that has run for a while.
@@ -47,10 +54,10 @@ pub(crate) fn open(report: &mut Report) {
 
 async fn measure_open(report: &mut Report) {
     let pipeline = Pipeline::start(&Settings::default()).unwrap();
-    append(&pipeline, &load::opening()).await;
+    append(&pipeline, &load::opening(clock::sample())).await;
     let before = resident_bytes();
     for number in 0..OPEN / load::BATCH {
-        append(&pipeline, &load::open(number)).await;
+        append(&pipeline, &load::open(number, clock::sample())).await;
         // Batches that wait to be folded are no open connections.
         let told = usize::try_from((number + 1) * load::BATCH).unwrap();
         while pipeline.view().coverage().connections_live < told {
@@ -79,38 +86,56 @@ async fn measure_durable(report: &mut Report) {
         let durable = round(Some(place.path())).await;
         let again = round(None).await;
         pairs.push((memory, durable));
-        same.push((memory, again));
+        same.push((memory.all, again.all));
     }
+    let all: Vec<_> = pairs
+        .iter()
+        .map(|(memory, kept)| (memory.all, kept.all))
+        .collect();
     report.add(
-        Figure::new("bridge.durable_over_memory", "ratio", ratios(&pairs))
+        Figure::new("bridge.durable_over_memory", "ratio", ratios(&all))
             .at_least(0.6)
             .goal(0.8)
             .floor(1.0)
             .aa(ratios(&same).value),
     );
+    let mut add = |name: &str, part: fn(&Spent) -> f64| {
+        let more = |(memory, kept): &(Spent, Spent)| (part(kept) - part(memory)) / memory.all;
+        let more: Vec<_> = pairs.iter().map(more).collect();
+        report.add(Figure::new(name, "ratio", median(&more)));
+    };
+    add("bridge.keeping.log", |spent| spent.log);
+    // Without files the fold's thread gives the oldest records' memory back; with files the keeper's does.
+    add("bridge.keeping.fold_and_states", |spent| {
+        spent.fold + spent.ended
+    });
+    add("bridge.keeping.view", |spent| spent.keeper);
 }
 
 fn runtime() -> Runtime {
     Runtime::new().unwrap()
 }
 
-/// Takes one load until all of it is settled and stored; returns processor seconds.
-async fn round(place: Option<&Path>) -> f64 {
-    let batches: Vec<_> = (0..BATCHES).map(load::batch).collect();
+/// Takes one load until all of it is settled and stored; returns what that took.
+async fn round(place: Option<&Path>) -> Spent {
     let pipeline = Pipeline::start(&Settings {
         settled_records: IN_MEMORY,
         ..settings(place)
     });
     let pipeline = pipeline.unwrap();
-    let began = processor_seconds();
-    append(&pipeline, &load::opening()).await;
-    for batch in &batches {
-        append(&pipeline, batch).await;
+    let before = Spent::so_far();
+    append(&pipeline, &load::opening(clock::sample())).await;
+    let mut made_up = 0.0;
+    let mut ticks = tokio::time::interval(EVERY);
+    for number in 0..BATCHES {
+        ticks.tick().await;
+        made_up += tell(&pipeline, number).await;
     }
     eventually_kept(&pipeline, 2 * BATCHES * load::BATCH).await;
-    let took = processor_seconds() - began;
+    let mut spent = Spent::so_far().since(before);
+    spent.all -= made_up;
     pipeline.finish().await.unwrap();
-    took
+    spent
 }
 
 /// How fast a bridge with a million records starts again, and finds one of them under load.
@@ -122,14 +147,16 @@ async fn measure_find(report: &mut Report) {
     let place = tempfile::tempdir().unwrap();
     let before = resident_bytes();
     let pipeline = Pipeline::start(&settings(Some(place.path()))).unwrap();
-    append(&pipeline, &load::opening()).await;
+    append(&pipeline, &load::opening(clock::sample())).await;
     let began = Instant::now();
     let batches = KEPT / load::BATCH;
+    let mut made_up = 0.0;
     for number in 0..batches {
-        append(&pipeline, &load::batch(number)).await;
+        made_up += tell(&pipeline, number).await;
     }
+    let took = began.elapsed() - Duration::from_secs_f64(made_up);
+    let per_batch = took / u32::try_from(batches).unwrap();
     eventually_kept(&pipeline, 2 * KEPT).await;
-    let per_batch = began.elapsed() / u32::try_from(batches).unwrap();
     let each = resident_bytes().saturating_sub(before) / KEPT;
     report.add(Figure::new(
         "bridge.bytes_per_kept_connection",
@@ -155,7 +182,7 @@ async fn measure_find(report: &mut Report) {
     while !view.is_rebuilt() || view.hole().is_some() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let alone = question_p99_ms(&pipeline).await;
+    let alone = ask(&pipeline).await;
     let pipeline = Arc::new(pipeline);
     let done = Arc::new(AtomicBool::new(false));
     let load = tokio::spawn(half_load(
@@ -164,20 +191,30 @@ async fn measure_find(report: &mut Report) {
         batches,
         per_batch,
     ));
-    let p99 = question_p99_ms(&pipeline).await;
+    let loaded = ask(&pipeline).await;
     done.store(true, Relaxed);
     load.await.unwrap();
     report.add(
-        Figure::new("bridge.query_p99_ms", "ms", Estimate::exact(p99, QUESTIONS))
+        Figure::new("bridge.query_p99_ms", "ms", percentile_ms(&loaded, 99))
             .at_most(1.0)
             .goal(0.3)
             // With nothing else to do.
-            .floor(alone),
+            .floor(percentile_ms(&alone, 99).value),
     );
+    report.add(Figure::new(
+        "bridge.query_p50_ms",
+        "ms",
+        percentile_ms(&loaded, 50),
+    ));
+    report.add(Figure::new(
+        "bridge.query_alone_p99_ms",
+        "ms",
+        percentile_ms(&alone, 99),
+    ));
 }
 
-/// Asks for one record after the other, across all that is kept; returns what all but one in a hundred took at most.
-async fn question_p99_ms(pipeline: &Pipeline) -> f64 {
+/// Asks for one record after the other, across all that is kept; returns what each took, the shortest first.
+async fn ask(pipeline: &Pipeline) -> Vec<Duration> {
     let view = pipeline.view().clone();
     let asked = tokio::task::spawn_blocking(move || {
         let mut took = Vec::with_capacity(QUESTIONS);
@@ -192,8 +229,13 @@ async fn question_p99_ms(pipeline: &Pipeline) -> f64 {
         took.sort_unstable();
         took
     });
-    let took = asked.await.unwrap();
-    took.get(QUESTIONS * 99 / 100).unwrap().as_secs_f64() * 1e3
+    asked.await.unwrap()
+}
+
+/// Returns what that many in a hundred took at most.
+fn percentile_ms(took: &[Duration], percent: usize) -> Estimate {
+    let at = took.get(took.len() * percent / 100).unwrap();
+    Estimate::exact(at.as_secs_f64() * 1e3, took.len())
 }
 
 /// Sends batches at half the rate at which they were taken.
@@ -207,9 +249,20 @@ async fn half_load(
     let mut number = first;
     while !done.load(Relaxed) {
         ticks.tick().await;
-        append(&pipeline, &load::batch(number)).await;
+        tell(&pipeline, number).await;
         number += 1;
     }
+}
+
+/// Tells what has just happened; returns the processor seconds that it took to make it up.
+async fn tell(pipeline: &Pipeline, number: u64) -> f64 {
+    let began = seconds(ClockId::ThreadCPUTime);
+    let batches = load::batches(number, clock::sample());
+    let made_up = seconds(ClockId::ThreadCPUTime) - began;
+    for encoded in batches {
+        append(pipeline, &encoded).await;
+    }
+    made_up
 }
 
 /// Appends a batch, again and again while there is no room.
@@ -252,15 +305,6 @@ fn settings(place: Option<&Path>) -> Settings {
         data_dir: place.map(Path::to_owned),
         ..Settings::default()
     }
-}
-
-fn processor_seconds() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        u64::try_from(time.tv_sec).unwrap(),
-        u32::try_from(time.tv_nsec).unwrap(),
-    )
-    .as_secs_f64()
 }
 
 fn count(value: u64) -> Estimate {

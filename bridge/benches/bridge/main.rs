@@ -14,6 +14,7 @@ mod cost;
 mod idle;
 mod kept;
 mod load;
+mod spent;
 
 use syntrace_bench_report::Report;
 
