@@ -78,7 +78,7 @@ other, in a new order each round, and compared within the round. Numbers are med
   both sides can keep up with 80 % of it. `everything yielding` is the same with the probe and the bridge under `SCHED_IDLE`: what it
   lacks of `everything` is that they take turns with the client and the service on one processor, as they would not on a larger machine.
 - **Coverage** is measured at as many new connections a second as this machine makes while it observes them, all on two processors: fewer
-  than 10,000. Every join is held against the client's own log. The database falls behind this rate, and what memory
+  than 10,000. Every join is held against the client's own log. Where the database falls behind this rate, what memory
   cannot hold meanwhile is made anew from the log: `catch_up` is how long that took when the load was over, and until then lists are not
   complete. `probe_behind` is by how much the kernel's facts came later than the filter's at most: a request waits for them.
 - **The kernel's statistics** (`bpf_stats`) are off while time is measured; they are on only where programs' runs are counted.
@@ -179,7 +179,7 @@ fn budgets(summary: &Summary) -> String {
     let table = tables::budgets(summary);
     format!(
         "*Floor* is what cannot be beaten here, *goal* what is aimed at beyond the budget.\n\n{table}\n\
-         The budget of joins on generated truth is held by a test, which fails ([ground-truth.md](ground-truth.md)); that what is not \
+         The budget of joins on generated truth is held by a test, which fails where one is missed ([ground-truth.md](ground-truth.md)); that what is not \
          observed runs no program of ours follows from where the programs are attached, and is not measured."
     )
 }

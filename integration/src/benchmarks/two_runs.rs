@@ -29,7 +29,7 @@ pub(super) fn section(earlier: &Run, later: &Run) -> String {
     }
     let mut text = format!(
         "The run of this document, {}, beside one of {} ([bench/earlier.json](bench/earlier.json)). Two figures agree if their \
-         95 % intervals share a number; two counts, if they are equal. What was measured once has no interval: it is listed, and not judged.\n\n\
+         95 % intervals share a number; two counts, if they are equal. What was measured once has no interval: it is listed, and not judged. The two may be of different states of the code, and of the benchmark: what differs may be that.\n\n\
          | | agree | differ | measured once |\n| --- | --- | --- | --- |\n",
         later.measured_at, earlier.measured_at
     );
