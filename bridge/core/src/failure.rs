@@ -14,7 +14,7 @@
 //! - The error agrees with the words ([`crate::errno`]).
 //!
 //! A connect timeout runs until TLS is ready, too. The connection that it ends was established, and its end is the
-//! kernel's: when the peer acknowledged the FIN, so somewhat after the request's, and never `certain`.
+//! kernel's: when the peer acknowledged the FIN, somewhat after the request's, and `certain` only if that was at once.
 //!
 //! One such connect is `certain` if
 //!
