@@ -11,7 +11,7 @@
 mod world;
 
 use syntrace_core::{
-    Confidence, Limits, Reconciler,
+    Limits, Reconciler,
     answer::{Code, Party},
     fact::{Fact, Http, Incident, IncidentKind, Mark, Report, Snapshot, Watch},
     record::{Join, Missing, PhaseKind, RequestRecord, Sharing},
@@ -491,88 +491,6 @@ fn a_request_that_timed_out_before_it_had_a_connection_does_not_blame_the_servic
         (cause.party, cause.code),
         (Party::Unknown, Code::UpstreamTimeout)
     );
-}
-
-#[test]
-fn a_tls_handshake_that_failed_is_found_by_its_end() {
-    let broken = socket(2, Opening::Active, to_service(6001), 11.1, 13.9);
-    let report = unserved(
-        request(1, from_client(5001), 11.0, 14.0),
-        "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
-    );
-    let record = told(vec![client(10.3), broken], report);
-    assert_eq!(record.answer.cause.code, Code::TlsFailed);
-    assert!(record.opened.as_ref().and_then(Join::connection).is_some());
-}
-
-/// The request from 11 ms on that the proxy's connect timeout failed 250 ms later, with a connection to the service
-/// that was established at once, sent so much, and ended when the peer acknowledged it.
-fn timed_out(bytes_acked: u64, bytes_received: u64) -> RequestRecord {
-    let mut silent = socket(2, Opening::Active, to_service(6001), 11.1, 301.0);
-    silent.counters.bytes_acked = bytes_acked;
-    silent.counters.bytes_received = bytes_received;
-    let mut report = unserved(request(1, from_client(5001), 11.0, 261.0), "");
-    report.http.response_details =
-        "upstream_reset_before_response_started{connection_timeout}".into();
-    told(vec![client(10.3), silent], report)
-}
-
-#[test]
-fn a_service_that_takes_the_connection_and_never_answers_in_tls_is_waited_for() {
-    let record = timed_out(130, 0);
-    let (cause, time) = (&record.answer.cause, &record.answer.time);
-    assert_eq!(
-        (cause.party, cause.code, cause.confidence),
-        (Party::Service, Code::TlsFailed, Confidence::Likely)
-    );
-    assert!(
-        cause.sentence.contains("did not answer the TLS handshake"),
-        "{}",
-        cause.sentence
-    );
-    assert!(time.service_ns > 249_000_000, "{time:?}");
-    assert!(record.opened.as_ref().and_then(Join::connection).is_some());
-}
-
-#[test]
-fn an_earlier_attempt_that_was_never_answered_in_tls_is_found_although_its_end_comes_after_the_next_one_s()
- {
-    let mut silent = socket(2, Opening::Active, to_service(6001), 11.1, 401.0);
-    silent.counters.bytes_received = 0;
-    let refused = failed(3, to_service(6002), Outcome::Refused, 270.0, 270.1);
-    let mut report = request(1, from_client(5001), 11.0, 290.0);
-    report = served(report, 6003, 9.0, 5.0);
-    if let Some(upstream) = &mut report.upstream {
-        upstream.attempts = 3;
-    }
-    let kept = socket(4, Opening::Active, to_service(6003), 5.0, 5_000.0);
-    let record = told(
-        vec![client(10.3), silent.clone(), refused.clone(), kept],
-        report,
-    );
-    let found: Vec<_> = record.earlier.iter().filter_map(Join::connection).collect();
-    assert_eq!(found, [silent.id(), refused.id()]);
-}
-
-#[test]
-fn a_connection_on_which_nothing_was_acknowledged_blames_nobody_for_its_timeout() {
-    let record = timed_out(0, 0);
-    let cause = &record.answer.cause;
-    assert_eq!(
-        (cause.party, cause.code),
-        (Party::Unknown, Code::ConnectFailed)
-    );
-    assert_eq!(record.answer.time.service_ns, 0);
-}
-
-#[test]
-fn a_connection_that_was_answered_is_no_connect_that_timed_out() {
-    let record = timed_out(130, 1);
-    assert_eq!(record.opened, Some(Join::Missing(Missing::NoConnection)));
-    // Whether a connect was waited for, or the proxy was busy, nobody tells.
-    let time = &record.answer.time;
-    assert!(time.proxy_ns < 2_000_000, "{time:?}");
-    assert!(time.unknown_ns > 249_000_000, "{time:?}");
 }
 
 #[test]
