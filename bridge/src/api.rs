@@ -14,6 +14,7 @@ mod facts;
 mod follow;
 mod health;
 mod json;
+mod lookup;
 mod openapi;
 mod page;
 mod query;

@@ -148,6 +148,7 @@ impl Fold {
             let began = Instant::now();
             let count = |output: &Output| self.metrics.settled(output);
             self.view.fold(self.boot, entry.at, entry.batch, count);
+            self.log.is_folded_before(entry.position.after());
             if let Some(states) = &mut states {
                 states.folded(entry.position.after(), entry.bytes, began.elapsed());
                 self.log.done_before(states.done(self.view.handed_on()));

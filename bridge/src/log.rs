@@ -153,6 +153,7 @@ impl Log {
             pending: Arc::clone(&log.pending),
             entries: sender,
             health: Arc::clone(&log.health),
+            progress: Arc::clone(&log.progress),
             boot,
             next,
             files,
@@ -202,6 +203,29 @@ impl Log {
     #[must_use]
     pub fn health(&self) -> health::Status {
         self.health.status()
+    }
+
+    /// Returns the position after all that was appended, and so told of, by now.
+    #[must_use]
+    pub fn appended(&self) -> Position {
+        Position(self.progress.appended.load(Relaxed))
+    }
+
+    /// Returns whether everything before `position` is folded.
+    #[must_use]
+    pub fn is_folded(&self, position: Position) -> bool {
+        *self.progress.folded.borrow() >= position.0
+    }
+
+    /// Waits until everything before `position` is folded; returns whether it is.
+    pub async fn folded_before(&self, position: Position) -> bool {
+        let mut folded = self.progress.folded.subscribe();
+        folded.wait_for(|to| *to >= position.0).await.is_ok()
+    }
+
+    /// Says that everything before `position` is folded.
+    pub(crate) fn is_folded_before(&self, position: Position) {
+        self.progress.folded.send_replace(position.0);
     }
 
     /// Says that a restart would begin to read at `position`.

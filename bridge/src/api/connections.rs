@@ -22,7 +22,7 @@ use self::filter::Filter;
 use super::{
     ApiError, State, follow,
     json::{self, Incomplete, Json},
-    page,
+    lookup, page,
     query::Paging,
 };
 use crate::{
@@ -160,15 +160,13 @@ pub(super) async fn one(
     options: Result<Query<Options>, QueryRejection>,
 ) -> Result<Json<json::Connection>, ApiError> {
     let (Path(id), Query(options)) = (id?, options?);
-    let view = state.view.clone();
     let parsed = id.parse().ok();
-    let found = super::blocking(move || {
+    let found = lookup::find(&state, move |view| {
         let mut found = parsed.map_or(Ok(None), |id| view.connection(id))?;
         view.add_late(found.iter_mut());
-        Ok::<_, ReadError>(found)
+        Ok(found)
     });
-    let found = found.await??;
-    let record = found.ok_or(ApiError::UnknownConnection(id))?;
+    let record = found.await?.ok_or(ApiError::UnknownConnection(id))?;
     Ok(Json(if options.audit.is_some() {
         json::Connection::audited(&record)
     } else {

@@ -40,6 +40,9 @@ pub enum ApiError {
         /// Entries that there are.
         of: u64,
     },
+    /// What was taken before is not folded yet, and may say more.
+    #[error("facts that were taken wait to be read")]
+    Behind,
     /// A part of the answer cannot be had.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -130,6 +133,7 @@ impl ApiError {
             Self::UnknownTrace(_) => (StatusCode::NOT_FOUND, "unknown_trace"),
             Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
             Self::Rebuilding { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
+            Self::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
             Self::Read(ReadError::Database { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "database_failed")
             }

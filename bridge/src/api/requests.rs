@@ -22,7 +22,7 @@ pub(super) use self::filter::cluster_of;
 use super::{
     ApiError, State, follow,
     json::{self, Incomplete, Json},
-    page,
+    lookup, page,
     query::Paging,
 };
 use crate::{
@@ -151,8 +151,9 @@ pub(super) async fn one(
 ) -> Result<Json<json::Request>, ApiError> {
     let Path(id) = id?;
     let parsed = id.parse().ok();
-    let view = state.view.clone();
-    let found = super::blocking(move || parsed.map_or(Ok(None), |id| view.request(id))).await??;
-    let record = found.ok_or(ApiError::UnknownRequest(id))?;
+    let found = lookup::find(&state, move |view| {
+        parsed.map_or(Ok(None), |id| view.request(id))
+    });
+    let record = found.await?.ok_or(ApiError::UnknownRequest(id))?;
     Ok(Json((&*record).into()))
 }

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::{
     ApiError, State,
     json::{self, Incomplete, Json},
+    lookup,
 };
 use crate::{
     otlp, spans,
@@ -62,24 +63,23 @@ pub(super) async fn one(
     let Path(id) = id?;
     let asked = id.parse::<TraceId>().ok();
     let name = asked.map_or_else(|| Name::RequestId(id.as_str().into()), Name::Trace);
-    let view = state.view.clone();
     let otlp = is_otlp_asked(&headers);
-    let found = super::blocking(move || {
+    let found = lookup::find(&state, move |view| {
         let mut found = view.trace(&name, RECORDS_MAX)?;
+        let trace_id = match (trace_id(asked, &found), found.hole) {
+            // Spans cannot say that some are left out.
+            (Some(_), Some(hole)) if otlp => return Err(ReadError::Hole(hole)),
+            (Some(trace_id), _) => trace_id,
+            (None, Some(hole)) => return Err(ReadError::Hole(hole)),
+            (None, None) => return Ok(None),
+        };
         // Spans were exported without.
         if !otlp {
             view.add_late(found.connections.values_mut());
         }
-        Ok::<_, ReadError>(found)
+        Ok(Some((trace_id, found)))
     });
-    let found = found.await??;
-    let trace_id = match (trace_id(asked, &found), found.hole) {
-        // Spans cannot say that some are left out.
-        (Some(_), Some(hole)) if otlp => return Err(ReadError::Hole(hole).into()),
-        (Some(trace_id), _) => trace_id,
-        (None, Some(hole)) => return Err(ReadError::Hole(hole).into()),
-        (None, None) => return Err(ApiError::UnknownTrace(id)),
-    };
+    let (trace_id, found) = found.await?.ok_or(ApiError::UnknownTrace(id))?;
     if otlp {
         let spans = super::blocking(move || otlp_json(&found, &state.shown.service_name));
         let text = json::text(&spans.await?).map_err(ApiError::Encode)?;

@@ -16,7 +16,7 @@ use std::{
 
 use syntrace_core::fact::Batch;
 use syntrace_model::{BootId, BootNanos};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::{
     AppendError, Entry, Position,
@@ -55,9 +55,13 @@ struct Append {
     answer: oneshot::Sender<Result<Position, AppendError>>,
 }
 
-/// How far the log is needed no more. Positions that only grow.
+/// How far the log has come, and is needed no more. Positions that only grow.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
+    /// What comes before was appended.
+    pub(super) appended: AtomicU64,
+    /// What comes before is folded.
+    pub(super) folded: watch::Sender<u64>,
     /// Where a restart begins to read.
     pub(super) restart: AtomicU64,
     /// What comes before is settled, stored and exported.
@@ -95,6 +99,7 @@ pub(super) struct Writer {
     pub(super) pending: Arc<Pending>,
     pub(super) entries: mpsc::UnboundedSender<Entry>,
     pub(super) health: Arc<Health>,
+    pub(super) progress: Arc<Progress>,
     pub(super) boot: BootId,
     pub(super) next: Position,
     /// Absent if the log is in memory only.
@@ -231,6 +236,8 @@ impl Writer {
             _room: room,
         };
         let sent = self.entries.send(entry);
+        // First: who is told that it was appended may ask for it at once.
+        self.progress.appended.store(self.next.0, Relaxed);
         let told = sent.map_or(Err(AppendError::Closed), |()| Ok(position));
         tell(answer, told);
     }
