@@ -177,7 +177,7 @@ struct Orders {
     mesh_key_file: Option<PathBuf>,
     #[command(flatten)]
     bpffs: Bpffs,
-    /// The size of the ring between kernel and process, a power of two; 16777216 if not given.
+    /// The size of the ring between kernel and process, a power of two; 33554432 if not given.
     #[arg(long, value_name = "BYTES", env = "SYNTRACE_RING_BYTES")]
     ring_bytes: Option<RingBytes>,
     /// Takes over from the probe that follows the same cgroup, without losing an event.

@@ -25,7 +25,7 @@ const BPF_FS: u64 = 0xcafe_4a11;
 const OURS: &str = "syntrace";
 
 /// Version of what the maps mean; their sizes are told apart by themselves.
-const MEANING: u32 = 2;
+const MEANING: u32 = 3;
 
 /// The maps that a successor needs; the programs' constants are not among them.
 const MAPS: [&str; 11] = [

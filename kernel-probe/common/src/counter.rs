@@ -47,8 +47,12 @@ counters! {
     StoreFailed = "tag_store_failed", false;
     /// A SYN went untagged, because its destination is not known to pass the option.
     TagWithheld = "tag_withheld", false;
-    /// A SYN was answered by a cookie: its tag is lost.
+    /// A SYN was answered by a cookie, and its tag is lost: it could not be asked for, or not be sent again.
     SynCookie = "tag_lost_to_syn_cookie", false;
+    /// A SYN was answered by a cookie, and its tag asked for again.
+    TagAskedAgain = "tag_asked_again", false;
+    /// A tag came again, with the segment that ends the handshake.
+    TagSentAgain = "tag_sent_again", false;
     /// A tag came from a network that is not believed.
     TagForeign = "tag_from_foreign_network", false;
     /// A tag's MAC was not valid.

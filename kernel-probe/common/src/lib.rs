@@ -35,10 +35,10 @@ pub use counter::Counter;
 pub use decode::{DecodeError, Event};
 pub use destination::{Destination, PLACES, Permit};
 pub use incident::{INCIDENT_LEN, IncidentKind, IncidentRecord, Repeats};
-pub use mint::{mint_tag, mint_untagged, tick, verify};
+pub use mint::{TagOrigin, mint_tag, mint_untagged, tick, verify};
 pub use networks::{MAX_NETWORKS, NETWORKS_LEN, Networks};
 pub use option::{
-    EX_ID, KIND, OptionWords, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag,
+    ASK, EX_ID, KIND, OptionWords, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag,
     encode_tag, stranger,
 };
 pub use outcome::{TcpState, outcome_of_close};
@@ -47,6 +47,6 @@ pub use record::{
     name_attempt,
 };
 pub use replay::{Borne, REPLAY_WORDS};
-pub use siphash::{siphash24, siphash24_wide};
+pub use siphash::{siphash13_wide, siphash24};
 pub use volume::{Volume, application_bytes};
 pub use wide::Wide;

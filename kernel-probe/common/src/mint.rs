@@ -1,13 +1,15 @@
 //! Ids of connections: unguessable, unique, and recognisable under a mesh key.
 //!
-//! 8 bytes keyed hash of the socket's number; then, in a tag, 8 bytes MAC over those and a coarse
-//! wall time. The MAC tells a receiver that the sender holds a key; the time bounds how long a tag
-//! that was overheard can be borne again. Without a mesh key, or where no tag is sent, nobody
-//! checks the second half: it is another hash of the socket's number.
+//! A tag is 8 bytes keyed hash of the socket and of when its SYN left, of which the first two count
+//! tags instead; then 8 bytes MAC over those and a coarse wall time. The MAC tells a receiver that the
+//! sender holds a key; the time bounds how long a tag that was overheard can be borne again; the
+//! count lets the receiver remember tags that follow each other side by side. Without a mesh key
+//! nobody checks the second half: it is more of the hash. Where no tag is sent, an id is
+//! a hash of the socket's number alone.
 
 use crate::{
     config::{Config, Flags},
-    siphash::{siphash24, siphash24_wide},
+    siphash::{siphash13_wide, siphash24},
     wide::Wide,
 };
 
@@ -17,18 +19,40 @@ const TICK_SHIFT: u32 = 36;
 /// What the second half of an id is a hash of, beside the socket, where it is no MAC.
 const UNTAGGED: u64 = 1;
 
-/// Returns the tag of the socket `cookie`, signed at boot time `now` in nanoseconds where there is a
-/// mesh key.
+/// What a tag is minted of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagOrigin {
+    /// A number that no other socket of the host has at the same time.
+    pub socket: u64,
+    /// When its SYN was sent, `CLOCK_BOOTTIME` in nanoseconds.
+    pub syn_at: u64,
+    /// The processor that mints it.
+    pub processor: u32,
+    /// How many tags that has minted before: exact or nearly so.
+    pub before: u32,
+}
+
+/// Returns the tag of a SYN, signed where there is a mesh key.
 #[inline]
 #[must_use]
-pub fn mint_tag(config: &Config, cookie: u64, now: u64) -> Wide {
+pub fn mint_tag(config: &Config, of: TagOrigin) -> Wide {
+    let count = count(config.host_key, of);
     if !config.orders(Flags::MESH_KEYED) {
-        let [low, high] = siphash24_wide(config.host_key, [cookie]);
-        return join(low, high);
+        let [low, high] = siphash13_wide(config.host_key, [of.socket, of.syn_at]);
+        return join(counted(low, count), high);
     }
-    let identity = siphash24(config.host_key, [cookie]);
+    let identity = siphash24(config.host_key, [of.socket, of.syn_at]);
+    let identity = counted(identity, count);
     let [key, _] = config.mesh_keys;
-    join(identity, mac(key, identity, tick(config.unix_ns(now))))
+    let tick = tick(config.unix_ns(of.syn_at));
+    join(identity, mac(key, identity, tick))
+}
+
+/// Returns the count in `tag`: of neighbours in time from one processor, neighbours.
+#[inline]
+pub(crate) const fn count_of(tag: Wide) -> u16 {
+    let [first, _] = tag.0;
+    u64::from_le(first) as u16
 }
 
 /// Returns the id of the socket `cookie` where no tag was sent.
@@ -64,6 +88,23 @@ pub const fn tick(unix_ns: u64) -> u64 {
     unix_ns >> TICK_SHIFT
 }
 
+/// Returns the count for a tag. Each host and each processor begins elsewhere, so that few tags of
+/// different ones have the same.
+#[inline]
+const fn count(host_key: Wide, of: TagOrigin) -> u16 {
+    let [host, _] = host_key.0;
+    let processor = of.processor.wrapping_mul(0x9e37_79b9) >> 16;
+    (u64::from_le(host) as u32)
+        .wrapping_add(processor)
+        .wrapping_add(of.before) as u16
+}
+
+/// Returns `identity` with `count` in its first two bytes.
+#[inline]
+const fn counted(identity: u64, count: u16) -> u64 {
+    identity & !(u16::MAX as u64) | count as u64
+}
+
 #[inline]
 fn mac(mesh_key: Wide, identity: u64, tick: u64) -> u64 {
     siphash24(mesh_key, [identity, tick])
@@ -80,11 +121,17 @@ mod tests {
 
     const TICK_NS: u64 = 1 << TICK_SHIFT;
     const NOW: u64 = 5 * TICK_NS;
+    const OF: TagOrigin = TagOrigin {
+        socket: 7,
+        syn_at: NOW,
+        processor: 0,
+        before: 0,
+    };
 
     #[test]
     fn a_tag_is_valid_in_its_tick_and_the_adjacent_ones() {
         let config = config();
-        let id = mint_tag(&config, 7, NOW);
+        let id = mint_tag(&config, OF);
         let unix = config.unix_ns(NOW);
         for valid_at in [unix - TICK_NS, unix, unix + TICK_NS] {
             assert_eq!(
@@ -101,7 +148,7 @@ mod tests {
     #[test]
     fn a_tag_is_not_valid_under_another_key_nor_with_a_bit_changed() {
         let config = config();
-        let id = mint_tag(&config, 7, NOW);
+        let id = mint_tag(&config, OF);
         let unix = config.unix_ns(NOW);
         let other = Config {
             mesh_keys: [Wide([9; 2]), Wide([8; 2])],
@@ -127,9 +174,9 @@ mod tests {
             ..old
         };
         let unix = old.unix_ns(NOW);
-        assert!(verify(&new, mint_tag(&old, 7, NOW), unix).is_some());
-        assert!(verify(&new, mint_tag(&new, 7, NOW), unix).is_some());
-        assert_eq!(verify(&old, mint_tag(&new, 7, NOW), unix), None);
+        assert!(verify(&new, mint_tag(&old, OF), unix).is_some());
+        assert!(verify(&new, mint_tag(&new, OF), unix).is_some());
+        assert_eq!(verify(&old, mint_tag(&new, OF), unix), None);
     }
 
     #[test]
@@ -139,16 +186,55 @@ mod tests {
             host_key: Wide([4; 2]),
             ..config
         };
-        assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&config, 8, NOW));
-        assert_ne!(mint_tag(&config, 7, NOW), mint_tag(&other, 7, NOW));
+        let others = [
+            TagOrigin { socket: 8, ..OF },
+            TagOrigin {
+                syn_at: NOW + 1,
+                ..OF
+            },
+        ];
+        assert_ne!(mint_tag(&config, OF), mint_tag(&other, OF));
         let unsigned = Config {
             flags: Flags::default(),
             ..config
         };
-        assert_ne!(mint_tag(&unsigned, 7, NOW), mint_tag(&unsigned, 8, NOW));
+        for other in others {
+            for config in [config, unsigned] {
+                assert_ne!(mint_tag(&config, OF), mint_tag(&config, other));
+            }
+        }
         let untagged = |key, cookie| mint_untagged(key, cookie);
         assert_ne!(untagged(Wide([1; 2]), 7), untagged(Wide([1; 2]), 8));
         assert_ne!(untagged(Wide([1; 2]), 7), untagged(Wide([4; 2]), 7));
+    }
+
+    #[test]
+    fn tags_of_one_processor_are_counted_in_their_first_bytes() {
+        let unsigned = Config {
+            flags: Flags::default(),
+            ..config()
+        };
+        for config in [config(), unsigned] {
+            let count = |before| count_of(mint_tag(&config, TagOrigin { before, ..OF }));
+            for before in [0, 1, 0xffff, u32::MAX] {
+                assert_eq!(count(before.wrapping_add(1)), count(before).wrapping_add(1));
+            }
+            let elsewhere = TagOrigin { processor: 1, ..OF };
+            let apart = count_of(mint_tag(&config, elsewhere)).wrapping_sub(count(0));
+            assert!((0x1000..0xf000).contains(&apart), "{apart}");
+        }
+    }
+
+    #[test]
+    fn tags_that_count_the_same_differ_in_all_other_bytes() {
+        let (first, second) = (
+            mint_tag(&config(), OF),
+            mint_tag(&config(), TagOrigin { socket: 8, ..OF }),
+        );
+        assert_eq!(first.to_bytes()[..2], second.to_bytes()[..2]);
+        for (first, second) in first.0.iter().zip(second.0) {
+            assert!((first ^ second).count_ones() > 12);
+        }
     }
 
     fn config() -> Config {

@@ -11,6 +11,9 @@ pub const KIND: u8 = 253;
 /// Tells our experiment, and this format of the tag, from others of the same kind.
 pub const EX_ID: [u8; 2] = *b"SY";
 
+/// Tells the option that asks for the tag again, of the same kind, and without anything behind this.
+const EX_ID_AGAIN: [u8; 2] = *b"SA";
+
 /// Length of the whole option, in bytes.
 pub const TAG_OPTION_LEN: usize = 20;
 
@@ -19,14 +22,25 @@ pub type OptionWords = [u32; TAG_OPTION_LEN / 4];
 
 /// What `bpf_load_hdr_opt` searches for, with room for what it finds: kind, length of the search,
 /// ExID.
-pub const SEARCH: OptionWords = [head(4), 0, 0, 0, 0];
+pub const SEARCH: OptionWords = [head(EX_ID, 4), 0, 0, 0, 0];
+
+/// Asks for the tag again: the whole option, and what `bpf_load_hdr_opt` searches for.
+///
+/// A SYN cookie is all that a host keeps of a SYN, and it has no room for an id.
+pub const ASK: u32 = head(EX_ID_AGAIN, size_of::<u32>() as u8);
 
 /// Returns the option that carries `id`.
 #[inline]
 #[must_use]
 pub const fn encode_tag(id: Wide) -> OptionWords {
     let [first, second, third, fourth] = id.split();
-    [head(TAG_OPTION_LEN as u8), first, second, third, fourth]
+    [
+        head(EX_ID, TAG_OPTION_LEN as u8),
+        first,
+        second,
+        third,
+        fourth,
+    ]
 }
 
 /// Returns the id that `option` carries; `None` unless it is exactly of this format.
@@ -37,7 +51,7 @@ pub const fn encode_tag(id: Wide) -> OptionWords {
 pub const fn decode_tag(option: OptionWords) -> Option<Wide> {
     let [found, first, second, third, fourth] = option;
     let id = Wide::join([first, second, third, fourth]);
-    if found != head(TAG_OPTION_LEN as u8) || id.is_zero() {
+    if found != head(EX_ID, TAG_OPTION_LEN as u8) || id.is_zero() {
         return None;
     }
     Some(id)
@@ -88,8 +102,8 @@ pub fn stranger(header: &[u8; TCP_HEADER_LEN]) -> Option<Stranger> {
 }
 
 /// Returns the first word of an option of ours: kind, length, ExID.
-const fn head(length: u8) -> u32 {
-    let [first, second] = EX_ID;
+const fn head(ex_id: [u8; 2], length: u8) -> u32 {
+    let [first, second] = ex_id;
     u32::from_ne_bytes([KIND, length, first, second])
 }
 
@@ -112,6 +126,12 @@ mod tests {
         }
         assert_eq!(bytes[..4], [253, 20, b'S', b'Y']);
         assert_eq!(bytes[4..], ID.to_bytes());
+    }
+
+    #[test]
+    fn who_asks_again_sends_no_tag() {
+        assert_eq!(ASK.to_ne_bytes(), [253, 4, b'S', b'A']);
+        assert_eq!(decode_tag([ASK, 1, 2, 3, 4]), None);
     }
 
     #[test]

@@ -247,6 +247,13 @@ impl ConnRecord {
         reserved: [0; 4],
     };
 
+    /// Returns whether it says whose it is: not where only a tag was ordered.
+    #[inline]
+    #[must_use]
+    pub const fn is_named(&self) -> bool {
+        self.socket_cookie != 0
+    }
+
     /// Returns whether `note` was taken.
     #[inline]
     #[must_use]
@@ -280,6 +287,8 @@ impl Note {
     pub const TRIAL: Self = Self(1 << 3);
     /// Not of the sample: reported only if it fails.
     pub const UNSAMPLED: Self = Self(1 << 4);
+    /// The peer asked for the tag again, with the segment that ends the handshake.
+    pub const ASKED_AGAIN: Self = Self(1 << 5);
 }
 
 #[cfg(test)]

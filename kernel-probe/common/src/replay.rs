@@ -2,10 +2,12 @@
 //!
 //! A Bloom filter for each of the last ticks, in words of which one holds all bits of a tag, so
 //! that one compare-and-exchange decides. A signed tag names its tick, so it is looked for where it
-//! was remembered, for as long as it is valid at all. It may be taken for another that came before
-//! (one of 10,000 at 500 a second, one of 100 at 5,000), never the other way round.
+//! was remembered, for as long as it is valid at all. Its word is the one that it counts, so that
+//! tags which follow each other share a line of the processor's cache; who mints unsigned tags may
+//! choose it, as it might choose what hashes to it. A tag may be taken for another that came before
+//! (one of 10,000 at 500 a second, one of 100 at 5,000, of many hosts; less, of one), never the other way round.
 
-use crate::wide::Wide;
+use crate::{mint::count_of, wide::Wide};
 
 /// Words for all ticks; a power of two.
 pub const REPLAY_WORDS: u32 = TICKS << WORD_BITS;
@@ -38,7 +40,7 @@ impl Borne {
         let folded = first ^ second;
         let mixed = folded.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         Self {
-            word: (tick as u32 % TICKS) << WORD_BITS | (mixed >> (64 - WORD_BITS)) as u32,
+            word: (tick as u32 % TICKS) << WORD_BITS | count_of(tag) as u32,
             stamp: tick << FILTER_BITS,
             bits: bit(mixed) | bit(mixed >> 12) | bit(mixed >> 24) | bit(mixed >> 36),
         }
@@ -71,7 +73,11 @@ mod tests {
 
     use std::{vec, vec::Vec};
 
-    use crate::siphash::siphash24;
+    use crate::{
+        config::Config,
+        mint::{TagOrigin, mint_tag},
+        siphash::siphash24,
+    };
 
     use super::*;
 
@@ -113,6 +119,30 @@ mod tests {
         };
         assert!(refused(500 * 69) < 0.0001);
         assert!(refused(5_000 * 69) < 0.01);
+    }
+
+    #[test]
+    fn tags_that_follow_each_other_stand_side_by_side_and_are_taken_for_none() {
+        let mut words = words();
+        let config = Config {
+            host_key: Wide([3; 2]),
+            ..Config::EMPTY
+        };
+        let minted = |before| {
+            let of = TagOrigin {
+                socket: 7,
+                syn_at: u64::from(before),
+                processor: 3,
+                before,
+            };
+            mint_tag(&config, of)
+        };
+        let word = |before| Borne::of(minted(before), 5).word & 0xffff;
+        for before in 0..1 << WORD_BITS {
+            assert_eq!(word(before + 1), (word(before) + 1) & 0xffff);
+            assert!(believe(&mut words, minted(before), 5), "{before}");
+            assert!(!believe(&mut words, minted(before), 5), "{before}");
+        }
     }
 
     fn words() -> Vec<u64> {

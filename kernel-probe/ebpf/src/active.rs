@@ -4,14 +4,14 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
 };
 use syntrace_ebpf_common::{
-    ConnRecord, Counter, Destination, Flags, Moment, Note, Opening, Outcome, Permit, TagState,
-    TcpState, Wide, mint_tag,
+    ConnRecord, Counter, Destination, Flags, Moment, Note, Opening, Outcome, Permit, TagOrigin,
+    TagState, TcpState, Wide, mint_tag,
 };
 
 use crate::{
     atomic,
     context::{FOR_CURRENT_MSS, SockOps},
-    emit::{count, emit, now, own},
+    emit::{count, emit, now, own, processor},
     kernel, life, live,
     maps::{self, DESTINATIONS},
     tag::{self, In},
@@ -40,7 +40,9 @@ pub(crate) fn connect(ops: &SockOps) {
     if !is_tagged && !is_observed {
         return;
     }
-    let Some(live) = live::open(config, sk, ops.cookie()) else {
+    // A tag needs no cookie, and the helper makes one for the socket.
+    let cookie = if is_observed { ops.cookie() } else { 0 };
+    let Some(live) = live::open(config, sk, cookie) else {
         count(Counter::StorageFull);
         return;
     };
@@ -77,8 +79,13 @@ pub(crate) fn connect(ops: &SockOps) {
 /// The kernel asks how much room options need.
 #[inline(always)]
 pub(crate) fn reserve(ops: &SockOps) {
-    if ops.state() != TcpState::SYN_SENT || ops.arg0() == FOR_CURRENT_MSS {
+    if ops.arg0() == FOR_CURRENT_MSS {
         return;
+    }
+    match ops.state() {
+        TcpState::SYN_SENT => {}
+        TcpState::ESTABLISHED => return reserve_again(ops),
+        _ => return,
     }
     let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
         return;
@@ -96,6 +103,28 @@ pub(crate) fn reserve(ops: &SockOps) {
     }
 }
 
+/// The same for the first segment after a handshake in which the peer asked for the tag again.
+///
+/// Nothing is ever reserved beside data: the kernel counts on the room.
+#[inline(always)]
+fn reserve_again(ops: &SockOps) {
+    let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
+        return;
+    };
+    let record = &mut live.record;
+    if !record.has(Note::ASKED_AGAIN) {
+        return;
+    }
+    record.strike(Note::ASKED_AGAIN);
+    // The kernel has options written where room was reserved, whatever is switched on by then.
+    switch_off(ops, record);
+    if ops.data_len() == 0 && tag::reserve(ops) {
+        record.note(Note::RESERVED);
+    } else {
+        count(Counter::SynCookie);
+    }
+}
+
 /// The kernel has written its own options, and left the room reserved.
 #[inline(always)]
 pub(crate) fn write(ops: &SockOps) {
@@ -110,7 +139,17 @@ pub(crate) fn write(ops: &SockOps) {
         return;
     }
     record.strike(Note::RESERVED);
-    let tag = mint_tag(config, record.socket_cookie, record.syn_at);
+    let tag = if record.tag_state == TagState::None as u8 {
+        let origin = TagOrigin {
+            socket: live::key(config, ops.sk()),
+            syn_at: record.syn_at,
+            processor: processor(),
+            before: tag::count_minted(),
+        };
+        mint_tag(config, origin)
+    } else {
+        record.tag
+    };
     if tag::write(ops, tag) {
         record.tag = tag;
         record.tag_state = TagState::Sent as u8;
@@ -129,9 +168,6 @@ pub(crate) fn established(ops: &SockOps) {
         return;
     };
     let record = &mut live.record;
-    if record.has(Note::WRITE_IS_OURS) {
-        ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-    }
     let is_tagged = record.tag_state == TagState::Sent as u8;
     if is_tagged && record.has(Note::TRIAL) && record.syn_retransmits == 0 {
         let now = now();
@@ -139,21 +175,35 @@ pub(crate) fn established(ops: &SockOps) {
             destination.proven(word, now)
         });
     }
-    if !config.orders(Flags::OBSERVE) {
+    if !config.orders(Flags::OBSERVE) || !record.is_named() {
+        switch_off(ops, record);
         live::close(live);
         return;
-    }
-    if is_tagged && tag::read(ops, In::Segment) == Some(record.tag) {
-        record.tag_state = TagState::Answered as u8;
     }
     let now = kernel::socket(ops.sk())
         .and_then(|socket| socket.worked_at(config, record.syn_at))
         .unwrap_or_else(now);
+    if is_tagged && tag::read(ops, In::Segment) == Some(record.tag) {
+        record.tag_state = TagState::Answered as u8;
+    } else if is_tagged && config.may_write(Flags::TAG, now) && tag::is_asked_again(ops) {
+        record.note(Note::ASKED_AGAIN);
+    }
+    if !record.has(Note::ASKED_AGAIN) {
+        switch_off(ops, record);
+    }
     record.syn_ack_at = now;
     record.established_at = now;
     record.outcome = Outcome::Established as u8;
     life::measure(ops, record, TcpState::ESTABLISHED, false);
     emit(config, record, Moment::Established, now);
+}
+
+/// Switches the callback for writing options off, where it is ours.
+#[inline(always)]
+fn switch_off(ops: &SockOps, record: &ConnRecord) {
+    if record.has(Note::WRITE_IS_OURS) {
+        ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+    }
 }
 
 /// Notes that a tagged SYN to the destination had to be sent again, or led to no connection.

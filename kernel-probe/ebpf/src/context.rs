@@ -19,6 +19,9 @@ pub(crate) const FOR_CURRENT_MSS: u32 = 1;
 /// `BPF_WRITE_HDR_TCP_SYNACK_COOKIE`, first argument of HDR_OPT_LEN: a SYN-ACK with a SYN cookie.
 pub(crate) const FOR_SYN_COOKIE: u32 = 2;
 
+/// `TCPHDR_SYN` of the kernel.
+const TCPHDR_SYN: u32 = 1 << 1;
+
 /// `struct bpf_sock_ops`, as one callback sees it.
 #[derive(Clone, Copy)]
 pub(crate) struct SockOps {
@@ -65,6 +68,16 @@ impl SockOps {
 
     pub(crate) fn state(&self) -> TcpState {
         TcpState(field!(self, state))
+    }
+
+    /// Bytes of data in the segment whose options are asked for.
+    pub(crate) fn data_len(&self) -> u32 {
+        field!(self, skb_len)
+    }
+
+    /// Whether the segment at hand is a SYN.
+    pub(crate) fn is_syn(&self) -> bool {
+        field!(self, skb_tcp_flags) & TCPHDR_SYN != 0
     }
 
     pub(crate) fn cb_flags(&self) -> u32 {

@@ -23,7 +23,8 @@ const WAKE_FOR_THE_FIRST: u64 = 0;
 pub(crate) fn emit(config: &Config, record: &mut ConnRecord, moment: Moment, now: u64) {
     record.seen_at = now;
     record.moment = moment as u8;
-    if !config.orders(Flags::OBSERVE) {
+    // A socket that had only its SYN tagged has no name, should others be ordered meanwhile.
+    if !config.orders(Flags::OBSERVE) || !record.is_named() {
         return;
     }
     if record.has(Note::UNSAMPLED) {
@@ -72,6 +73,13 @@ pub(crate) fn count(counter: Counter) {
 pub(crate) fn now() -> u64 {
     // SAFETY: the helper takes nothing and cannot fail.
     unsafe { helpers::bpf_ktime_get_boot_ns() }
+}
+
+/// The processor that runs the program.
+#[inline(always)]
+pub(crate) fn processor() -> u32 {
+    // SAFETY: the helper takes nothing and cannot fail.
+    unsafe { helpers::bpf_get_smp_processor_id() }
 }
 
 /// Notes the current task as the socket's owner.

@@ -95,7 +95,7 @@ pub(crate) fn close(live: &mut Live) {
 /// address from that of the orders, as the verifier lets no program see an address.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-fn key(config: &Config, sk: *mut c_void) -> u64 {
+pub(crate) fn key(config: &Config, sk: *mut c_void) -> u64 {
     let mut distance = sk as u64;
     // SAFETY: a subtraction of two pointers, neither of which is followed.
     unsafe {
@@ -111,7 +111,7 @@ fn key(config: &Config, sk: *mut c_void) -> u64 {
 
 /// The host compiler only checks this crate.
 #[cfg(not(target_arch = "bpf"))]
-fn key(_config: &Config, sk: *mut c_void) -> u64 {
+pub(crate) fn key(_config: &Config, sk: *mut c_void) -> u64 {
     sk as u64
 }
 

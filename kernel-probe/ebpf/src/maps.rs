@@ -14,8 +14,9 @@ use syntrace_ebpf_common::{Config, Counter, Networks, PLACES, REPLAY_WORDS, Wide
 
 use crate::{handshake::Handshake, live::Live, tag::Answer};
 
-/// Room of [`EVENTS`]: a page-multiple power of two; about 83,000 snapshots.
-const EVENTS_BYTES: u32 = 16 << 20;
+/// Room of [`EVENTS`]: a page-multiple power of two; about 167,000 snapshots, which is a
+/// second of as many connections as two processors make.
+const EVENTS_BYTES: u32 = 32 << 20;
 
 /// Sockets that are followed without storage of their own; a power of two.
 pub(crate) const LIVE_PLACES: u32 = 1 << LIVE_BITS;

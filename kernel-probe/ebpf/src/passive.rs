@@ -7,8 +7,8 @@ use aya_ebpf::bindings::{
     BPF_SOCK_OPS_RETRANS_CB_FLAG, BPF_SOCK_OPS_STATE_CB_FLAG, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG,
 };
 use syntrace_ebpf_common::{
-    Borne, Config, Counter, Flags, Moment, Opening, Outcome, Stranger, TagState, TcpState, Wide,
-    tick, verify,
+    Borne, Config, ConnRecord, Counter, Flags, Moment, Opening, Outcome, Stranger, TagState,
+    TcpState, Wide, tick, verify,
 };
 
 use crate::{
@@ -119,11 +119,12 @@ pub(crate) fn syn_ack(ops: &SockOps) {
         }
         return;
     };
+    let source = tag::syn_source(ops);
     if is_cookie {
-        count(Counter::SynCookie);
+        ask_again(ops, config, source, now);
         return;
     }
-    let is_believed = believe(ops, config, tag, now);
+    let is_believed = believe(source, config, tag, now);
     if let Some(known) = known {
         known.tag = tag;
         known.tag_state = if is_believed {
@@ -141,12 +142,26 @@ pub(crate) fn syn_ack(ops: &SockOps) {
     }
 }
 
+/// Asks for the tag of a SYN from `source` that is answered by a cookie again: nothing is kept of the SYN.
+#[inline(always)]
+fn ask_again(ops: &SockOps, config: &Config, source: Option<Wide>, now: u64) {
+    let is_wanted = config.may_write(Flags::BELIEVE, now) && source.is_some_and(maps::is_believed);
+    if is_wanted && tag::reserve_ask(ops) {
+        tag::prepare_ask();
+        count(Counter::TagAskedAgain);
+    } else {
+        count(Counter::SynCookie);
+    }
+}
+
 /// The SYN-ACK's own options are written, and the room reserved is left.
 #[inline(always)]
 pub(crate) fn write(ops: &SockOps) {
-    if let Some(tag) = tag::take_answer()
-        && !tag::write(ops, tag)
-    {
+    let is_written = match tag::take_answer() {
+        Some(tag) => tag::write(ops, tag),
+        None => !tag::take_ask() || tag::write_ask(ops),
+    };
+    if !is_written {
         count(Counter::StoreFailed);
     }
 }
@@ -189,7 +204,9 @@ pub(crate) fn established(ops: &SockOps) {
     };
     let record = &mut live.record;
     // Under SYN cookies, or overwritten: the handshake was not observed.
-    if let Some(known) = handshake::find(cookie) {
+    let known = handshake::find(cookie);
+    let is_observed = known.is_some();
+    if let Some(known) = known {
         record.syn_at = known.syn_at;
         // The kernel answers a SYN at once.
         record.syn_ack_at = known.syn_at;
@@ -208,6 +225,9 @@ pub(crate) fn established(ops: &SockOps) {
             .unwrap_or_else(now),
     };
     record.established_at = now;
+    if !is_observed {
+        hear_again(ops, config, record, now);
+    }
     record.opening = Opening::Passive as u8;
     record.outcome = Outcome::Established as u8;
     let netns_cookie = socket
@@ -221,11 +241,30 @@ pub(crate) fn established(ops: &SockOps) {
     emit(config, record, Moment::Established, now);
 }
 
+/// Reads the tag that was asked for again, in the segment that ended the handshake.
+#[inline(always)]
+fn hear_again(ops: &SockOps, config: &Config, record: &mut ConnRecord, now: u64) {
+    // The child of a Fast Open begins with its SYN, whose answer is still to come.
+    if !config.orders(Flags::BELIEVE) || ops.is_syn() {
+        return;
+    }
+    let Some(tag) = tag::read(ops, In::Segment) else {
+        return;
+    };
+    count(Counter::TagSentAgain);
+    record.tag = tag;
+    record.tag_state = if believe(Some(ops.peer_addr()), config, tag, now) {
+        TagState::Believed as u8
+    } else {
+        TagState::Disbelieved as u8
+    };
+}
+
 /// Returns whether `tag` is believed: from a configured network, under a valid MAC where a key
 /// is configured, and for the first time.
 #[inline(always)]
-fn believe(ops: &SockOps, config: &Config, tag: Wide, now: u64) -> bool {
-    if !tag::syn_source(ops).is_some_and(maps::is_believed) {
+fn believe(source: Option<Wide>, config: &Config, tag: Wide, now: u64) -> bool {
+    if !source.is_some_and(maps::is_believed) {
         count(Counter::TagForeign);
         return false;
     }

@@ -4,19 +4,23 @@ use core::ptr;
 
 use aya_ebpf::helpers::generated as helpers;
 use syntrace_ebpf_common::{
-    SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, Wide, decode_tag, encode_tag, stranger,
+    ASK, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, Wide, decode_tag, encode_tag, stranger,
 };
 
 use crate::{context::SockOps, maps::ANSWER, words};
 
-/// The tag that goes into a SYN-ACK.
+/// What goes into a SYN-ACK.
 ///
 /// Room is reserved for it, and then it is written, without anything between on the same CPU.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Answer {
-    /// All zero for none.
+    /// The tag; all zero for none.
     tag: Wide,
+    /// 1 where the tag is asked for again, else 0.
+    asks: u64,
+    /// Tags that this processor minted.
+    minted: u64,
 }
 
 /// Where the option is looked for.
@@ -45,6 +49,38 @@ const IP_HEADER_LEN: usize = 40;
 pub(crate) fn reserve(ops: &SockOps) -> bool {
     // SAFETY: the helper takes this program type's context, in its HDR_OPT_LEN callback.
     (unsafe { helpers::bpf_reserve_hdr_opt(ops.as_ptr(), TAG_OPTION_LEN as u32, 0) }) == 0
+}
+
+/// Reserves room to ask for the tag again; false if there is none.
+#[inline(always)]
+pub(crate) fn reserve_ask(ops: &SockOps) -> bool {
+    let length = size_of_val(&ASK) as u32;
+    // SAFETY: as above.
+    (unsafe { helpers::bpf_reserve_hdr_opt(ops.as_ptr(), length, 0) }) == 0
+}
+
+/// Asks for the tag again in the room reserved; false if another program took it.
+#[inline(always)]
+pub(crate) fn write_ask(ops: &SockOps) -> bool {
+    let option = ASK;
+    let from = ptr::from_ref(&option).cast();
+    let length = size_of_val(&option) as u32;
+    // SAFETY: the helper takes this program type's context, in its WRITE_HDR_OPT callback, and
+    // reads `option` while it lives.
+    (unsafe { helpers::bpf_store_hdr_opt(ops.as_ptr(), from, length, 0) }) == 0
+}
+
+/// Returns whether the segment at hand asks for the tag again.
+#[inline(always)]
+pub(crate) fn is_asked_again(ops: &SockOps) -> bool {
+    let mut option = ASK;
+    let into = ptr::from_mut(&mut option).cast();
+    let length = size_of_val(&option);
+    // SAFETY: the helper takes this program type's context, reads what to search for from
+    // `option` and writes at most its length into it.
+    let found =
+        unsafe { helpers::bpf_load_hdr_opt(ops.as_ptr(), into, length as u32, In::Segment as u64) };
+    found == length as i64
 }
 
 /// Writes `id` into the room reserved; false if another program took it, or wrote the same option.
@@ -126,11 +162,21 @@ pub(crate) fn syn_source(ops: &SockOps) -> Option<Wide> {
     }
 }
 
-/// Forgets the tag of an earlier SYN-ACK.
+/// Counts a tag that is minted; returns how many were before.
+#[inline(always)]
+pub(crate) fn count_minted() -> u32 {
+    let Some(answer) = answer() else { return 0 };
+    let before = answer.minted;
+    answer.minted = before.wrapping_add(1);
+    before as u32
+}
+
+/// Forgets the answer in an earlier SYN-ACK.
 #[inline(always)]
 pub(crate) fn forget_answer() {
     if let Some(answer) = answer() {
         words::clear(&mut answer.tag);
+        answer.asks = 0;
     }
 }
 
@@ -140,6 +186,20 @@ pub(crate) fn prepare_answer(tag: Wide) {
     if let Some(answer) = answer() {
         words::copy(&mut answer.tag, &tag);
     }
+}
+
+/// Notes that the SYN-ACK, in whose options room was reserved, asks for the tag again.
+#[inline(always)]
+pub(crate) fn prepare_ask() {
+    if let Some(answer) = answer() {
+        answer.asks = 1;
+    }
+}
+
+/// Returns whether the SYN-ACK that is being written is to ask for the tag again, and forgets it.
+#[inline(always)]
+pub(crate) fn take_ask() -> bool {
+    answer().is_some_and(|answer| core::mem::take(&mut answer.asks) != 0)
 }
 
 /// Takes the tag for the SYN-ACK that is being written; `None` where no room was reserved for one.

@@ -71,8 +71,8 @@ fn what_finds_the_ring_full_is_counted() {
     let Some(_turn) = turn(&[]) else { return };
     let cgroup = Cgroup::new();
     let receiver = Receiver::new();
-    let mut probe = Probe::start(&cgroup, &receiver, &[]);
     // The ring holds 83,000 snapshots.
+    let mut probe = Probe::start(&cgroup, &receiver, &["--ring-bytes", "16777216"]);
     let expected = SNAPSHOTS * 2 * CONNECTIONS;
     probe.freeze();
     cgroup.within(|| connect(2 * CONNECTIONS, &AtomicU64::new(0)));

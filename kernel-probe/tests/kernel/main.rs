@@ -15,6 +15,7 @@ mod cases;
 mod cgroup;
 mod connections;
 mod conversation;
+mod cookies;
 mod forged;
 mod middlebox;
 mod neighbour;

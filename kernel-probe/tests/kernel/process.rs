@@ -66,7 +66,7 @@ fn of_the_ring_only_a_window_is_mapped() {
         let [start, end] = [start, end].map(|at| u64::from_str_radix(at, 16).unwrap());
         end - start
     });
-    // The ring has 16 MiB.
+    // The ring has 32 MiB.
     let bytes: u64 = bytes.sum();
     assert!(bytes > 0 && bytes < 1 << 20, "{bytes}");
 }
