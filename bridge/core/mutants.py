@@ -3,11 +3,15 @@
 
 Takes the list of `cargo mutants --list`, and adds changes that it does not make (`own_mutants`). All are compiled
 into one copy of the tree, and one is chosen by an environment variable when tests run: a build for each would
-take hours. What cannot be chosen so (results that are iterators, mostly) is `apart`: cargo-mutants itself can run
-those. FILE is the begin of a path below `bridge/core`; they run in the order given. Writes
-target/mutants/report.tsv: result, number, file, change, the first test that failed. Needs cargo-mutants.
+take hours. What cannot be chosen so is `apart`: cargo-mutants itself can run those. What no test notices tells of 1,010
+small worlds (`tests/likeness.rs`), which have to be told as they are without it. FILE is the begin of a path below
+`bridge/core`; they run in the order given. Or it is a former report: then what was missed runs, and what that report
+does not know. Writes target/mutants/report.tsv: result, number, file, change, the first test that failed; of what is
+missed, in how many of those worlds other joins, and other records at all, were told.
+Needs cargo-mutants.
 """
 
+import collections
 import concurrent.futures
 import json
 import os
@@ -21,9 +25,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = pathlib.Path(os.environ.get("MUTANTS_DIR", ROOT / "target/mutants"))
 TREE = OUT / "tree"
 CORE = pathlib.Path("bridge/core")
+LIKENESS = str(OUT / "likeness")
 WORKERS = int(os.environ.get("WORKERS", "2"))
 # Worlds of the ground truth: one loses facts, in one the clock is stepped, in one facts come too late.
 WORLDS = 4
+# Quick tests that take longer than all others: they tell of simulated worlds.
+RUNS = ["checkpoint::", "live::"]
 
 VENV = OUT / "venv"
 if not sys.prefix.startswith(str(VENV)):
@@ -107,9 +114,10 @@ class Source:
         apart = Mutant(self.file, name, "apart", start, end)
         if genre == "FnValue":
             around = [f for f in self.functions if f.start_byte <= start and end <= f.end_byte]
-            if not around or "impl " in entry["function"]["return_type"]:
+            if not around:
                 return apart
-            return change("body", around[-1].child_by_field_name("body"), new)
+            way = "chain" if "impl " in entry["function"]["return_type"] else "body"
+            return change(way, around[-1].child_by_field_name("body"), new)
         if genre == "MatchArmGuard":
             inside = [n for n in self.by_start.get(start, []) if n.end_byte == end]
             return change(new, inside[0]) if inside else apart
@@ -208,6 +216,9 @@ class Source:
             on = ON % mutant.number
             if mutant.way == "body":
                 text = "{ if %s { return %s; } %s" % (on, mutant.text, text[1:])
+            elif mutant.way == "chain":
+                text = ("{ let all = (%s); let (on, other) = (%s, %s); all.into_iter().filter(move |_| !on)"
+                        ".chain(other.into_iter().filter(move |_| on)) }") % (text, on, mutant.text)
             elif mutant.way == "true":
                 text = f"({on} || ({text}))"
             elif mutant.way == "false":
@@ -231,7 +242,7 @@ def prepare():
             (TREE / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / file, TREE / file)
     tests = TREE / CORE / "tests"
-    slow = ("ground_truth", "properties", "bounds")
+    slow = ("ground_truth", "properties", "bounds", "likeness")
     names = [test.stem for test in sorted(tests.glob("*.rs")) if test.stem not in slow]
     (tests / "quick.rs").write_text("".join(f'#[path = "{name}.rs"]\nmod {name};\n' for name in names))
     truth = (tests / "ground_truth.rs").read_text()
@@ -247,7 +258,8 @@ def build(sources, mutants):
     env = {**os.environ, "RUSTFLAGS": "--cap-lints=allow"}
     check = ["cargo", "check", "-p", "syntrace-core", "--lib", "--message-format=json"]
     test = ["cargo", "test", "-p", "syntrace-core", "--lib", "--test", "quick", "--test", "ground_truth", "--no-run",
-            "--message-format=json", "--config", "profile.dev.package.syntrace-core.opt-level=1"]
+            "--test", "likeness", "--message-format=json",
+            "--config", "profile.dev.package.syntrace-core.opt-level=1"]
     command = check
     for _ in range(30):
         for source in sources:
@@ -261,7 +273,7 @@ def build(sources, mutants):
         elif built.returncode == 0:
             tests = [m for m in messages if m.get("executable") and m["profile"]["test"]]
             by_name = {m["target"]["name"]: m["executable"] for m in tests}
-            return [by_name[name] for name in ("syntrace_core", "quick", "ground_truth")]
+            return [by_name[name] for name in ("syntrace_core", "quick", "ground_truth", "likeness")]
         bad = set()
         for message in messages:
             if message["reason"] == "compiler-message" and message["message"]["level"] == "error":
@@ -283,17 +295,47 @@ def build(sources, mutants):
 
 
 def run(mutant, binaries):
-    for binary in binaries:
-        env = {**os.environ, "MUTANT": str(mutant.number), "RUST_BACKTRACE": "0"}
-        try:
-            done = subprocess.run([binary, "--test-threads=1"], cwd=TREE / CORE, env=env, capture_output=True,
-                                  text=True, timeout=60)
-        except subprocess.TimeoutExpired:
-            return "timeout", pathlib.Path(binary).name.rsplit("-", 1)[0]
-        if done.returncode != 0:
-            failed = re.findall(r"^test (\S+) .*FAILED", done.stdout, re.MULTILINE)
-            return "caught", failed[0] if failed else f"status {done.returncode}"
-    return "missed", ""
+    """Returns what becomes of a change, and the test that caught it or how many worlds it changes."""
+    unit, quick, truth, likeness = binaries
+    done = None
+
+    def passes(seconds, *command):
+        nonlocal done
+        env = {**os.environ, "MUTANT": str(mutant.number), "RUST_BACKTRACE": "0", "LIKENESS": LIKENESS}
+        done = subprocess.run([*command, "--test-threads=1", "--include-ignored"], cwd=TREE / CORE, env=env,
+                              capture_output=True, text=True, timeout=seconds)
+        return done.returncode == 0
+
+    try:
+        # The fastest first.
+        stories = (f"--skip={name}" for name in RUNS)
+        if (passes(20, quick, *stories) and passes(20, unit) and passes(40, quick, *RUNS) and passes(90, truth)):
+            worlds = [0, 0]
+            if not passes(90, likeness):
+                differ = re.search(r"left: \((\d+), (\d+)\)", done.stdout + done.stderr)
+                worlds = differ.groups() if differ else ["?", "?"]
+            return "missed", "{} joins, {} records".format(*worlds)
+    except subprocess.TimeoutExpired as late:
+        return "timeout", pathlib.Path(late.cmd[0]).name.rsplit("-", 1)[0]
+    failed = re.findall(r"^test (\S+) .*FAILED", done.stdout, re.MULTILINE)
+    return "caught", failed[0] if failed else f"status {done.returncode}"
+
+
+def missed_before(report, mutants):
+    """Returns the changes that a former report says were missed: wherever they are by now, the nth of a name."""
+    def places(named):
+        count, places = collections.Counter(), {}
+        for file, name, what in named:
+            key = (str(file), re.sub(r":\d+:\d+: ", ": ", name))
+            count[key] += 1
+            places[key, count[key]] = what
+        return places
+
+    rows = [line.split("\t") for line in pathlib.Path(report).read_text().splitlines()]
+    before = places((file, name, result) for result, _, file, name, _ in rows)
+    missed = {place for place, result in before.items() if result in ("missed", "timeout", "apart")}
+    return [m for place, m in places((m.file, m.name, m) for m in mutants).items()
+            if place in missed or place not in before]
 
 
 def main():
@@ -312,12 +354,14 @@ def main():
     for number, mutant in enumerate(mutants, start=1):
         mutant.number = number
     binaries = build(sources, mutants)
-    env = {**os.environ, "UPDATE": "1"}
+    env = {**os.environ, "UPDATE": "1", "LIKENESS": LIKENESS}
     for binary in binaries:
-        if subprocess.run([binary], cwd=TREE / CORE, env=env).returncode != 0:
+        if subprocess.run([binary, "--include-ignored"], cwd=TREE / CORE, env=env).returncode != 0:
             sys.exit("the tests fail without a change")
     chosen = sys.argv[1:] or [""]
     wanted = [m for arg in chosen for m in mutants if f"/{arg}" in str(m.file)]
+    if chosen[0].endswith(".tsv"):
+        wanted = missed_before(chosen[0], mutants)
     with (OUT / "report.tsv").open("w") as report, concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         def one(mutant):
             if mutant.way == "apart" or mutant.result:

@@ -2,6 +2,11 @@
 //!
 //! Only the shape and the words. The decision is one pure function, [`crate::explain`].
 
+mod sentence;
+
+use smallvec::SmallVec;
+
+pub use self::sentence::{Ground, Most, Sentence};
 use crate::Confidence;
 
 /// Why a request or a connect took as long as it took, and why it failed.
@@ -21,9 +26,9 @@ pub struct Cause {
     /// Stable name of what happened.
     pub code: Code,
     /// One plain sentence.
-    pub sentence: Box<str>,
-    /// The facts that it rests on, as `name=value`.
-    pub evidence: Vec<Box<str>>,
+    pub sentence: Sentence,
+    /// The facts that it rests on; of most requests the status alone.
+    pub evidence: SmallVec<[Ground; 1]>,
     /// How sure.
     pub confidence: Confidence,
 }

@@ -17,7 +17,7 @@ use crate::{
     gateway::Bindings,
     identity,
     join::{self, Found, Interval},
-    ledger::{Ledger, Runs},
+    ledger::Runs,
     record::{ConnectionIncident, Join, Missing},
     requests::Requests,
     sockets::{Socket, Sockets},
@@ -30,7 +30,8 @@ const L7_ONLY: &str = "l7-only";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {
     pub(crate) clock: &'a Clock,
-    pub(crate) ledger: &'a Ledger,
+    /// Which facts of the kernel view arrived.
+    pub(crate) numbers: Option<&'a Runs>,
     pub(crate) gaps: &'a Gaps,
     pub(crate) sockets: &'a Sockets,
     /// Those that are not settled.
@@ -80,14 +81,9 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Returns which facts of the kernel view arrived.
-    fn numbers(self) -> Option<&'a Runs> {
-        self.ledger.numbers(self.gaps.sender()?)
-    }
-
     /// Returns whether the kernel view told of everything that happened within an interval.
     fn told(self, from: BootNanos, until: BootNanos) -> Told {
-        let Some((numbers, around)) = self.numbers().zip(self.gaps.around(from, until)) else {
+        let Some((numbers, around)) = self.numbers.zip(self.gaps.around(from, until)) else {
             return Told::Perhaps;
         };
         let Around {
@@ -106,7 +102,7 @@ impl<'a> Known<'a> {
 
     /// Returns whether facts of the kernel view about an interval are known to be lost.
     fn lost_within(self, from: BootNanos, until: BootNanos) -> bool {
-        let is_whole = self.numbers().is_some_and(Runs::is_whole);
+        let is_whole = self.numbers.is_some_and(Runs::is_whole);
         let lost_any = !is_whole || self.gaps.have_counted();
         lost_any && self.told(from, until) == Told::NotAll
     }
@@ -119,9 +115,7 @@ impl<'a> Known<'a> {
         let incidents = until.zip(socket.syn_at()).map(move |(until, syn_at)| {
             let local = socket.key().local;
             let (netns, sockets) = (socket.netns(), self.sockets);
-            let mut by_then = sockets
-                .listener_incidents(netns, local, BootNanos(0), until)
-                .peekable();
+            let mut by_then = sockets.listener_incidents(netns, local, until).peekable();
             // Few listeners have any: only then it matters when the client began.
             let from = by_then.peek().map_or(syn_at, |_| {
                 let client_s = self.far_end(socket, until).and_then(Socket::syn_at);

@@ -307,6 +307,60 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_shown_twice_is_sure_only_if_one_of_both_moments_is_long_ago() {
+        let stepped_back = |by: u64| {
+            let mut clock = Clock::default();
+            era(&mut clock, 100 * S, 9_000 * S);
+            era(&mut clock, 110 * S + 1, 9_000 * S - by);
+            clock.is_sure(UnixNanos(9_111 * S - by))
+        };
+        assert!(!stepped_back(5 * S));
+        assert!(!stepped_back(LATE_NS));
+        assert!(stepped_back(LATE_NS + 1));
+        assert!(stepped_back(1_800 * S));
+    }
+
+    #[test]
+    fn a_step_that_is_taken_back_at_once_leaves_no_doubt() {
+        // By how much the wall clock is behind after it was set forth and back.
+        let behind_by = |by: u64| {
+            let mut clock = Clock::default();
+            era(&mut clock, 100 * S, 1_000 * S);
+            clock.add(sample(110 * S + S / 5, 6_000 * S));
+            era(&mut clock, 110 * S + 2 * S / 5, 1_000 * S - by);
+            assert_eq!(clock.eras.len(), 3);
+            clock.is_sure(UnixNanos(1_110 * S + S / 5 - by / 2))
+        };
+        assert!(behind_by(0));
+        assert!(behind_by(NOISE_NS));
+        assert!(!behind_by(NOISE_NS + 1));
+    }
+
+    #[test]
+    fn a_clock_that_drifts_by_a_thousandth_is_not_stepped() {
+        let eras = |apart: u64, ahead: u64| {
+            let mut clock = Clock::default();
+            clock.add(sample(0, 1_000 * S));
+            clock.add(sample(apart, 1_000 * S + apart + ahead));
+            clock.eras.len()
+        };
+        assert_eq!(eras(100 * S, S / 10), 1);
+        assert_eq!(eras(100 * S, S / 10 + NOISE_NS), 1);
+        assert_eq!(eras(100 * S, S / 10 + NOISE_NS + 1), 2);
+    }
+
+    #[test]
+    fn a_sample_that_is_told_again_is_kept_once_and_of_two_at_one_moment_the_first_counts() {
+        let mut clock = Clock::default();
+        for _ in 0..2 {
+            clock.add(sample(100, 1_000));
+            clock.add(sample(150, 1_000));
+        }
+        assert_eq!(clock.samples.len(), 2);
+        assert_eq!(clock.to_boot(UnixNanos(1_000)), Some(BootNanos(100)));
+    }
+
+    #[test]
     fn the_oldest_samples_are_forgotten() {
         let mut clock = Clock::default();
         for n in 0..=SAMPLES_MAX as u64 {
@@ -314,7 +368,7 @@ mod tests {
         }
         let eras: Vec<_> = clock.eras.iter().map(|era| era.samples.clone()).collect();
         assert_eq!(eras, vec![0..clock.samples.len()]);
-        assert!(clock.samples.len() <= SAMPLES_MAX);
+        assert_eq!(clock.samples.len(), SAMPLES_MAX);
         assert_eq!(
             clock.samples.last(),
             Some(&sample(SAMPLES_MAX as u64, SAMPLES_MAX as u64))

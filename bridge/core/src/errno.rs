@@ -81,7 +81,7 @@ impl Failure {
                 let is_given_up = matches!(outcome, Outcome::Closed | Outcome::ResetLocally);
                 outcome == Outcome::Aborted || is_given_up && is_silent
             }
-            Self::Tls => !outcome.is_failed_connect() && outcome.is_final(),
+            Self::Tls => !outcome.is_failed_connect(),
             Self::Unnamed => outcome.is_failed_connect(),
         }
     }
@@ -133,6 +133,13 @@ mod tests {
                 "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
                 Failure::Tls,
             ),
+            ("TLS error: Secret is not supplied by SDS", Failure::Tls),
+            (
+                "268435703:SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER",
+                Failure::Tls,
+            ),
+            ("verify error: CERTIFICATE_VERIFY_FAILED", Failure::Tls),
+            ("connect timeout", Failure::Timeout),
             ("remote address:10.0.0.111", Failure::Unnamed),
             ("", Failure::Unnamed),
         ];

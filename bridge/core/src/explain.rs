@@ -6,10 +6,11 @@
 
 mod completed;
 
+use smallvec::{SmallVec, smallvec};
 use syntrace_model::Outcome;
 
 use crate::{
-    answer::{Answer, Cause, Code, Party},
+    answer::{Answer, Cause, Code, Ground, Party, Sentence},
     confidence::Confidence,
     errno::Failure,
     evidence::Evidence,
@@ -45,18 +46,19 @@ pub const SLOW_NS: u64 = 100_000_000;
 struct Verdict {
     party: Party,
     code: Code,
-    sentence: String,
+    sentence: Sentence,
     confidence: Confidence,
 }
 
 /// Says who made a request fail or wait; `phases` are its own.
 pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]) -> Answer {
+    let time = phases::by_party(phases);
     let verdict = connect_failed(report, evidence)
         .or_else(|| stopped_by_proxy(report))
         .or_else(|| cut_off(report, evidence))
         .or_else(|| answered_with_error(report))
-        .unwrap_or_else(|| completed::completed(report, evidence, phases));
-    let mut named = vec![words::status_told(report.http.status)];
+        .unwrap_or_else(|| completed::completed(report, evidence, phases, &time));
+    let mut named = smallvec![Ground::Status(report.http.status)];
     if report.http.response_flags != 0 {
         let flags = report.http.response_flags;
         named.push(format!("response_flags={flags:#x}").into());
@@ -86,7 +88,7 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]
     }));
     Answer {
         cause: cause(verdict, named),
-        time: phases::by_party(phases),
+        time,
     }
 }
 
@@ -97,34 +99,34 @@ pub fn connect(socket: &Snapshot) -> Option<Answer> {
     let verdict = Verdict {
         party,
         code,
-        sentence: words::connect(socket, ""),
+        sentence: said(words::connect(socket, "")),
         confidence: Confidence::Certain,
     };
     Some(Answer {
-        cause: cause(verdict, words::of_socket(socket)),
+        cause: cause(verdict, words::of_socket(socket).collect()),
         time: phases::by_party(&phases::connection(socket)),
     })
 }
 
 /// No connection to the service came about.
 fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
-    let status = words::status(report.http.status);
     let has_failed = report.http.response_flags & flag::UPSTREAM_CONNECT_FAILURE != 0;
     if let Some((socket, confidence)) = evidence.failed_by {
+        let status = words::status(report.http.status);
         let snapshot = socket.snapshot();
         let peer = socket.key().peer;
-        let (party, code, said) = match failed_connect(socket.outcome()) {
+        let (party, code, words) = match failed_connect(socket.outcome()) {
             Some((_, Code::ConnectAborted)) if has_failed => {
-                let said = words::connect_timeout(&snapshot);
-                (Party::Network, Code::ConnectTimeout, said)
+                let words = words::connect_timeout(&snapshot);
+                (Party::Network, Code::ConnectTimeout, words)
             }
             Some((party, code)) => (party, code, words::connect(&snapshot, "the service at ")),
             None if Failure::of(report) == Failure::Timeout => {
                 match failure::unanswered_ns(report, socket, evidence.ran) {
                     Some(ns) => (Party::Service, Code::TlsFailed, words::unanswered(peer, ns)),
                     None => {
-                        let said = words::established_in_vain(peer);
-                        (Party::Unknown, Code::ConnectFailed, said)
+                        let words = words::established_in_vain(peer);
+                        (Party::Unknown, Code::ConnectFailed, words)
                     }
                 }
             }
@@ -134,20 +136,21 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
                 } else {
                     Party::Unknown
                 };
-                let said = format!("the TLS handshake with the service at {peer} failed");
-                (party, Code::TlsFailed, said)
+                let words = format!("the TLS handshake with the service at {peer} failed");
+                (party, Code::TlsFailed, words)
             }
         };
         return Some(Verdict {
             party,
             code,
-            sentence: format!("{status}{said}"),
+            sentence: said(format!("{status}{words}")),
             confidence: code.confidence(confidence),
         });
     }
     if !has_failed {
         return None;
     }
+    let status = words::status(report.http.status);
     let text = failure_text(report).unwrap_or("no text");
     let code = match Failure::of(report) {
         Failure::Tls => Code::TlsFailed,
@@ -300,24 +303,29 @@ fn failure_text(report: &Report) -> Option<&str> {
     (!failure.is_empty()).then_some(failure)
 }
 
-fn cause(verdict: Verdict, evidence: Vec<Box<str>>) -> Cause {
+fn cause(verdict: Verdict, evidence: SmallVec<[Ground; 1]>) -> Cause {
     Cause {
         party: verdict.party,
         code: verdict.code,
-        sentence: words::capitalised(verdict.sentence).into(),
+        sentence: verdict.sentence,
         evidence,
         confidence: verdict.confidence,
     }
 }
 
+/// Makes a sentence of words.
+fn said(words: String) -> Sentence {
+    words::capitalised(words).into()
+}
+
 // === impl Verdict ===
 
 impl Verdict {
-    fn certain(party: Party, code: Code, sentence: String) -> Self {
+    fn certain(party: Party, code: Code, words: String) -> Self {
         Self {
             party,
             code,
-            sentence,
+            sentence: said(words),
             confidence: Confidence::Certain,
         }
     }

@@ -152,11 +152,7 @@ pub(crate) fn failed_by<'a>(
     let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(waits_from);
     let before = fitting.partition_point(ended_before);
     let first = *fitting.get(before).or_else(|| fitting.last())?;
-    let tight = |socket: Socket<'_>| {
-        socket
-            .closed_at()
-            .is_some_and(|closed_at| closed_at <= ran.end.plus_ns(TIGHT_NS))
-    };
+    let tight = |socket: Socket<'_>| socket.closed_at() <= Some(ran.end.plus_ns(TIGHT_NS));
     let within = |socket: &&Socket<'_>| {
         socket.closed_at() >= Some(waits_from.minus_ns(TIGHT_NS)) && tight(**socket)
     };
@@ -209,7 +205,7 @@ pub(crate) fn earlier<'a>(
     last: Option<Socket<'a>>,
 ) -> Earlier<'a> {
     let attempts = upstream.attempts.saturating_sub(1) as usize;
-    if attempts == 0 || gateway.tid == 0 {
+    if attempts == 0 {
         return Earlier::default();
     }
     let is_last = |socket: Socket<'_>| last.is_some_and(|last| last.id() == socket.id());

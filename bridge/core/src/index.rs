@@ -2,8 +2,8 @@
 //!
 //! Holds hashes and slots only, no names: whoever asks compares. So a lookup touches one table, growing
 //! touches nothing else, and a slot may have several names in one index. Names that share a hash, be it
-//! because they are equal, share an ordered set beside the table: however many are alike, each costs the
-//! same.
+//! because they are equal, share an ordered set beside the table, found by that hash: however many are
+//! alike, each costs the same.
 
 use std::{
     collections::BTreeSet,
@@ -20,8 +20,8 @@ use crate::slab::Slot;
 pub(crate) struct Index {
     /// The first slot with each hash.
     table: HashTable<(u32, Slot)>,
-    /// All further slots with those hashes.
-    alike: BTreeSet<(u32, Slot)>,
+    /// All further slots with those hashes; no set is empty.
+    alike: HashTable<(u32, BTreeSet<Slot>)>,
     state: FixedState,
 }
 
@@ -33,7 +33,7 @@ impl Index {
     pub(crate) const fn new(seed: u64) -> Self {
         Self {
             table: HashTable::new(),
-            alike: BTreeSet::new(),
+            alike: HashTable::new(),
             state: FixedState::with_seed(seed),
         }
     }
@@ -45,12 +45,18 @@ impl Index {
 
     /// Enters a slot under a hash.
     pub(crate) fn insert(&mut self, hash: u32, slot: Slot) {
-        if self.first(hash).is_some() {
-            self.alike.insert((hash, slot));
-        } else {
+        if self.first(hash).is_none() {
             self.table
                 .insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
+            return;
         }
+        let alike = self.alike.entry(
+            spread(hash),
+            |known| known.0 == hash,
+            |&(hash, _)| spread(hash),
+        );
+        let mut alike = alike.or_insert_with(|| (hash, BTreeSet::new()));
+        alike.get_mut().1.insert(slot);
     }
 
     /// Takes a slot out from under a hash.
@@ -58,28 +64,34 @@ impl Index {
         let entry = self
             .table
             .find_entry(spread(hash), |&known| known == (hash, slot));
-        match entry {
-            Ok(entry) => {
+        let alike = self.alike.find_entry(spread(hash), |known| known.0 == hash);
+        let Ok(mut alike) = alike else {
+            if let Ok(entry) = entry {
                 entry.remove();
-                if let Some(&next) = self.alike.range((hash, 0)..=(hash, Slot::MAX)).next() {
-                    self.alike.remove(&next);
-                    self.table
-                        .insert_unique(spread(hash), next, |&(hash, _)| spread(hash));
+            }
+            return;
+        };
+        let slots = &mut alike.get_mut().1;
+        match entry {
+            Ok(mut entry) => {
+                if let Some(next) = slots.pop_first() {
+                    entry.get_mut().1 = next;
                 }
             }
             Err(_) => {
-                self.alike.remove(&(hash, slot));
+                slots.remove(&slot);
             }
+        }
+        if slots.is_empty() {
+            alike.remove();
         }
     }
 
     /// Returns all slots under a hash, in no order that means anything.
     pub(crate) fn slots(&self, hash: u32) -> impl Iterator<Item = Slot> + '_ {
-        let first = self.first(hash);
-        let alike = first.filter(|_| !self.alike.is_empty());
-        let alike = alike.map(|_| self.alike.range((hash, 0)..=(hash, Slot::MAX)));
-        let rest = alike.into_iter().flatten().map(|&(_, slot)| slot);
-        first.into_iter().chain(rest)
+        let alike = self.alike.find(spread(hash), |known| known.0 == hash);
+        let rest = alike.into_iter().flat_map(|(_, slots)| slots);
+        self.first(hash).into_iter().chain(rest.copied())
     }
 
     fn first(&self, hash: u32) -> Option<Slot> {

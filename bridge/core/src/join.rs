@@ -49,6 +49,7 @@
 
 use std::collections::BTreeSet;
 
+use smallvec::SmallVec;
 use syntrace_model::{BootNanos, ConnKey, ConnectionId, Outcome};
 
 use crate::{
@@ -89,6 +90,9 @@ pub struct Interval {
     pub end: BootNanos,
 }
 
+/// Sockets that fit: as a rule one.
+type Fitting<'a> = SmallVec<[Socket<'a>; 2]>;
+
 /// Finds the connection that the request came in on, or says why there is none.
 pub(crate) fn received_on<'a>(
     sockets: &'a Sockets,
@@ -103,10 +107,9 @@ pub(crate) fn received_on<'a>(
     let number = (epoch, report.downstream_connection);
     let accepted =
         |socket: &Socket<'_>| ran.lies_within(*socket) && may_be_numbered(*socket, number);
-    let until = ran.end.plus_ns(DISORDER_NS);
-    let mut exact: Vec<_> = sockets.accepted(key, until).collect();
+    let mut exact: Fitting<'_> = sockets.accepted(key).collect();
     leave_out_succeeded(&mut exact, ran.start);
-    exact.retain(accepted);
+    exact.retain(|socket| accepted(socket));
     let is_others = !exact.is_empty() && !exact.iter().any(|&socket| gateway.may_own(socket));
     if is_others && report.direct.is_none() {
         // A proxy in front told of its own client, and accepted that one's connection itself.
@@ -120,10 +123,7 @@ pub(crate) fn received_on<'a>(
     if report.direct.is_some() {
         return Err(Missing::NoConnection);
     }
-    let mut with_peer = sockets
-        .accepted_from(key.peer, until)
-        .filter(accepted)
-        .peekable();
+    let mut with_peer = sockets.accepted_from(key.peer).filter(accepted).peekable();
     if with_peer.peek().is_none() {
         return Err(Missing::AddressHidden);
     }
@@ -159,13 +159,9 @@ pub(crate) fn served_by<'a>(
     let dialled = |socket: &Socket<'_>| {
         given.follows_handshake(*socket) && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
     };
-    let exact: Vec<_> = sockets
-        .dialled(key, ran.end.plus_ns(DISORDER_NS))
-        .filter(dialled)
-        .collect();
+    let exact: Fitting<'_> = sockets.dialled(key).filter(dialled).collect();
     choose_own(exact, gateway, |socket| {
-        let was_there =
-            ready_at(socket).is_some_and(|ready_at| ready_at <= given.start.plus_ns(TIGHT_NS));
+        let was_there = ready_at(socket) <= Some(given.start.plus_ns(TIGHT_NS));
         (was_there || waited_for(socket, report, ran))
             && ends_after(
                 socket,
@@ -194,10 +190,7 @@ pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> 
 pub(crate) fn surely_waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
     let waits_from = ran.start.plus_ns(report.http.head_ns.unwrap_or(0));
     let attempts = report.upstream.as_ref().map(|upstream| upstream.attempts);
-    attempts.is_some_and(|attempts| attempts <= 1)
-        && socket
-            .syn_at()
-            .is_some_and(|syn_at| syn_at.plus_ns(TIGHT_NS) >= waits_from)
+    attempts <= Some(1) && socket.syn_at() >= Some(waits_from.minus_ns(TIGHT_NS))
 }
 
 /// Returns whether the peer's RST ended the connection while the request ran.
@@ -221,7 +214,7 @@ pub(crate) fn are_ends_of_one(dialled: Socket<'_>, accepted: Socket<'_>) -> bool
 
 /// Leaves out a socket whose close was never told, where a younger one in its namespace, that had begun
 /// by `start`, has its ends: two cannot be there at once. Takes the youngest first.
-fn leave_out_succeeded(sockets: &mut Vec<Socket<'_>>, start: BootNanos) {
+fn leave_out_succeeded(sockets: &mut Fitting<'_>, start: BootNanos) {
     if sockets.len() < 2 {
         return;
     }
@@ -250,20 +243,20 @@ fn may_be_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
 ///
 /// A socket of another process, that alone fits, shows that something is known wrongly.
 fn choose_own<'a>(
-    mut fitting: Vec<Socket<'a>>,
+    mut fitting: Fitting<'a>,
     gateway: Gateway,
     tight: impl Fn(Socket<'_>) -> bool,
 ) -> Option<Found<'a>> {
     if !fitting.iter().any(|&socket| gateway.may_own(socket)) {
         return choose(fitting, Method::Exact, tight).map(at_best_likely);
     }
-    fitting.retain(|&socket| gateway.may_own(socket));
+    fitting.retain(|socket| gateway.may_own(*socket));
     choose(fitting, Method::Exact, tight)
 }
 
 /// Chooses among the sockets that fit; `tight` tells one that fits beyond the sources' disorder.
-pub(crate) fn choose<'a>(
-    mut fitting: Vec<Socket<'a>>,
+fn choose<'a>(
+    mut fitting: Fitting<'a>,
     method: Method,
     tight: impl Fn(Socket<'_>) -> bool,
 ) -> Option<Found<'a>> {

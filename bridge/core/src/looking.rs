@@ -17,12 +17,13 @@ use crate::{
 impl Reconciler {
     /// Looks at what these facts are about.
     pub(crate) fn look_over(&self, facts: &[Fact]) {
-        self.sockets.look_up(facts.iter().filter_map(|fact| {
+        let ids = facts.iter().filter_map(|fact| {
             let Fact::Connection(snapshot) = fact else {
                 return None;
             };
             Some(snapshot.id())
-        }));
+        });
+        self.sockets.look_up(facts.len(), ids);
         let reports = facts.iter().filter_map(|fact| {
             let Fact::Request(report) = fact else {
                 return None;
@@ -49,7 +50,7 @@ impl Reconciler {
             let upstream = upstream.map(|key| (Opening::Active, key));
             downstream.into_iter().chain(upstream)
         });
-        self.sockets.look_for(ends);
+        self.sockets.look_for(2 * due.len(), ends);
     }
 }
 

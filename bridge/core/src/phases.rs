@@ -18,7 +18,7 @@ use crate::{
     fact::{Report, Snapshot},
     failure::{self, cost_ns},
     join::Interval,
-    record::{Phase, PhaseKind},
+    record::{Phase, PhaseKind, Phases},
     sockets::Socket,
 };
 
@@ -29,7 +29,7 @@ const OWN_WORK_NS: u64 = 1_000_000;
 /// Phases under construction.
 #[derive(Debug, Default)]
 struct Cut {
-    phases: Vec<Phase>,
+    phases: Phases,
     /// Where the next phase begins.
     at_ns: u64,
     /// What is left to be cut.
@@ -37,7 +37,7 @@ struct Cut {
 }
 
 /// Cuts a request: what it waited for before the proxy saw it, then its own duration.
-pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Vec<Phase> {
+pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Phases {
     let mut cut = Cut::default();
     if let Some((socket, ran)) = evidence.fresh.zip(evidence.ran) {
         cut.opening(socket, ran, report.tls_handshake_ns, evidence);
@@ -57,7 +57,7 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Vec<Phase> {
 }
 
 /// Cuts the life of a socket.
-pub(crate) fn connection(socket: &Snapshot) -> Vec<Phase> {
+pub(crate) fn connection(socket: &Snapshot) -> Phases {
     let end = socket.closed_at.unwrap_or(socket.seen_at);
     let mut cut = Cut {
         left_ns: end.since_ns(socket.began_at()),

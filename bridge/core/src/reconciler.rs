@@ -171,7 +171,10 @@ impl Reconciler {
     pub(crate) fn known(&self) -> Known<'_> {
         Known {
             clock: &self.clock,
-            ledger: &self.ledger,
+            numbers: self
+                .gaps
+                .sender()
+                .and_then(|sender| self.ledger.numbers(sender)),
             gaps: &self.gaps,
             sockets: &self.sockets,
             requests: &self.requests,

@@ -16,7 +16,7 @@ pub use self::{
     coverage::{ConnectionCoverage, RequestCoverage},
     incident::{ChargedIncident, ConnectionIncident, Sharing},
     join::{Join, LinkKind, Method, Missing, RequestRef},
-    phase::{Phase, PhaseKind},
+    phase::{Phase, PhaseKind, Phases},
 };
 use crate::{
     answer::Answer,
@@ -42,7 +42,7 @@ pub struct ConnectionRecord {
     pub clock: Option<ClockSample>,
     /// Its life in order, without the requests: each begins where the one before it ends, the first
     /// where the record begins. Empty without a kernel view.
-    pub phases: Vec<Phase>,
+    pub phases: Phases,
     /// The requests that it carried or failed, by start.
     pub requests: Vec<RequestRef>,
     /// Requests that the bound left out of `requests`.
@@ -74,7 +74,7 @@ pub struct RequestRecord {
     pub earlier: Vec<Join>,
     /// What the client waited for, in order: each phase begins where the one before it ends, the first
     /// at [`Self::started_at`]. They sum to [`Self::duration_ns`].
-    pub phases: Vec<Phase>,
+    pub phases: Phases,
     /// What happened to its connections while it ran, by time.
     pub incidents: Vec<ChargedIncident>,
     /// Why it took as long as it took, and why it failed.

@@ -223,14 +223,12 @@ impl Requests {
     /// Takes the requests out of the calendar that settle at the end of a tick; returns where they are
     /// kept, in order.
     pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Slot> {
-        let slots = self.by_due.take(tick);
-        let mut due: Vec<_> = slots
-            .into_iter()
-            .filter_map(|slot| Some((slot, self.pending.get(slot)?)))
-            .map(|(slot, pending)| (pending.place.due, pending.span_id, slot))
-            .collect();
-        due.sort_unstable();
-        due.into_iter().map(|(_, _, slot)| slot).collect()
+        let mut due = self.by_due.take(tick);
+        due.sort_by_cached_key(|&slot| {
+            let pending = self.pending.get(slot)?;
+            Some((pending.place.due, pending.span_id))
+        });
+        due
     }
 
     /// Takes the requests out of the calendar that wait for a clock, in the same way.

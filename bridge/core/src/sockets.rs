@@ -109,7 +109,7 @@ impl Sockets {
                 entry.kernel = Some(Kernel::new(told));
                 newer
             }
-            Some(kernel) if kernel.place() != (told.key, told.opening) => {
+            Some(kernel) if !kernel.is_placed_as(told) => {
                 entry.contradictions = known.and(Contradictions::OTHER_ENDS);
                 if kernel.place() <= (told.key, told.opening) {
                     context
@@ -126,7 +126,7 @@ impl Sockets {
                 } else {
                     newer.succeeded_by(context)
                 };
-                let watches = self.tellers.watches(teller) || !self.tellers.watches(context.teller);
+                let watches = self.tellers.watches(teller);
                 let teller = if watches { teller } else { context.teller };
                 Context { teller, ..merged }
             }

@@ -123,13 +123,15 @@ impl Tellers {
         };
         teller.told_until = told_until;
         teller.state = match teller.state {
-            TellerState::Succeeded { since } => TellerState::Succeeded { since },
+            TellerState::Succeeded { since } => TellerState::Succeeded {
+                since: once_more(since),
+            },
             TellerState::Away {
                 goodbye: true,
                 since,
             } => TellerState::Away {
                 goodbye: true,
-                since,
+                since: once_more(since),
             },
             TellerState::Watching { .. } | TellerState::Away { .. } if goodbye => {
                 TellerState::Away {
@@ -265,87 +267,10 @@ impl Tellers {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: u64 = 1_000_000_000;
-
-    fn probe(epoch: u64) -> SenderId {
-        SenderId {
-            name: "probe".into(),
-            epoch,
-        }
-    }
-
-    fn at(seconds: u64) -> BootNanos {
-        BootNanos(seconds * S)
-    }
-
-    #[test]
-    fn another_run_ends_what_it_does_not_tell_of_again() {
-        let mut tellers = Tellers::default();
-        let first = tellers.place(&probe(1));
-        tellers.gain(first);
-        assert!(tellers.pass(at(100)).is_empty() && tellers.watches(first));
-        let second = tellers.place(&probe(2));
-        assert!(!tellers.watches(first) && tellers.watches(second));
-        assert!(tellers.pass(at(101)).is_empty());
-        tellers.hear(&probe(1), false, None);
-        assert!(!tellers.watches(first));
-        assert_eq!(tellers.pass(at(112)), [first]);
-        assert!(tellers.pass(at(113)).is_empty());
-    }
-
-    #[test]
-    fn silence_is_doubt_until_the_probe_is_heard_again() {
-        let mut tellers = Tellers::default();
-        let only = tellers.place(&probe(1));
-        tellers.gain(only);
-        tellers.pass(at(100));
-        tellers.pass(at(131));
-        assert!(!tellers.watches(only) && tellers.left_silently(only));
-        tellers.hear(&probe(1), false, None);
-        assert!(tellers.watches(only));
-        tellers.pass(at(132));
-        tellers.hear(&probe(1), true, None);
-        assert!(!tellers.watches(only) && !tellers.left_silently(only));
-        tellers.pass(at(133));
-        assert_eq!(tellers.pass(at(500)), [only]);
-    }
-
-    #[test]
-    fn a_probe_whose_batch_was_old_when_it_came_is_behind_until_a_new_one_comes() {
-        let mut tellers = Tellers::default();
-        tellers.place(&probe(1));
-        tellers.hear(&probe(1), false, Some(at(97)));
-        tellers.heard_by(at(100));
-        assert_eq!(tellers.behind(), Some(at(97)));
-        // Silence is no news.
-        tellers.heard_by(at(110));
-        assert_eq!(tellers.behind(), Some(at(97)));
-        tellers.hear(&probe(1), false, Some(at(110)));
-        tellers.heard_by(at(110));
-        assert_eq!(tellers.behind(), None);
-        tellers.heard_by(at(120));
-        assert_eq!(tellers.behind(), None);
-        tellers.hear(&probe(1), true, Some(at(97)));
-        tellers.heard_by(at(121));
-        assert_eq!(tellers.behind(), None);
-    }
-
-    #[test]
-    fn probes_without_number_cost_bounded_memory_and_are_believed() {
-        let mut tellers = Tellers::default();
-        let name = |n: usize| SenderId {
-            name: n.to_string().into(),
-            epoch: 1,
-        };
-        for n in 0..1_000 {
-            let id = tellers.place(&name(n));
-            tellers.gain(id);
-            assert!(tellers.watches(id));
-        }
-        assert_eq!(tellers.places.len(), TELLERS_MAX);
-    }
+/// What a probe tells after its sockets were held to be gone is waited for as long again: it ends, too.
+fn once_more(since: Option<BootNanos>) -> Option<BootNanos> {
+    since.filter(|&since| since != NEVER_AGAIN)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,59 +2,9 @@
 //!
 //! Decides nothing.
 
-use std::fmt;
-
 use syntrace_model::{Endpoint, Outcome};
 
-use crate::fact::Snapshot;
-
-/// A few words without a place of their own in memory: every record has a sentence and evidence, and
-/// most of both are numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Short {
-    text: [u8; 32],
-    len: usize,
-}
-
-// === impl Short ===
-
-impl Short {
-    /// Returns the words.
-    pub(crate) fn as_str(&self) -> &str {
-        let written = self.text.get(..self.len);
-        let text = written.and_then(|written| str::from_utf8(written).ok());
-        text.unwrap_or_default()
-    }
-
-    /// Adds words, as far as there is room.
-    fn push(&mut self, words: &[u8]) {
-        for (place, &byte) in self.text.iter_mut().skip(self.len).zip(words) {
-            *place = byte;
-            self.len += 1;
-        }
-    }
-
-    /// Adds a number with at least so many digits.
-    fn push_number(&mut self, mut number: u64, digits: usize) {
-        let mut written = [b'0'; 20];
-        let mut first = written.len();
-        for place in written.iter_mut().rev() {
-            if number == 0 && first + digits <= 20 {
-                break;
-            }
-            *place = b'0' + (number % 10) as u8;
-            number /= 10;
-            first -= 1;
-        }
-        self.push(written.get(first..).unwrap_or_default());
-    }
-}
-
-impl fmt::Display for Short {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::{answer::Ground, fact::Snapshot};
 
 /// Says that the proxy's connect timeout ended a connect.
 pub(crate) fn connect_timeout(socket: &Snapshot) -> String {
@@ -99,7 +49,7 @@ pub(crate) fn connect(socket: &Snapshot, role: &str) -> String {
 }
 
 /// Writes how long a socket lived, from its SYN on.
-fn lived(socket: &Snapshot) -> Short {
+fn lived(socket: &Snapshot) -> String {
     let life = socket.syn_at.zip(socket.closed_at);
     millis(life.map_or(0, |(syn_at, closed_at)| closed_at.since_ns(syn_at)))
 }
@@ -113,43 +63,29 @@ fn syns(socket: &Snapshot) -> String {
 }
 
 /// Names what the kernel says of a socket, as evidence.
-pub(crate) fn of_socket(socket: &Snapshot) -> Vec<Box<str>> {
-    let mut named: Vec<Box<str>> = vec![format!("outcome={}", socket.outcome.name()).into()];
-    if socket.errno != 0 {
-        named.push(format!("errno={}", socket.errno).into());
-    }
-    if !socket.watch.reset_reason.is_empty() {
-        named.push(format!("reset_reason={}", socket.watch.reset_reason).into());
-    }
+pub(crate) fn of_socket(socket: &Snapshot) -> impl Iterator<Item = Ground> {
+    let errno = (socket.errno != 0).then(|| format!("errno={}", socket.errno));
+    let reason = &socket.watch.reset_reason;
+    let reason = (!reason.is_empty()).then(|| format!("reset_reason={reason}"));
     let syns = socket.counters.syn_retransmits;
-    named.push(format!("syn_retransmits={syns}").into());
-    named
+    let outcome = format!("outcome={}", socket.outcome.name());
+    let named = [
+        Some(outcome),
+        errno,
+        reason,
+        Some(format!("syn_retransmits={syns}")),
+    ];
+    named.into_iter().flatten().map(Ground::from)
 }
 
 /// Writes a length of time in milliseconds, to the microsecond below ten.
-pub(crate) fn millis(ns: u64) -> Short {
+pub(crate) fn millis(ns: u64) -> String {
     let us = ns.saturating_add(500) / 1_000;
-    let mut text = Short::default();
     if us < 10_000 {
-        text.push_number(us / 1_000, 1);
-        text.push(b".");
-        text.push_number(us % 1_000, 3);
-    } else {
-        let tenths = ns.saturating_add(50_000) / 100_000;
-        text.push_number(tenths / 10, 1);
-        text.push(b".");
-        text.push_number(tenths % 10, 1);
+        return format!("{}.{:03} ms", us / 1_000, us % 1_000);
     }
-    text.push(b" ms");
-    text
-}
-
-/// Names the status, as evidence.
-pub(crate) fn status_told(status: u16) -> Box<str> {
-    let mut text = Short::default();
-    text.push(b"status=");
-    text.push_number(status.into(), 1);
-    text.as_str().into()
+    let tenths = ns.saturating_add(50_000) / 100_000;
+    format!("{}.{} ms", tenths / 10, tenths % 10)
 }
 
 /// Writes what goes before a sentence about a request: its status, where there was a response.
@@ -194,8 +130,7 @@ mod tests {
 
     #[test]
     fn lengths_of_time_have_three_digits_or_one_behind_the_point() {
-        let written = [0, 499, 7_000, 9_999_400, 9_999_500, 123_456_789, u64::MAX]
-            .map(|ns| millis(ns).to_string());
+        let written = [0, 499, 7_000, 9_999_400, 9_999_500, 123_456_789, u64::MAX].map(millis);
         let expected = [
             "0.000 ms",
             "0.000 ms",
@@ -206,8 +141,6 @@ mod tests {
             "18446744073709.5 ms",
         ];
         assert_eq!(written, expected);
-        assert_eq!(&*status_told(0), "status=0");
-        assert_eq!(&*status_told(200), "status=200");
     }
 
     #[test]

@@ -173,7 +173,7 @@ fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
         let answer = explain::connect(&failed(2, to_service(6001), outcome, 10.0, 12.0)).unwrap();
         assert_eq!((answer.cause.party, answer.cause.code), (party, code));
         assert!(
-            answer.cause.sentence.contains(words),
+            answer.cause.sentence.to_string().contains(words),
             "{}",
             answer.cause.sentence
         );
@@ -198,7 +198,7 @@ fn a_connect_that_the_proxy_gave_up_says_whose_timeout_it_was() {
     let cause = &told.requests[0].answer.cause;
     assert_eq!(cause.code, Code::ConnectTimeout);
     assert_eq!(
-        &*cause.sentence,
+        cause.sentence.to_string(),
         "503: the proxy gave up the connect to the service at 198.51.100.2:80 after 249.8 ms, the SYN unanswered"
     );
 }

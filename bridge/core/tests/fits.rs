@@ -295,3 +295,27 @@ fn a_request_fits_tightly_if_it_began_before_the_end_of_its_socket_and_ended_aft
     assert_eq!(joined(slow.clone(), 50.0, 80.3), Ok((1, CERTAIN)));
     assert_eq!(joined(slow, 50.0, 80.1), Ok((1, LIKELY)));
 }
+
+#[test]
+fn a_connect_that_is_not_known_to_have_succeeded_carried_no_request() {
+    let refused = failed(2, to_service(6001), Outcome::Refused, 90.0, 101.0);
+    assert_eq!(
+        served_by(&asked(vec![refused], 0.0)),
+        Err(Missing::NoConnection)
+    );
+}
+
+#[test]
+fn a_connection_that_is_said_to_have_closed_and_to_be_open_failed_no_handshake() {
+    let failed_by = |outcome| {
+        let broken = Snapshot {
+            outcome,
+            ..dialled(2, 99.0, 119.9)
+        };
+        let report = unserved(request(1, from_client(5001), 100.0, 120.0), "TLS error");
+        let told = tell(vec![broken], vec![report]);
+        found(told.requests[0].opened.as_ref().unwrap()).map(|(cookie, _)| cookie)
+    };
+    assert_eq!(failed_by(Outcome::Closed), Ok(2));
+    assert_eq!(failed_by(Outcome::Established), Err(Missing::NoConnection));
+}

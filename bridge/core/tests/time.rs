@@ -259,7 +259,8 @@ fn a_service_that_was_slow_to_accept_is_told_by_its_accept_queue() {
         };
         let record = told(vec![upstream.clone(), service_s], report.clone());
         assert_eq!(record.answer.cause.code, Code::SlowService);
-        record.answer.cause.sentence.contains("accept queue")
+        let sentence = record.answer.cause.sentence.to_string();
+        sentence.contains("accept queue")
     };
     assert!(says(2_000.0));
     assert!(!says(900.0));

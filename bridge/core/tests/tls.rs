@@ -59,7 +59,10 @@ fn a_service_that_takes_the_connection_and_never_answers_in_tls_is_waited_for() 
         (Party::Service, Code::TlsFailed, Confidence::Likely)
     );
     assert!(
-        cause.sentence.contains("did not answer the TLS handshake"),
+        cause
+            .sentence
+            .to_string()
+            .contains("did not answer the TLS handshake"),
         "{}",
         cause.sentence
     );

@@ -5,7 +5,7 @@ use syntrace_model::ConnectionId;
 use super::Known;
 use crate::{
     charge, explain, identity, phases,
-    record::{ConnectionCoverage, ConnectionIncident, ConnectionRecord},
+    record::{ConnectionCoverage, ConnectionIncident, ConnectionRecord, Phases},
     sockets::Connection,
 };
 
@@ -47,7 +47,7 @@ impl Known<'_> {
             clock: socket
                 .as_ref()
                 .and_then(|socket| self.clock.near_boot(socket.began_at())),
-            phases: socket.as_ref().map_or_else(Vec::new, phases::connection),
+            phases: socket.as_ref().map_or_else(Phases::new, phases::connection),
             answer: socket.as_ref().and_then(explain::connect),
             requests: connection.requests().copied().collect(),
             requests_evicted: connection.requests_evicted(),

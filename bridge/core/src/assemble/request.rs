@@ -177,7 +177,7 @@ impl<'a> Known<'a> {
         if socket.closed_at().is_some() || seen_at >= ran.start {
             return true;
         }
-        let Some(numbers) = self.numbers().filter(|numbers| !numbers.is_whole()) else {
+        let Some(numbers) = self.numbers.filter(|numbers| !numbers.is_whole()) else {
             return true;
         };
         let around = self.gaps.around(seen_at, ran.start);

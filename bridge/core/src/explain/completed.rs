@@ -1,10 +1,8 @@
 //! Who took most of the time of a request that nothing failed.
 
-use std::cmp::Reverse;
-
 use super::{SLOW_NS, Verdict};
 use crate::{
-    answer::{Code, Party, TimeByParty},
+    answer::{Code, Most, Party, Sentence, TimeByParty},
     confidence::Confidence,
     evidence::Evidence,
     fact::{IncidentKind, Report},
@@ -13,25 +11,22 @@ use crate::{
     words::millis,
 };
 
-/// How the sentence about most requests begins; it is put together without [`std::fmt`], which would
-/// cost more than all other parts of the answer.
-const COMPLETED: &str = "Completed in ";
-
 /// Nothing failed: who took most of the time, and why, if it was long.
-pub(super) fn completed(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]) -> Verdict {
-    let time = phases::by_party(phases);
+pub(super) fn completed(
+    report: &Report,
+    evidence: &Evidence<'_>,
+    phases: &[Phase],
+    time: &TimeByParty,
+) -> Verdict {
     let total_ns = time.total_ns();
-    let total = millis(total_ns);
-    let total = total.as_str();
     let longest = phases.iter().max_by_key(|phase| phase.duration_ns);
     if let Some(&longest) = longest
         && longest.duration_ns >= SLOW_NS
         && longest.duration_ns > total_ns / 2
         && let Some((code, why)) = slow(longest, evidence)
     {
-        let took = millis(longest.duration_ns);
-        let parts = [COMPLETED, total, "; for ", took.as_str(), " of it ", why];
-        let sentence = parts.concat();
+        let (total, took) = (millis(total_ns), millis(longest.duration_ns));
+        let sentence = format!("Completed in {total}; for {took} of it {why}").into();
         return Verdict {
             party: longest.party,
             code,
@@ -43,28 +38,33 @@ pub(super) fn completed(report: &Report, evidence: &Evidence<'_>, phases: &[Phas
             },
         };
     }
-    let slowest = leader(&time, phases, evidence);
-    let took = millis(time.of(slowest));
-    let took = took.as_str();
+    let slowest = leader(time, phases, evidence);
     let unreported = phases
         .iter()
         .all(|phase| matches!(phase.kind, PhaseKind::Unreported | PhaseKind::RoundTrip));
-    let sentence = match slowest {
-        Party::Unknown if report.http.tcp_session => ["The session ended after ", total].concat(),
-        Party::Unknown if unreported => {
-            [COMPLETED, total, "; its parts were not reported"].concat()
+    let most = match slowest {
+        Party::Unknown if report.http.tcp_session => {
+            let words = format!("The session ended after {}", millis(total_ns));
+            return Verdict::certain(slowest, Code::Completed, words);
         }
-        Party::Unknown if time.unknown_ns > total_ns / 2 => {
-            [COMPLETED, total, "; ", took, " of it is not accounted for"].concat()
-        }
-        Party::Unknown => [COMPLETED, total, "; no party took most of it beyond doubt"].concat(),
+        Party::Unknown if unreported => Most::Unreported,
+        Party::Unknown if time.unknown_ns > total_ns / 2 => Most::Unaccounted {
+            ns: time.unknown_ns,
+        },
+        Party::Unknown => Most::Doubtful,
         Party::Client | Party::Network | Party::Kernel | Party::Proxy | Party::Service => {
-            let name = slowest.name();
-            let parts = [COMPLETED, total, "; the ", name, " took ", took, " of it"];
-            parts.concat()
+            Most::Of {
+                party: slowest,
+                ns: time.of(slowest),
+            }
         }
     };
-    Verdict::certain(slowest, Code::Completed, sentence)
+    Verdict {
+        party: slowest,
+        code: Code::Completed,
+        sentence: Sentence::Completed { total_ns, most },
+        confidence: Confidence::Certain,
+    }
 }
 
 /// Returns who took the most of the time, whatever is in doubt: what is not accounted for may be of the
@@ -82,17 +82,17 @@ fn leader(time: &TimeByParty, phases: &[Phase], evidence: &Evidence<'_>) -> Part
             _ => 0,
         })
         .fold(phases::overlap_ns(evidence), u64::saturating_add);
-    let mut known = Party::ALL;
-    known.sort_by_key(|&party| Reverse(time.of(party)));
-    let mut known = known.into_iter().filter(|&party| party != Party::Unknown);
-    match (known.next(), known.next()) {
-        (Some(first), Some(second))
-            if time.of(first) > time.of(second).saturating_add(doubt_ns) =>
-        {
-            first
-        }
-        _ => Party::Unknown,
-    }
+    let known = || {
+        Party::ALL
+            .into_iter()
+            .filter(|&party| party != Party::Unknown)
+    };
+    let first = known().max_by_key(|&party| time.of(party));
+    let others = known().filter(|&party| Some(party) != first);
+    let second_ns = others.map(|party| time.of(party)).max().unwrap_or(0);
+    first
+        .filter(|&first| time.of(first) > second_ns.saturating_add(doubt_ns))
+        .unwrap_or(Party::Unknown)
 }
 
 /// Returns whether a phase may have been something else: it is told from incidents or attempts that may

@@ -3,7 +3,12 @@
 //! Lengths only: when a phase began follows from the record's start, so a phase can neither overlap
 //! another nor be negative. Cutting a record into phases is [`crate::phases`]' business.
 
+use smallvec::SmallVec;
+
 use crate::answer::Party;
+
+/// The phases of a record, in order: as a rule no more than lie in the record itself.
+pub type Phases = SmallVec<[Phase; 4]>;
 
 /// One stretch of a record's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -260,7 +260,7 @@ impl<'a> Connection<'a> {
 
     /// Returns whether it is a socket of which no end was told.
     pub(crate) fn is_unseen(self) -> bool {
-        self.entry.kernel.is_some() && self.entry.ended_at().is_none() && !self.entry.evicted
+        self.entry.ended_at().is_none() && !self.entry.evicted
     }
 
     /// Returns whether the bound on live connections ends its record early.

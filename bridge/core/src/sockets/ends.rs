@@ -1,9 +1,14 @@
 //! Both ends of a socket in the bytes that they need: what says of which family an address is, and what
-//! aligns it, would be a tenth of them.
+//! aligns it, would be a tenth of them. Equal where the ends are, so sockets are found by these.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, Ipv6Addr},
+};
 
-use syntrace_model::{ConnKey, Endpoint};
+use syntrace_model::{ConnKey, Endpoint, Opening};
+
+use crate::index::Index;
 
 /// Both ends of a socket; an IPv4 address as the IPv6 address that means the same (RFC 4291, section
 /// 2.5.5.2).
@@ -13,20 +18,65 @@ pub(super) struct Ends {
     ports: [u16; 2],
 }
 
+/// The far end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FarEnd {
+    address: [u8; 16],
+    port: u16,
+}
+
 // The local end comes first.
 impl From<ConnKey> for Ends {
     fn from(ConnKey { local, peer }: ConnKey) -> Self {
         Self {
-            addresses: [local, peer].map(|end| match end.address() {
-                IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-                IpAddr::V6(address) => address.octets(),
-            }),
+            addresses: [local, peer].map(octets),
             ports: [local, peer].map(Endpoint::port),
         }
     }
 }
 
+impl From<Endpoint> for FarEnd {
+    fn from(end: Endpoint) -> Self {
+        Self {
+            address: octets(end),
+            port: end.port(),
+        }
+    }
+}
+
+impl Hash for FarEnd {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_ne_bytes(self.address));
+        state.write_u16(self.port);
+    }
+}
+
+impl Hash for Ends {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let [local, peer] = self.addresses.map(u128::from_ne_bytes);
+        state.write_u128(local);
+        state.write_u128(peer);
+        let [local, peer] = self.ports.map(u32::from);
+        state.write_u32(local << 16 | peer);
+    }
+}
+
 impl Ends {
+    /// Returns the hash of what finds a socket: of an accepted one the far end, because the other may have
+    /// been rewritten; of a dialled one both.
+    pub(super) fn found_by(self, index: &Index, opening: Opening) -> u32 {
+        match opening {
+            Opening::Passive => index.hash(self.peer()),
+            Opening::Active => index.hash(self),
+        }
+    }
+
+    /// Returns the far end.
+    pub(super) const fn peer(&self) -> FarEnd {
+        let ([_, address], [_, port]) = (self.addresses, self.ports);
+        FarEnd { address, port }
+    }
+
     /// Returns both ends.
     pub(super) const fn key(self) -> ConnKey {
         let [local, peer] = self.addresses;
@@ -40,6 +90,13 @@ impl Ends {
     /// Returns the ports, the local one first.
     pub(super) const fn ports(self) -> [u16; 2] {
         self.ports
+    }
+}
+
+const fn octets(end: Endpoint) -> [u8; 16] {
+    match end.address() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
     }
 }
 
@@ -59,6 +116,7 @@ mod tests {
             for peer in ends {
                 let key = ConnKey { local, peer };
                 assert_eq!(Ends::from(key).key(), key);
+                assert_eq!(Ends::from(key).peer(), FarEnd::from(peer));
             }
         }
     }

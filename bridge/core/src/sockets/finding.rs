@@ -6,46 +6,27 @@ use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, TraceId};
 
 use super::{
     Connection, Socket, Sockets,
-    standing::{AGE_SHIFT, ends},
+    ends::{Ends, FarEnd},
+    standing::AGE_SHIFT,
 };
 use crate::{identity, record::ConnectionIncident, slab::Slot};
 
 impl Sockets {
-    /// Returns the accepted sockets with these ends that began at or before `until`, the youngest first.
-    pub(crate) fn accepted(
-        &self,
-        key: ConnKey,
-        until: BootNanos,
-    ) -> impl Iterator<Item = Socket<'_>> {
-        let sockets = self.with_ends(Opening::Passive, key);
-        youngest_first(
-            sockets.filter(move |socket| socket.key() == key && socket.began_at() <= until),
-        )
+    /// Returns the accepted sockets with these ends, the youngest first.
+    pub(crate) fn accepted(&self, key: ConnKey) -> impl Iterator<Item = Socket<'_>> {
+        let ends = Ends::from(key);
+        let sockets = self.accepted_by(ends.peer());
+        youngest_first(sockets.filter(move |socket| socket.kernel.ends == ends))
     }
 
-    /// Returns the accepted sockets with the far end `peer` that began at or before `until`, the youngest
-    /// first.
-    pub(crate) fn accepted_from(
-        &self,
-        peer: Endpoint,
-        until: BootNanos,
-    ) -> impl Iterator<Item = Socket<'_>> {
-        let sockets = self.with_ends(Opening::Passive, ConnKey { local: peer, peer });
-        youngest_first(
-            sockets.filter(move |socket| socket.key().peer == peer && socket.began_at() <= until),
-        )
+    /// Returns the accepted sockets with the far end `peer`, the youngest first.
+    pub(crate) fn accepted_from(&self, peer: Endpoint) -> impl Iterator<Item = Socket<'_>> {
+        youngest_first(self.accepted_by(peer.into()))
     }
 
-    /// Returns the dialled sockets with these ends that began at or before `until`, the youngest first.
-    pub(crate) fn dialled(
-        &self,
-        key: ConnKey,
-        until: BootNanos,
-    ) -> impl Iterator<Item = Socket<'_>> {
-        let sockets = self.with_ends(Opening::Active, key);
-        youngest_first(
-            sockets.filter(move |socket| socket.key() == key && socket.began_at() <= until),
-        )
+    /// Returns the dialled sockets with these ends, the youngest first.
+    pub(crate) fn dialled(&self, key: ConnKey) -> impl Iterator<Item = Socket<'_>> {
+        youngest_first(self.with_ends(Opening::Active, key.into()))
     }
 
     /// Returns the sockets that are perhaps the far end of this one and began at or before `until`: those of
@@ -56,19 +37,18 @@ impl Sockets {
         socket: Socket<'_>,
         until: BootNanos,
     ) -> impl Iterator<Item = Socket<'_>> {
-        let key = socket.key().mirrored();
+        let ends = Ends::from(socket.key().mirrored());
         let opening = match socket.opening() {
             Opening::Active => Opening::Passive,
             Opening::Passive => Opening::Active,
         };
-        let mirrored = self.with_ends(opening, key);
+        let mirrored = self.with_ends(opening, ends);
         let tag = identity::authentic_tag(socket);
         let tagged = tag.into_iter().flat_map(|tag| self.perhaps_named(tag));
         let tagged = tagged.filter_map(Connection::socket).filter(move |other| {
             other.opening() == opening && identity::authentic_tag(*other) == tag
         });
         mirrored
-            .filter(move |other| other.key() == key)
             .chain(tagged)
             .filter(move |other| other.began_at() <= until)
     }
@@ -95,15 +75,14 @@ impl Sockets {
         ended.filter_map(|id| self.get(id)?.socket())
     }
 
-    /// Returns what happened within the interval to the listener at `local`.
+    /// Returns what happened until a moment to the listener at `local`.
     pub(crate) fn listener_incidents(
         &self,
         netns: u64,
         local: Endpoint,
-        from: BootNanos,
         until: BootNanos,
     ) -> impl Iterator<Item = &ConnectionIncident> {
-        self.elsewhere.of_listener(netns, local, from, until)
+        self.elsewhere.of_listener(netns, local, until)
     }
 
     /// Returns where the socket is kept that is known to be the connection with the proxy's number.
@@ -128,15 +107,20 @@ impl Sockets {
         })
     }
 
-    pub(super) fn with_ends(
-        &self,
-        opening: Opening,
-        key: ConnKey,
-    ) -> impl Iterator<Item = Socket<'_>> {
-        let slots = self.by_ends.slots(ends(&self.by_ends, opening, key));
-        slots
-            .filter_map(|slot| self.at(slot)?.socket())
-            .filter(move |socket| socket.opening() == opening)
+    /// Returns the accepted sockets with this far end.
+    fn accepted_by(&self, peer: FarEnd) -> impl Iterator<Item = Socket<'_>> {
+        let slots = self.by_ends.slots(self.by_ends.hash(peer));
+        let sockets = slots.filter_map(|slot| self.at(slot)?.socket());
+        sockets.filter(move |socket| {
+            socket.opening() == Opening::Passive && socket.kernel.ends.peer() == peer
+        })
+    }
+
+    /// Returns the sockets with these ends.
+    fn with_ends(&self, opening: Opening, ends: Ends) -> impl Iterator<Item = Socket<'_>> {
+        let slots = self.by_ends.slots(ends.found_by(&self.by_ends, opening));
+        let sockets = slots.filter_map(|slot| self.at(slot)?.socket());
+        sockets.filter(move |socket| socket.opening() == opening && socket.kernel.ends == ends)
     }
 }
 
@@ -155,4 +139,176 @@ fn youngest_first<'a>(
     };
     several.sort_unstable_by_key(|socket| std::cmp::Reverse((socket.began_at(), socket.id())));
     only.into_iter().chain(several)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::Ipv6Addr};
+
+    use syntrace_model::{BootId, ConnectionId, Outcome};
+
+    use super::*;
+    use crate::{
+        fact::{Counters, Snapshot, Tag, TagState, Watch},
+        limits::Limits,
+        tellers::TellerId,
+    };
+
+    /// Two numbers, by chance, whose names have the same hash; `differ` says more of them.
+    fn alike(hash: impl Fn(u64) -> u32, differ: impl Fn(u64, u64) -> bool) -> [u64; 2] {
+        let mut seen = BTreeMap::new();
+        let mut chance = 7_u64;
+        let mut found = (0..4_000_000).filter_map(|_| {
+            chance = chance.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let n = chance ^ chance >> 33;
+            let other = seen.insert(hash(n), n)?;
+            (other != n && differ(other, n)).then_some([other, n])
+        });
+        found.next().unwrap()
+    }
+
+    fn end(n: u64) -> Endpoint {
+        Endpoint::new(Ipv6Addr::from_bits(n.into()).into(), 80)
+    }
+
+    fn id(n: u64) -> TraceId {
+        TraceId::new((u128::from(n) + 1).to_be_bytes()).unwrap()
+    }
+
+    fn socket(cookie: u64, opening: Opening, local: u64, peer: u64) -> Snapshot {
+        let at = Some(BootNanos(cookie));
+        Snapshot {
+            boot: BootId([1; 16]),
+            cookie,
+            seen_at: BootNanos(cookie),
+            netns: 1,
+            key: ConnKey {
+                local: end(local),
+                peer: end(peer),
+            },
+            opening,
+            outcome: Outcome::Established,
+            syn_at: at,
+            syn_ack_at: None,
+            established_at: at,
+            accepted_at: None,
+            closed_at: None,
+            minted: id(cookie << 32),
+            tag: None,
+            errno: 0,
+            owner_pid: 0,
+            owner_tid: 0,
+            counters: Counters::default(),
+            watch: Watch::default(),
+        }
+    }
+
+    const fn any(_: u64, _: u64) -> bool {
+        true
+    }
+
+    fn told(told: &[Snapshot]) -> Sockets {
+        let mut sockets = Sockets::new(Limits::default());
+        for snapshot in told {
+            sockets.observe(None, snapshot, TellerId::default());
+        }
+        sockets
+    }
+
+    fn cookies<'a>(found: impl Iterator<Item = Socket<'a>>) -> Vec<u64> {
+        found.map(Socket::cookie).collect()
+    }
+
+    fn index() -> crate::index::Index {
+        Sockets::new(Limits::default()).by_ends
+    }
+
+    #[test]
+    fn connections_whose_ids_or_numbers_are_alike_in_the_index_are_told_apart() {
+        let index = index();
+        let boot = BootId([1; 16]);
+        let cookies = alike(
+            |cookie| index.hash(ConnectionId::Socket { boot, cookie }),
+            any,
+        );
+        let numbers = alike(|number| index.hash((7_u64, number)), any);
+        let both = cookies.map(|cookie| socket(cookie, Opening::Passive, 1, cookie));
+        let mut sockets = told(&both);
+        for (told_of, number) in both.iter().zip(numbers) {
+            let slot = sockets.find(told_of.id()).unwrap();
+            assert_eq!(sockets.at(slot).unwrap().id(), told_of.id());
+            sockets.learn(slot, None, Some((7, number)));
+        }
+        for (told_of, number) in both.iter().zip(numbers) {
+            assert_eq!(sockets.numbered((7, number)), sockets.find(told_of.id()));
+        }
+    }
+
+    #[test]
+    fn connections_whose_ends_are_alike_in_the_index_are_told_apart() {
+        let index = index();
+        let hash = |opening, n| {
+            let ends = Ends::from(socket(1, opening, 5, n).key);
+            ends.found_by(&index, opening)
+        };
+        let passive = |n| hash(Opening::Passive, n);
+        let active = |n| hash(Opening::Active, n);
+        let peers = alike(passive, any);
+        let [first, second] = [0, 1].map(|n| socket(n + 1, Opening::Passive, 5, peers[n as usize]));
+        let sockets = told(&[first.clone(), second.clone()]);
+        for one in [first, second] {
+            assert_eq!(cookies(sockets.accepted(one.key)), [one.cookie]);
+            assert_eq!(cookies(sockets.accepted_from(one.key.peer)), [one.cookie]);
+        }
+        let peers = alike(active, any);
+        let [first, second] = [0, 1].map(|n| socket(n + 1, Opening::Active, 5, peers[n as usize]));
+        let sockets = told(&[first.clone(), second.clone()]);
+        for one in [first, second] {
+            assert_eq!(cookies(sockets.dialled(one.key)), [one.cookie]);
+        }
+        // One that was accepted, and one that was dialled.
+        let mixed = |n: u64| {
+            if n.is_multiple_of(2) {
+                passive(n)
+            } else {
+                active(n)
+            }
+        };
+        let mut pair = alike(mixed, |one, other| (one ^ other) & 1 == 1);
+        pair.sort_unstable_by_key(|n| n % 2);
+        let [one, other] = pair;
+        let accepted = socket(1, Opening::Passive, 5, one);
+        let dialled = socket(2, Opening::Active, 5, other);
+        let sockets = told(&[accepted.clone(), dialled.clone()]);
+        let with = |opening, key: ConnKey| cookies(sockets.with_ends(opening, key.into()));
+        assert_eq!(with(Opening::Passive, accepted.key), [1]);
+        assert_eq!(with(Opening::Active, dialled.key), [2]);
+    }
+
+    #[test]
+    fn a_far_end_has_the_ends_the_other_way_round_or_the_same_tag() {
+        let by_name = index();
+        let tags = alike(|n| by_name.hash(id(n)), any).map(id);
+        let tagged = |cookie, opening, local, peer, tag: usize| Snapshot {
+            tag: Some(Tag {
+                id: tags[tag],
+                state: TagState::Believed,
+            }),
+            ..socket(cookie, opening, local, peer)
+        };
+        let dialled = tagged(1, Opening::Active, 5, 6, 0);
+        let sockets = told(&[
+            dialled.clone(),
+            socket(2, Opening::Passive, 6, 5),
+            socket(3, Opening::Passive, 7, 5),
+            tagged(4, Opening::Passive, 8, 9, 0),
+            tagged(5, Opening::Passive, 8, 10, 1),
+            tagged(6, Opening::Active, 8, 11, 0),
+        ]);
+        let dialled = sockets.get(dialled.id()).unwrap().socket().unwrap();
+        let far_ends = |until| cookies(sockets.far_ends(dialled, BootNanos(until)));
+        assert_eq!(far_ends(10), [2, 4]);
+        assert_eq!(far_ends(3), [2]);
+        assert_eq!(far_ends(1), [0; 0]);
+    }
 }

@@ -108,13 +108,12 @@ impl Elsewhere {
         self.untold.remove(&id)
     }
 
-    /// Returns what happened within the interval to the listener at `local`, or to one that listens at
-    /// all addresses.
+    /// Returns what happened until a moment to the listener at `local`, or to one that listens at all
+    /// addresses.
     pub(crate) fn of_listener(
         &self,
         netns: u64,
         local: Endpoint,
-        from: BootNanos,
         until: BootNanos,
     ) -> impl Iterator<Item = &ConnectionIncident> {
         let everywhere: [std::net::IpAddr; 2] = [
@@ -126,7 +125,7 @@ impl Elsewhere {
             .chain(everywhere)
             .filter_map(move |local| self.listeners.get(&(netns, local)))
             .flat_map(Incidents::newest)
-            .filter(move |incident| from <= incident.at && incident.at <= until)
+            .filter(move |incident| incident.at <= until)
     }
 
     /// Puts all of them into a checkpoint.
@@ -215,7 +214,7 @@ mod tests {
         elsewhere.listener(&incident(10, "0.0.0.0:80"));
         let found = |netns, local: &str, until| {
             let local = local.parse().unwrap();
-            let found = elsewhere.of_listener(netns, local, BootNanos(5), BootNanos(until));
+            let found = elsewhere.of_listener(netns, local, BootNanos(until));
             found.count()
         };
         assert_eq!(found(7, "192.0.2.1:80", 10), 1);

@@ -11,7 +11,7 @@ use crate::fact::{Counters, Origin, Snapshot, Tag};
 /// The kernel's word on one socket.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    ends: Ends,
+    pub(super) ends: Ends,
     pub(super) minted: TraceId,
     first_seen_at: BootNanos,
     seen_at: BootNanos,
@@ -94,6 +94,11 @@ impl Kernel {
     /// Returns both ends and who opened it: what no snapshot of the same socket may say differently.
     pub(super) fn place(&self) -> (ConnKey, Opening) {
         (self.key(), self.opening)
+    }
+
+    /// Returns whether a snapshot says the same of both.
+    pub(super) fn is_placed_as(&self, told: &Snapshot) -> bool {
+        self.opening == told.opening && self.ends == told.key.into()
     }
 
     /// Returns whether what is told is later than what is known.
@@ -356,8 +361,9 @@ mod tests {
     #[test]
     fn a_socket_that_only_counts_has_nothing_apart() {
         let counters = Counters {
-            bytes_acked: 2_000,
-            bytes_received: 500,
+            srtt_us: 300,
+            min_rtt_us: 200,
+            segments_out: 4,
             segments_in: 3,
             ..Counters::default()
         };

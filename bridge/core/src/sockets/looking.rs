@@ -4,24 +4,23 @@ use std::hint::black_box;
 
 use syntrace_model::{ConnKey, ConnectionId, Opening};
 
-use super::{Entry, Sockets, connection::Assigned, standing::ends};
+use super::{Entry, Sockets, connection::Assigned, ends::Ends};
 use crate::slab::Slot;
 
 impl Sockets {
-    /// Looks at the connections with these ends.
-    pub(crate) fn look_for(&self, keys: impl Iterator<Item = (Opening, ConnKey)>) {
-        let hashes: Vec<_> = keys
-            .map(|(opening, key)| ends(&self.by_ends, opening, key))
-            .collect();
+    /// Looks at the connections with these ends, of which there are `most` at most.
+    pub(crate) fn look_for(&self, most: usize, keys: impl Iterator<Item = (Opening, ConnKey)>) {
+        let hashes = keys.map(|(opening, key)| Ends::from(key).found_by(&self.by_ends, opening));
+        let hashes = gathered(most, hashes);
         let slots = hashes
             .into_iter()
             .filter_map(|hash| self.by_ends.slots(hash).next());
         self.look_at(&slots.collect::<Vec<_>>());
     }
 
-    /// Looks at the connections with these ids.
-    pub(crate) fn look_up(&self, ids: impl Iterator<Item = ConnectionId>) {
-        let hashes: Vec<_> = ids.map(|id| self.by_id.hash(id)).collect();
+    /// Looks at the connections with these ids, of which there are `most` at most.
+    pub(crate) fn look_up(&self, most: usize, ids: impl Iterator<Item = ConnectionId>) {
+        let hashes = gathered(most, ids.map(|id| self.by_id.hash(id)));
         let slots = hashes
             .into_iter()
             .filter_map(|hash| self.by_id.slots(hash).next());
@@ -38,12 +37,12 @@ impl Sockets {
                 (&self.by_id, self.by_id.hash(connection.id())),
                 (
                     &self.by_ends,
-                    ends(&self.by_ends, kernel.opening, kernel.key()),
+                    kernel.ends.found_by(&self.by_ends, kernel.opening),
                 ),
                 (&self.by_name, self.by_name.hash(kernel.minted)),
             ])
         });
-        let hashes: Vec<_> = hashes.flatten().collect();
+        let hashes = gathered(3 * slots.len(), hashes.flatten());
         let held = hashes
             .into_iter()
             .filter_map(|(index, hash)| index.slots(hash).next());
@@ -58,4 +57,11 @@ impl Sockets {
         let looks = assigned.map(Assigned::look).fold(looks, u64::wrapping_add);
         black_box(looks);
     }
+}
+
+/// Gathers what was computed, so that all of it is there before the first of it is looked up.
+fn gathered<T>(most: usize, all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut gathered = Vec::with_capacity(most);
+    gathered.extend(all);
+    gathered
 }

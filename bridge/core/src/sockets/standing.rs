@@ -1,9 +1,9 @@
 //! Where a connection stands in the indexes and calendars, and when it settles.
 
-use syntrace_model::{BootNanos, ConnKey, Opening, TraceId};
+use syntrace_model::{BootNanos, Opening, TraceId};
 
-use super::{Entry, Sockets, ended::End};
-use crate::{fact::TagState, index::Index, join::DISORDER_NS, placing::SAMPLE_NS, slab::Slot};
+use super::{Entry, Sockets, ended::End, ends::Ends};
+use crate::{fact::TagState, join::DISORDER_NS, placing::SAMPLE_NS, slab::Slot};
 
 /// Connections that began within 2^26 ns (67 ms) of each other share a tick.
 pub(super) const AGE_SHIFT: u32 = 26;
@@ -16,7 +16,7 @@ pub(crate) const DUE_SHIFT: u32 = 22;
 pub(super) struct Standing {
     age: Option<u64>,
     due: Option<u64>,
-    ends: Option<(ConnKey, Opening)>,
+    ends: Option<(Ends, Opening)>,
     end: Option<End>,
     /// The kernel's id, the tag, and the trace of the first request where only the proxy saw it.
     names: [Option<TraceId>; 3],
@@ -30,14 +30,12 @@ impl Sockets {
 
     /// Takes the connections out of the calendar that settle at the end of a tick, in order.
     pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Slot> {
-        let slots = self.by_due.take(tick);
-        let mut due: Vec<_> = slots
-            .into_iter()
-            .filter_map(|slot| Some((slot, self.at(slot)?)))
-            .map(|(slot, connection)| (self.due(connection.entry), connection.id(), slot))
-            .collect();
-        due.sort_unstable();
-        due.into_iter().map(|(_, _, slot)| slot).collect()
+        let mut due = self.by_due.take(tick);
+        due.sort_by_cached_key(|&slot| {
+            let connection = self.at(slot)?;
+            Some((self.due(connection.entry), connection.id()))
+        });
+        due
     }
 
     /// Returns the connection that is to go first when there are too many: one of those that would
@@ -76,7 +74,7 @@ impl Sockets {
                 Standing {
                     age: Some(age),
                     due,
-                    ends: kernel.has_ports().then_some(kernel.place()),
+                    ends: kernel.has_ports().then_some((kernel.ends, kernel.opening)),
                     end: view.socket().and_then(End::of),
                     names: [Some(kernel.minted), tag.map(|tag| tag.id), None],
                 }
@@ -125,7 +123,7 @@ impl Sockets {
             }
         }
         if after.ends != before.ends {
-            let hash = |(key, opening)| ends(&self.by_ends, opening, key);
+            let hash = |(ends, opening): (Ends, _)| ends.found_by(&self.by_ends, opening);
             let (before, after) = (before.ends.map(hash), after.ends.map(hash));
             if let Some(before) = before {
                 self.by_ends.remove(before, slot);
@@ -155,16 +153,19 @@ impl Sockets {
     }
 }
 
-/// Returns the hash of what finds a socket: of an accepted one the far end, because the other may have
-/// been rewritten; of a dialled one both.
-pub(super) fn ends(index: &Index, opening: Opening, key: ConnKey) -> u32 {
-    match opening {
-        Opening::Passive => index.hash(key.peer),
-        Opening::Active => index.hash(key),
-    }
-}
-
 /// Returns the tick at whose end a moment has passed.
 pub(crate) const fn tick_after(at: BootNanos) -> u64 {
     at.0.saturating_add((1 << DUE_SHIFT) - 1) >> DUE_SHIFT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_has_passed_at_the_end_of_its_tick() {
+        let ticks =
+            [0, 1, 1 << DUE_SHIFT, (1 << DUE_SHIFT) + 1].map(|at| tick_after(BootNanos(at)));
+        assert_eq!(ticks, [0, 1, 1, 2]);
+    }
 }

@@ -1,0 +1,66 @@
+//! When a request settles whose time is wrong, or that came before anything said what time it is.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    Limits, Reconciler,
+    fact::{Fact, Report},
+    record::RequestRecord,
+};
+use syntrace_model::ClockSample;
+use world::*;
+
+const HOUR_NS: u64 = 3_600_000_000_000;
+
+/// The request from 1,000 ms on that took so long, told at 2,000 ms, and 8 s later; `None` if it has not settled.
+fn settled(duration_ns: u64) -> Option<RequestRecord> {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_timeout(boot(2_000.0));
+    let report = Report {
+        duration_ns,
+        ..request(1, from_client(5001), 1_000.0, 1_000.0)
+    };
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    reconciler.handle_timeout(boot(10_000.0));
+    (reconciler.coverage().requests_settled > 0).then(|| settle(&mut reconciler).requests.remove(0))
+}
+
+#[test]
+fn a_request_that_ends_more_than_an_hour_after_it_was_told_of_does_not_wait_for_its_end() {
+    // It settles 2.305 s after its end.
+    let longest = HOUR_NS + 1_000_000_000 - 2_305_000_000;
+    assert_eq!(settled(longest), None);
+    let record = settled(longest + 1).unwrap();
+    assert_eq!(record.coverage.contradictions, ["from_the_future"]);
+    let record = settled(24 * HOUR_NS).unwrap();
+    assert_eq!(record.coverage.contradictions, ["from_the_future"]);
+    let none: [&str; 0] = [];
+    assert_eq!(settled(1_000_000).unwrap().coverage.contradictions, none);
+}
+
+#[test]
+fn on_a_host_that_is_up_for_long_the_first_report_is_not_from_the_future() {
+    let now = 7_200_000.0;
+    let mut reconciler = Reconciler::new(Limits::default());
+    let sample = ClockSample {
+        boot: boot(now),
+        unix: unix(now),
+    };
+    let mut kernel = preamble();
+    kernel.push(Fact::Clock(sample));
+    reconciler.handle_batch(batch(probe(), 0, kernel));
+    let report = request(1, from_client(5001), now, now + 5.0);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    let record = settle(&mut reconciler).requests.remove(0);
+    let none: [&str; 0] = [];
+    assert_eq!(record.coverage.contradictions, none);
+}

@@ -1,0 +1,215 @@
+//! A connection that requests claim under two numbers or two ids, or under none; and a request that comes twice.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    Confidence, Limits, Reconciler,
+    fact::{Fact, Report, SenderId, Snapshot},
+    record::{IdSource, Join, Missing},
+};
+use syntrace_model::{ConnectionId, Opening};
+use world::*;
+
+const CERTAIN: Confidence = Confidence::Certain;
+
+/// The cookie of the socket that was found, and how sure that is.
+fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
+    match join {
+        Join::To {
+            connection: ConnectionId::Socket { cookie, .. },
+            confidence,
+            ..
+        } => Ok((*cookie, *confidence)),
+        Join::To { .. } => panic!("not a socket: {join:?}"),
+        Join::Missing(reason) => Err(*reason),
+    }
+}
+
+/// A connection from the client's port, from 10 to 90 ms.
+fn accepted() -> Snapshot {
+    socket(1, Opening::Passive, from_client(5001), 10.0, 90.0)
+}
+
+/// What is known after the probe told of these sockets, and of its rung and the clock.
+fn known(sockets: Vec<Snapshot>) -> Reconciler {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let sockets = sockets.into_iter().map(Fact::Connection);
+    let kernel = preamble().into_iter().chain(sockets).collect();
+    reconciler.handle_batch(batch(probe(), 0, kernel));
+    reconciler
+}
+
+/// A request on the proxy's connection with this number, that says which id the filter minted.
+fn minted(n: u64, number: u64, id: u8, from: f64, until: f64) -> Report {
+    Report {
+        downstream_connection: number,
+        connection_trace_id: Some(trace(id)),
+        ..request(n, from_client(5001), from, until)
+    }
+}
+
+#[test]
+fn of_two_ids_that_a_filter_claims_the_one_of_the_earliest_request_is_the_connection_s() {
+    let reports = vec![
+        minted(1, 4, 0xa1, 20.0, 30.0),
+        minted(2, 4, 0xb2, 25.0, 35.0),
+        minted(3, 4, 0xb2, 15.0, 40.0),
+        minted(4, 4, 0xb2, 45.0, 50.0),
+        minted(5, 4, 0xb2, 46.0, 50.0),
+        minted(6, 4, 0xc3, 47.0, 50.0),
+    ];
+    let told = tell(vec![accepted()], reports);
+    let record = &told.connections[0];
+    assert_eq!(record.trace_id, trace(0xb2));
+    assert_eq!(record.trace_id_source, IdSource::Filter);
+    let mut aliases = vec![trace(0xa1), trace(0xc3), kernel_id(1)];
+    aliases.sort_unstable();
+    assert_eq!(record.aliases, aliases);
+}
+
+#[test]
+fn a_connection_with_more_ids_than_an_honest_filter_mints_keeps_the_earliest_of_all() {
+    let claim = |n: u8| {
+        minted(
+            n.into(),
+            4,
+            0xa0 + n,
+            20.0 + f64::from(n),
+            30.0 + f64::from(n),
+        )
+    };
+    let told = tell(vec![accepted()], (1..=9).map(claim).collect());
+    let record = &told.connections[0];
+    assert_eq!(record.trace_id, trace(0xa1));
+    assert_eq!(record.aliases.len(), 4);
+}
+
+#[test]
+fn a_socket_keeps_the_number_that_it_was_first_known_under() {
+    let first = |n, number, from| Fact::Request(minted(n, number, 0xa1, from, from + 5.0).into());
+    let mut reconciler = known(vec![accepted()]);
+    reconciler.handle_batch(batch(filter(), 0, vec![first(1, 4, 20.0)]));
+    let other_run = SenderId {
+        epoch: 9,
+        ..filter()
+    };
+    reconciler.handle_batch(batch(other_run, 0, vec![first(2, 5, 40.0)]));
+    reconciler.handle_batch(batch(
+        filter(),
+        1,
+        vec![first(3, 6, 60.0), first(4, 4, 80.0)],
+    ));
+    let told = settle(&mut reconciler);
+    let joins: Vec<_> = told
+        .requests
+        .iter()
+        .map(|record| found(&record.received_on))
+        .collect();
+    let other = Err(Missing::AddressHidden);
+    assert_eq!(
+        joins,
+        [Ok((1, CERTAIN)), Ok((1, CERTAIN)), other, Ok((1, CERTAIN))]
+    );
+}
+
+#[test]
+fn a_request_that_names_no_address_stands_with_the_socket_that_has_its_number() {
+    let nameless = Report {
+        downstream: None,
+        ..minted(2, 4, 0xa1, 40.0, 50.0)
+    };
+    let before = Report {
+        downstream: None,
+        ..minted(3, 4, 0xa1, 12.0, 15.0)
+    };
+    let other = Report {
+        downstream: None,
+        ..minted(4, 5, 0xc3, 60.0, 70.0)
+    };
+    let reports = vec![before, minted(1, 4, 0xa1, 20.0, 30.0), nameless, other];
+    let told = tell(vec![accepted()], reports);
+    assert_eq!(
+        found(&told.requests[1].received_on),
+        Err(Missing::NoAddress)
+    );
+    let of = |n: usize| -> Vec<_> {
+        let requests = told.connections[n].requests.iter();
+        requests.map(|request| request.span_id).collect()
+    };
+    assert_eq!(told.connections.len(), 2);
+    assert_eq!(of(0), [span(3), span(1), span(2)]);
+    assert_eq!(of(1), [span(4)]);
+}
+
+#[test]
+fn a_connection_that_only_the_proxy_saw_is_found_by_its_first_request() {
+    let report = Report {
+        downstream: None,
+        trace_id: trace(0x77),
+        ..minted(1, 4, 0xa1, 20.0, 30.0)
+    };
+    let of_none = Report {
+        connection_trace_id: None,
+        ..report
+    };
+    let mut reconciler = known(vec![]);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(of_none.into())]));
+    reconciler.handle_timeout(boot(5_000.0));
+    let known = reconciler.connections_known_as(trace(0x77));
+    assert!(matches!(
+        known[..],
+        [ConnectionId::Proxy { connection: 4, .. }]
+    ));
+}
+
+#[test]
+fn a_request_that_is_told_again_after_it_settled_stands_once_in_its_connection_s_record() {
+    let open_end = established(&socket(
+        1,
+        Opening::Passive,
+        from_client(5001),
+        10.0,
+        90_000.0,
+    ));
+    let report = || Fact::Request(minted(1, 4, 0xa1, 20.0, 30.0).into());
+    let mut reconciler = known(vec![open_end]);
+    reconciler.handle_batch(batch(filter(), 0, vec![report()]));
+    reconciler.handle_timeout(boot(5_000.0));
+    reconciler.handle_batch(batch(filter(), 1, vec![report()]));
+    reconciler.handle_timeout(boot(10_000.0));
+    assert_eq!(reconciler.coverage().requests_settled, 2);
+    reconciler.drain();
+    let told = settle(&mut reconciler);
+    assert_eq!(told.connections[0].requests.len(), 1);
+}
+
+#[test]
+fn a_record_lists_the_newest_requests_and_counts_the_others() {
+    let limits = Limits {
+        requests_per_connection: 2,
+        ..Limits::default()
+    };
+    let listed = |n: u64| {
+        let mut reconciler = Reconciler::new(limits);
+        let mut kernel = preamble();
+        kernel.push(Fact::Connection(accepted()));
+        reconciler.handle_batch(batch(probe(), 0, kernel));
+        let report = |n: u64| minted(n, 4, 0xa1, 10.0 + n as f64, 11.0 + n as f64);
+        let reports = (1..=n).map(|n| Fact::Request(report(n).into())).collect();
+        reconciler.handle_batch(batch(filter(), 0, reports));
+        let record = settle(&mut reconciler).connections.remove(0);
+        let first = record.requests[0].span_id;
+        (first, record.requests.len(), record.requests_evicted)
+    };
+    assert_eq!(listed(2), (span(1), 2, 0));
+    assert_eq!(listed(3), (span(2), 2, 1));
+    assert_eq!(listed(5), (span(4), 2, 3));
+}
