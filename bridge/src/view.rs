@@ -30,7 +30,7 @@ pub use self::{
 };
 use crate::{
     fold::Folder,
-    store::{Database, DatabaseStatus, Hole, Name, ReadError, Recent, Settled, chunk::Part},
+    store::{Database, DatabaseStatus, Hole, Name, ReadError, Recent, Settled},
 };
 
 /// A view that one task writes and many read.
@@ -129,7 +129,7 @@ impl SharedView {
         ask: &Ask<ConnectionId>,
         keep: impl Fn(&ConnectionRecord) -> bool,
     ) -> Result<Page<ConnectionRecord>, ReadError> {
-        page::page(self, ask, None, &keep)
+        page::page(self, ask, false, &keep)
     }
 
     /// Returns a page of requests, the newest first.
@@ -142,7 +142,7 @@ impl SharedView {
         ask: &Ask<SpanId>,
         keep: impl Fn(&RequestRecord) -> bool,
     ) -> Result<Page<RequestRecord>, ReadError> {
-        page::page(self, ask, None, &keep)
+        page::page(self, ask, false, &keep)
     }
 
     /// Returns a page of the requests that failed, the newest first.
@@ -155,7 +155,7 @@ impl SharedView {
         ask: &Ask<SpanId>,
         keep: impl Fn(&RequestRecord) -> bool,
     ) -> Result<Page<RequestRecord>, ReadError> {
-        page::page(self, ask, Some(Part::Failed), &keep)
+        page::page(self, ask, true, &keep)
     }
 
     /// Returns a page of the connections that failed, the newest first.
@@ -168,7 +168,7 @@ impl SharedView {
         ask: &Ask<ConnectionId>,
         keep: impl Fn(&ConnectionRecord) -> bool,
     ) -> Result<Page<ConnectionRecord>, ReadError> {
-        page::page(self, ask, Some(Part::Failed), &keep)
+        page::page(self, ask, true, &keep)
     }
 
     /// Counts the requests that began since, of one cluster or of all.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use support::{
     Bridge, DEADLINE, facts,
-    place::{HALF, Place, answers, list, play},
+    place::{HALF, Place, answers, in_words, list, play},
     traffic,
 };
 use syntrace_bridge::{
@@ -58,6 +58,27 @@ async fn what_is_stored_after_a_restart_is_found_beside_what_was_stored_before()
     assert_eq!(place.chunks().len(), chunks);
     assert_eq!(list(&bridge, "requests").await.len() as u64, 2 * HALF + 4);
     answers(&bridge).await;
+}
+
+#[tokio::test]
+async fn who_opens_a_file_of_the_view_reads_there_what_the_bridge_answers() {
+    let place = Place::new();
+    place.after_the_traffic().await;
+    let bridge = place.start();
+    let columns = "id || ' ' || trace_id || ' ' || connection || ' ' || party || ' '";
+    let read = place.rows("requests", columns);
+    for record in list(&bridge, "requests").await {
+        let parts = [&record["id"], &record["trace_id"], &record["connection"]];
+        let party = &record["cause"]["party"];
+        assert!(read.contains(&in_words(parts.into_iter().chain([party]))));
+    }
+    let columns = "id || ' ' || trace_id || ' ' || ltrim(aliases || ' ')";
+    let read = place.rows("connections", columns);
+    for record in list(&bridge, "connections").await {
+        let aliases = record["aliases"].as_array().unwrap();
+        let ids = [&record["id"], &record["trace_id"]];
+        assert!(read.contains(&in_words(ids.into_iter().chain(aliases))));
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rusqlite::{CachedStatement, Connection, OpenFlags, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OpenFlags, Statement, params};
+use syntrace_core::record::{ConnectionRecord, RequestRecord};
 use syntrace_model::UnixNanos;
 
 use super::{
@@ -20,13 +21,14 @@ use super::{
 };
 
 /// Bytes of a page: most of what is written follows on what was written before.
-const PAGE_BYTES: i64 = 8_192;
+const PAGE_BYTES: i64 = 16_384;
 
 /// Pages that wait in the write-ahead log until they are brought to their place.
-const WAITING_PAGES: i64 = 4_096;
+const WAITING_PAGES: i64 = 2_048;
 
-/// Names that are looked up at once.
-const NAMED: usize = 64;
+/// Names that are looked up at once, at first and at most.
+const NAMED_MIN: usize = 64;
+const NAMED_MAX: usize = 4_096;
 
 /// The writing end of a chunk.
 #[derive(Debug)]
@@ -49,17 +51,6 @@ pub(super) struct Chunk {
     connection: Mutex<Connection>,
     /// Names that it may have; none while it is written to.
     filter: Option<Filter>,
-}
-
-/// What of a chunk is looked at.
-#[derive(Clone, Debug)]
-pub(crate) enum Part {
-    /// All.
-    All,
-    /// What has this name or id.
-    Named(Key),
-    /// What failed.
-    Failed,
 }
 
 // === impl Writer ===
@@ -95,10 +86,16 @@ impl Writer {
     pub(super) fn store(&mut self, settled: &[Settled]) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         let mut batch = Batch::default();
-        for Settled { number, record } in settled {
-            match record {
-                Kept::Request(record) => batch.store(&**record, *number, &transaction)?,
-                Kept::Connection(record) => batch.store(&**record, *number, &transaction)?,
+        {
+            let mut requests = transaction.prepare_cached(RequestRecord::INSERT)?;
+            let mut connections = transaction.prepare_cached(ConnectionRecord::INSERT)?;
+            for Settled { number, record } in settled {
+                match record {
+                    Kept::Request(record) => batch.store(&**record, *number, &mut requests)?,
+                    Kept::Connection(record) => {
+                        batch.store(&**record, *number, &mut connections)?
+                    }
+                }
             }
         }
         names::add(batch.names, &transaction)?;
@@ -108,7 +105,7 @@ impl Writer {
     /// Removes the records beyond a number.
     pub(super) fn forget_after(&mut self, number: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        for table in ["requests", "connections"] {
+        for table in [RequestRecord::TABLE, ConnectionRecord::TABLE] {
             let delete = format!("DELETE FROM {table} WHERE number > ?");
             transaction.execute(&delete, [integer(number)])?;
         }
@@ -138,13 +135,13 @@ impl Batch {
         &mut self,
         record: &R,
         number: u64,
-        transaction: &Transaction<'_>,
+        insert: &mut Statement<'_>,
     ) -> rusqlite::Result<()> {
         let number = integer(number);
         self.bytes.clear();
         record.put(&mut self.bytes);
         Entry::put_all(record, number, &mut self.names);
-        record.insert(number, &self.bytes, transaction)
+        record.insert(number, &self.bytes, insert)
     }
 }
 
@@ -170,53 +167,19 @@ impl Chunk {
         })
     }
 
-    /// Returns whether it may have something of a part: it is not read.
-    pub(super) fn may_have(&self, part: &Part) -> bool {
-        match (&self.filter, part) {
-            (Some(filter), Part::Named(key)) => filter.may_have(*key),
-            (_, Part::All | Part::Failed) | (None, Part::Named(_)) => true,
-        }
+    /// Returns whether it may have something under a key: it is not read.
+    pub(super) fn may_have(&self, key: Key) -> bool {
+        let filter = self.filter.as_ref();
+        filter.is_none_or(|filter| filter.may_have(key))
     }
 
-    /// Gives the records of a part that began within the interval, the newest first, to `each`.
-    ///
-    /// Of a name, others may be among them.
+    /// Gives the records under a key that began within the interval, the newest first, to `each`; others of the
+    /// same key may be among them.
     pub(super) fn newest<R: Row>(
         &self,
-        part: &Part,
+        key: Key,
         since: UnixNanos,
         until: UnixNanos,
-        mut each: impl FnMut(Arc<R>) -> ControlFlow<()>,
-    ) -> rusqlite::Result<()> {
-        let table = R::TABLE;
-        let from = match part {
-            Part::Named(key) => return self.named(*key, nanos(since), nanos(until), each),
-            Part::All => format!("FROM {table} WHERE"),
-            Part::Failed if R::TABLE == "requests" => {
-                format!("FROM {table} INDEXED BY failed_requests WHERE code <> 'completed' AND")
-            }
-            Part::Failed => format!("FROM {table} WHERE code IS NOT NULL AND"),
-        };
-        let query = format!(
-            "SELECT record {from} began_at BETWEEN ?1 AND ?2 ORDER BY began_at DESC, number DESC"
-        );
-        self.with(&query, |statement| {
-            let mut rows = statement.query(params![nanos(since), nanos(until)])?;
-            while let Some(row) = rows.next()? {
-                if each(read(row)?).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// Gives the records under a name to `each`, as [`Self::newest`] does.
-    fn named<R: Row>(
-        &self,
-        key: Key,
-        since: i64,
-        until: i64,
         mut each: impl FnMut(Arc<R>) -> ControlFlow<()>,
     ) -> rusqlite::Result<()> {
         let connection = self.connection();
@@ -224,22 +187,23 @@ impl Chunk {
         let transaction = connection.unchecked_transaction()?;
         let select = format!("SELECT record FROM {} WHERE number = ?", R::TABLE);
         let mut record = transaction.prepare_cached(&select)?;
+        let mut limit = NAMED_MIN;
         let mut below = Entry {
-            key,
-            began_at: until,
-            number: i64::MAX,
+            began_at: nanos(until),
+            ..Entry::above(key)
         };
         loop {
-            let found = names::newest(below, since, NAMED, &transaction)?;
+            let found = names::newest(below, nanos(since), limit, &transaction)?;
             for entry in &found {
                 if each(record.query_row([entry.number], read)?).is_break() {
                     return Ok(());
                 }
             }
             match found.last() {
-                Some(last) if found.len() == NAMED => below = *last,
+                Some(last) if found.len() == limit => below = *last,
                 Some(_) | None => return Ok(()),
             }
+            limit = (2 * limit).min(NAMED_MAX);
         }
     }
 
@@ -272,20 +236,20 @@ impl Chunk {
         cluster: Option<&str>,
         until: u64,
     ) -> rusqlite::Result<u64> {
-        // The index holds the numbers too.
-        let query = "SELECT count(*) FROM requests INDEXED BY requests_by_time \
-                     WHERE began_at >= ? AND (?2 IS NULL OR cluster = ?2) AND number <= ?3";
-        self.with(query, |statement| {
-            let parameters = params![nanos(since), cluster, integer(until)];
-            statement.query_row(parameters, |row| row.get::<_, i64>(0))
-        })
-        .map(|count| u64::try_from(count).unwrap_or(0))
+        let key = cluster.map_or(
+            Key::of_all::<RequestRecord>(),
+            Key::of_cluster::<RequestRecord>,
+        );
+        let connection = self.connection();
+        // As above.
+        let transaction = connection.unchecked_transaction()?;
+        names::count(key, nanos(since), integer(until), &transaction)
     }
 
     /// Returns the highest number, if there is any.
     pub(super) fn highest(&self) -> rusqlite::Result<Option<u64>> {
-        let query = "SELECT max(number) FROM (SELECT max(number) AS number FROM requests \
-                     UNION ALL SELECT max(number) FROM connections)";
+        let query = "SELECT max(number) FROM (SELECT max(number) AS number FROM request_records \
+                     UNION ALL SELECT max(number) FROM connection_records)";
         let highest = self.with(query, |statement| {
             statement.query_row([], |row| row.get::<_, Option<i64>>(0))
         })?;
@@ -294,11 +258,14 @@ impl Chunk {
 
     /// Returns the latest begin of any record of one kind.
     pub(super) fn latest<R: Row>(&self) -> rusqlite::Result<UnixNanos> {
-        let query = format!("SELECT max(began_at) FROM {}", R::TABLE);
-        let latest = self.with(&query, |statement| {
-            statement.query_row([], |row| row.get::<_, Option<i64>>(0))
-        })?;
-        let latest = latest.and_then(|at| u64::try_from(at).ok());
+        let connection = self.connection();
+        // As above.
+        let transaction = connection.unchecked_transaction()?;
+        let all = Entry::above(Key::of_all::<R>());
+        let latest = names::newest(all, 0, 1, &transaction)?;
+        let latest = latest
+            .first()
+            .and_then(|entry| u64::try_from(entry.began_at).ok());
         Ok(UnixNanos(latest.unwrap_or(0)))
     }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use prost::encoding::{decode_varint, encode_varint};
+use smallvec::{Array, SmallVec};
 
 /// What can be written, and read again to an equal value.
 pub(crate) trait Code: Sized {
@@ -87,8 +88,13 @@ macro_rules! wrappers {
 pub(crate) use {fields, variants, wrappers};
 
 impl Code for u64 {
+    #[inline]
     fn put(&self, to: &mut Vec<u8>) {
-        encode_varint(*self, to);
+        // Most are lengths, places in lists, and small counts.
+        match u8::try_from(*self) {
+            Ok(byte @ ..0x80) => to.push(byte),
+            Ok(_) | Err(_) => encode_varint(*self, to),
+        }
     }
 
     fn take(from: &mut &[u8]) -> Option<Self> {
@@ -99,6 +105,7 @@ impl Code for u64 {
 macro_rules! integers {
     ($($type:ty)*) => {$(
         impl Code for $type {
+            #[inline]
             fn put(&self, to: &mut Vec<u8>) {
                 (*self as u64).put(to);
             }
@@ -113,6 +120,7 @@ macro_rules! integers {
 integers!(u8 u16 u32 usize);
 
 impl Code for bool {
+    #[inline]
     fn put(&self, to: &mut Vec<u8>) {
         to.push(u8::from(*self));
     }
@@ -161,6 +169,7 @@ impl Code for Arc<str> {
 }
 
 impl<T: Code> Code for Option<T> {
+    #[inline]
     fn put(&self, to: &mut Vec<u8>) {
         self.is_some().put(to);
         if let Some(value) = self {
@@ -191,6 +200,18 @@ impl<T: Code> Code for Vec<T> {
             values.push(T::take(from)?);
         }
         Some(values)
+    }
+}
+
+impl<A: Array<Item: Code>> Code for SmallVec<A> {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.len().put(to);
+        self.iter().for_each(|value| value.put(to));
+    }
+
+    fn take(from: &mut &[u8]) -> Option<Self> {
+        let length = usize::take(from)?;
+        (0..length).map(|_| Code::take(from)).collect()
     }
 }
 

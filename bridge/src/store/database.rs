@@ -17,14 +17,10 @@ use std::{
 };
 
 use rusqlite::ErrorCode;
+use syntrace_core::record::RequestRecord;
 use syntrace_model::UnixNanos;
 
-use super::{
-    Hole, Kept, Settled,
-    chunk::{Chunk, Part},
-    names::Key,
-    row::Row,
-};
+use super::{Hole, Kept, Settled, chunk::Chunk, names::Key, row::Row};
 
 /// Rows that one question may look at, over all chunks.
 const ROWS_MAX: usize = 50_000;
@@ -84,7 +80,7 @@ pub enum ReadError {
     Hole(Hole),
 }
 
-/// What a part of a database was asked for, the newest first.
+/// What a database was asked for, the newest first.
 #[derive(Debug)]
 pub(crate) struct Scan<R: Row> {
     /// What was found.
@@ -143,18 +139,18 @@ impl Database {
         *self.status_mut()
     }
 
-    /// Returns the records of a part that `keep` keeps, from `below` down to `since`, the newest first.
+    /// Returns the records under a key that `keep` keeps, from `below` down to `since`, the newest first.
     ///
     /// At least `limit` of them, if there are, and all that began with the last of these.
     pub(crate) fn newest<R: Row>(
         &self,
-        part: &Part,
+        key: Key,
         below: Option<(UnixNanos, R::Id)>,
         since: UnixNanos,
         limit: usize,
         keep: impl Fn(&R) -> bool,
     ) -> Result<Scan<R>, ReadError> {
-        let chunks = self.by_latest::<R>(part)?;
+        let chunks = self.by_latest::<R>(key)?;
         let rows_max = (ROWS_MAX / chunks.len().max(1)).max(CHUNK_ROWS_MIN);
         let until = below.map_or(UnixNanos(u64::MAX), |(at, _)| at);
         let mut scan = Scan::<R>::default();
@@ -166,7 +162,7 @@ impl Database {
             let mut found: Vec<Arc<R>> = Vec::new();
             let mut rows = 0;
             let mut horizon = None;
-            let read = chunk.newest(part, since, until, |record: Arc<R>| {
+            let read = chunk.newest(key, since, until, |record: Arc<R>| {
                 let full = found.len() >= limit;
                 let tie = found
                     .last()
@@ -197,11 +193,11 @@ impl Database {
 
     /// Returns the newest record with this id.
     pub(crate) fn get<R: Row>(&self, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
-        let part = Part::Named(Key::of_id::<R>(&id));
-        for (first, chunk) in self.with(&part).into_iter().rev() {
+        let key = Key::of_id::<R>(&id);
+        for (first, chunk) in self.with(key).into_iter().rev() {
             let mut found = None;
             let (begin, end) = (UnixNanos(0), UnixNanos(u64::MAX));
-            let read = chunk.newest(&part, begin, end, |record: Arc<R>| {
+            let read = chunk.newest(key, begin, end, |record: Arc<R>| {
                 if record.id() == id {
                     found = Some(record);
                     return ControlFlow::Break(());
@@ -260,30 +256,27 @@ impl Database {
         until: u64,
     ) -> Result<u64, ReadError> {
         let mut sum = 0;
-        for (first, chunk) in self.with(&Part::All) {
+        for (first, chunk) in self.with(Key::of_all::<RequestRecord>()) {
             let count = chunk.count_requests(since, cluster, until);
             sum += count.map_err(self.reported(first))?;
         }
         Ok(sum)
     }
 
-    /// Returns the chunks that may have something of a part, in order.
-    fn with(&self, part: &Part) -> Vec<(u64, Arc<Chunk>)> {
+    /// Returns the chunks that may have something under a key, in order.
+    fn with(&self, key: Key) -> Vec<(u64, Arc<Chunk>)> {
         let chunks = self.chunks();
-        let chunks = chunks.iter().filter(|(_, chunk)| chunk.may_have(part));
+        let chunks = chunks.iter().filter(|(_, chunk)| chunk.may_have(key));
         chunks
             .map(|(first, chunk)| (*first, Arc::clone(chunk)))
             .collect()
     }
 
-    /// Returns the chunks that may have something of a part, those with the latest begins first, each with
+    /// Returns the chunks that may have something under a key, those with the latest begins first, each with
     /// the latest.
-    fn by_latest<R: Row>(
-        &self,
-        part: &Part,
-    ) -> Result<Vec<(u64, Arc<Chunk>, UnixNanos)>, ReadError> {
+    fn by_latest<R: Row>(&self, key: Key) -> Result<Vec<(u64, Arc<Chunk>, UnixNanos)>, ReadError> {
         let mut chunks = Vec::new();
-        for (first, chunk) in self.with(part) {
+        for (first, chunk) in self.with(key) {
             let latest = chunk.latest::<R>().map_err(self.reported(first))?;
             chunks.push((first, chunk, latest));
         }

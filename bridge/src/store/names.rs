@@ -1,12 +1,13 @@
-//! Finds the records of a chunk by their names: hashes of names, in sorted runs.
+//! Finds the records of a chunk by their names and by time: hashes of names, in sorted runs.
 //!
 //! Ids are drawn at random. A tree of them that is changed in place has most of its pages written for
 //! every thousand records. Here what is stored together is one run, and four runs of a size become one:
-//! an entry is written a few times, always beside its neighbours. A question looks into each run.
+//! an entry is written a few times, always beside its neighbours. A question looks into each run. What lists
+//! records by time is a name, too: that of all of a kind, of all that failed, of all of a cluster.
 //!
 //! Two names may have the same hash: who asks compares the records.
 
-use std::{collections::BTreeMap, hash::Hasher as _};
+use std::{collections::BTreeMap, hash::Hasher as _, ops::ControlFlow};
 
 use rusqlite::{Connection, Transaction, params};
 use siphasher::sip::SipHasher13;
@@ -33,8 +34,8 @@ CREATE TABLE filter (bits BLOB NOT NULL) STRICT;
 /// Runs of a size that become one.
 const MERGED: usize = 4;
 
-/// Entries of a leaf.
-const LEAF: usize = 256;
+/// Entries of a leaf: as many as a page has room for.
+const LEAF: usize = 678;
 
 /// Bytes of an entry.
 const ENTRY: usize = 24;
@@ -71,6 +72,21 @@ impl Key {
         }
     }
 
+    /// Returns the key of all records of a kind.
+    pub(crate) const fn of_all<R: Row>() -> Self {
+        Self(2 * R::KIND as i64)
+    }
+
+    /// Returns the key of all records of a kind that failed.
+    pub(crate) const fn of_failed<R: Row>() -> Self {
+        Self(2 * R::KIND as i64 + 1)
+    }
+
+    /// Returns the key of all records of a kind that are counted in a cluster.
+    pub(crate) fn of_cluster<R: Row>(name: &str) -> Self {
+        Self::hashed::<R>(4, name.as_bytes())
+    }
+
     /// Returns the keys of a record's id and of all its names.
     pub(super) fn all_of<R: Row>(record: &R) -> impl Iterator<Item = Self> {
         let names = record.names().into_iter();
@@ -86,11 +102,14 @@ impl Key {
     fn of<R: Row>(kind: u8, name: &impl Code) -> Self {
         let mut bytes = Vec::with_capacity(64);
         name.put(&mut bytes);
+        Self::hashed::<R>(kind, &bytes)
+    }
+
+    fn hashed<R: Row>(kind: u8, name: &[u8]) -> Self {
         // The same in every run of the bridge: it is stored.
         let mut hasher = SipHasher13::new();
-        hasher.write(R::TABLE.as_bytes());
-        hasher.write_u8(kind);
-        hasher.write(&bytes);
+        hasher.write(&[R::KIND, kind]);
+        hasher.write(name);
         Self(hasher.finish().cast_signed())
     }
 }
@@ -98,10 +117,23 @@ impl Key {
 // === impl Entry ===
 
 impl Entry {
-    /// Adds the entries of a record, one for each of its names.
+    /// Returns what is above all entries of a key.
+    pub(super) const fn above(key: Key) -> Self {
+        Self {
+            key,
+            began_at: i64::MAX,
+            number: i64::MAX,
+        }
+    }
+
+    /// Adds the entries of a record, one for each of its names and of its lists.
     pub(super) fn put_all<R: Row>(record: &R, number: i64, to: &mut Vec<Self>) {
         let began_at = nanos(record.began_at());
-        to.extend(Key::all_of(record).map(|key| Self {
+        let failed = record.has_failed().then(Key::of_failed::<R>);
+        let cluster = record.cluster().map(Key::of_cluster::<R>);
+        let lists = [Some(Key::of_all::<R>()), failed, cluster];
+        let keys = Key::all_of(record).chain(lists.into_iter().flatten());
+        to.extend(keys.map(|key| Self {
             key,
             began_at,
             number,
@@ -204,28 +236,62 @@ pub(super) fn newest(
     connection: &Connection,
 ) -> rusqlite::Result<Vec<Entry>> {
     let mut found = Vec::new();
-    let mut leaves = connection.prepare_cached(
-        "SELECT entries FROM leaves WHERE run = ?1 AND (hash, began_at, number) < (?2, ?3, ?4) \
-         ORDER BY hash DESC, began_at DESC, number DESC",
-    )?;
     for (run, _) in runs(connection)? {
         let until = found.len() + limit;
-        let mut rows = leaves.query(params![run, below.key.0, below.began_at, below.number])?;
-        'run: while let Some(row) = rows.next()? {
-            let leaf = leaf(row)?;
-            let end = leaf.partition_point(|entry| Entry::from_bytes(entry) < below);
-            let fitting = leaf.get(..end).unwrap_or(leaf);
-            for entry in fitting.iter().rev().map(Entry::from_bytes) {
-                if entry.key < below.key || entry.began_at < since || found.len() >= until {
-                    break 'run;
-                }
-                found.push(entry);
+        descend(run, below, since, connection, |entry| {
+            if found.len() >= until {
+                return ControlFlow::Break(());
             }
-        }
+            found.push(entry);
+            ControlFlow::Continue(())
+        })?;
     }
     found.sort_unstable_by(|one, other| other.cmp(one));
     found.truncate(limit);
     Ok(found)
+}
+
+/// Counts the entries of a key down to `since`, of the records up to a number.
+pub(super) fn count(
+    key: Key,
+    since: i64,
+    until: i64,
+    connection: &Connection,
+) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for (run, _) in runs(connection)? {
+        descend(run, Entry::above(key), since, connection, |entry| {
+            count += u64::from(entry.number <= until);
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(count)
+}
+
+/// Gives the entries of a run that have the key of `below` to `each`: those below it, down to `since`, in order.
+fn descend(
+    run: i64,
+    below: Entry,
+    since: i64,
+    connection: &Connection,
+    mut each: impl FnMut(Entry) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
+    let mut leaves = connection.prepare_cached(
+        "SELECT entries FROM leaves WHERE run = ?1 AND (hash, began_at, number) < (?2, ?3, ?4) \
+         ORDER BY hash DESC, began_at DESC, number DESC",
+    )?;
+    let mut rows = leaves.query(params![run, below.key.0, below.began_at, below.number])?;
+    while let Some(row) = rows.next()? {
+        let leaf = leaf(row)?;
+        let end = leaf.partition_point(|entry| Entry::from_bytes(entry) < below);
+        let fitting = leaf.get(..end).unwrap_or(leaf);
+        for entry in fitting.iter().rev().map(Entry::from_bytes) {
+            if entry.key < below.key || entry.began_at < since || each(entry).is_break() {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the runs, each with the number of its entries.

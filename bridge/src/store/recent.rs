@@ -191,7 +191,7 @@ impl<R: Row> Table<R> {
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Transaction;
+    use rusqlite::Statement;
 
     use super::*;
     use crate::store::{
@@ -208,9 +208,19 @@ mod tests {
 
     impl Row for Fake {
         const TABLE: &'static str = "fakes";
+        const KIND: u8 = 2;
+        const INSERT: &'static str = "";
 
-        fn insert(&self, _: i64, _: &[u8], _: &Transaction<'_>) -> rusqlite::Result<()> {
+        fn insert(&self, _: i64, _: &[u8], _: &mut Statement<'_>) -> rusqlite::Result<()> {
             Ok(())
+        }
+
+        fn has_failed(&self) -> bool {
+            false
+        }
+
+        fn cluster(&self) -> Option<&str> {
+            None
         }
     }
 

@@ -1,4 +1,9 @@
 //! Which fields a record has as bytes: all of them, in the order of this list.
+//!
+//! A record begins with its trace id, and a request's span id follows: there the database's views find them
+//! ([`super::row`]).
+
+mod said;
 
 use syntrace_core::{
     Confidence, Output,
@@ -20,7 +25,7 @@ use syntrace_model::{
 
 use super::codec::{Code, fields, variants, wrappers};
 
-wrappers! { BootId BootNanos UnixNanos }
+wrappers! { BootId }
 
 fields! {
     ClockSample { boot, unix }
@@ -37,7 +42,7 @@ fields! {
     }
     Tag { id, state }
     Report {
-        downstream_connection, connection_trace_id, trace_id, span_id, parent_span_id, trace_flags,
+        trace_id, span_id, downstream_connection, connection_trace_id, parent_span_id, trace_flags,
         tracestate, started_at, duration_ns, downstream, direct, tls_handshake_ns, links, http,
         upstream,
     }
@@ -51,11 +56,11 @@ fields! {
     TraceLink { trace_id, span_id, kind }
     Upstream { local, peer, cluster, pool_wait_ns, attempts, failure, first_byte_ns }
     ConnectionRecord {
-        id, trace_id, trace_id_source, aliases, role, socket, clock, phases, requests,
+        trace_id, id, trace_id_source, aliases, role, socket, clock, phases, requests,
         requests_evicted, incidents, answer, coverage, settled,
     }
     RequestRecord {
-        sender, report, received_on, served_by, opened, earlier, phases, incidents, answer, coverage,
+        report, sender, received_on, served_by, opened, earlier, phases, incidents, answer, coverage,
         settled,
     }
     RequestRef { started_at, span_id, trace_id, kind, duration_ns }
@@ -104,6 +109,23 @@ variants! {
     }
     IncidentKind { Retransmit, ZeroWindow, AcceptOverflow, SynOverflow, SynCookies }
 }
+
+/// As long as they are: a time is a large number.
+macro_rules! times {
+    ($($type:ident)*) => {$(
+        impl Code for $type {
+            fn put(&self, to: &mut Vec<u8>) {
+                self.0.to_le_bytes().put(to);
+            }
+
+            fn take(from: &mut &[u8]) -> Option<Self> {
+                Code::take(from).map(u64::from_le_bytes).map(Self)
+            }
+        }
+    )*};
+}
+
+times! { BootNanos UnixNanos }
 
 impl Code for TraceId {
     fn put(&self, to: &mut Vec<u8>) {

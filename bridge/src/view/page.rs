@@ -4,14 +4,13 @@ use std::{cmp::Reverse, collections::HashSet, sync::Arc};
 
 use syntrace_core::{
     LiveConnection, LiveRequest,
-    answer::Code,
     record::{ConnectionRecord, RequestRecord},
 };
 use syntrace_model::{ConnectionId, SpanId, UnixNanos};
 
 use super::SharedView;
 use crate::store::{
-    Hole, Name, ReadError, Recent, Record, Table, chunk::Part, database::Scan, names::Key, row::Row,
+    Hole, Name, ReadError, Recent, Record, Table, database::Scan, names::Key, row::Row,
 };
 
 /// Live records that one question may look at: nothing is folded meanwhile.
@@ -53,8 +52,6 @@ pub(super) trait Kind: Row + Sized {
     fn live_one(view: &SharedView, id: Self::Id) -> Option<Self>;
 
     fn recent(recent: &Recent) -> &Table<Self>;
-
-    fn has_failed(&self) -> bool;
 }
 
 // === impl Ask ===
@@ -89,9 +86,7 @@ pub(super) fn count_requests(
     cluster: Option<&str>,
 ) -> Result<u64, ReadError> {
     let of_cluster = |record: &RequestRecord| {
-        let upstream = record.report.upstream.as_ref();
-        let name = upstream.map_or("", |upstream| &*upstream.cluster);
-        record.began_at() >= since && cluster.is_none_or(|cluster| cluster == name)
+        record.began_at() >= since && (cluster.is_none() || record.cluster() == cluster)
     };
     let ask = Ask {
         since,
@@ -114,10 +109,9 @@ pub(super) fn count_requests(
 pub(super) fn page<R: Kind>(
     view: &SharedView,
     ask: &Ask<R::Id>,
-    part: Option<Part>,
+    failed: bool,
     keep: &dyn Fn(&R) -> bool,
 ) -> Result<Page<R>, ReadError> {
-    let failed = part.is_some();
     let fits = |record: &R| {
         record.began_at() >= ask.since
             && ask.below.is_none_or(|below| record.place() < below)
@@ -152,11 +146,14 @@ pub(super) fn page<R: Kind>(
     let hole = view
         .database()
         .and_then(|database| seam.hole(database.stored()));
-    let named = ask.name.as_ref().map(Key::of_name::<R>);
-    let part = part.or_else(|| named.map(Part::Named)).unwrap_or(Part::All);
+    let key = match &ask.name {
+        Some(name) => Key::of_name::<R>(name),
+        None if failed => Key::of_failed::<R>(),
+        None => Key::of_all::<R>(),
+    };
     let stored = view.database().map_or_else(
         || Ok(Scan::default()),
-        |database| database.newest(&part, ask.below, ask.since, more, fits),
+        |database| database.newest(key, ask.below, ask.since, more, fits),
     )?;
     let horizon = stored.horizon.max(live.horizon);
     let mut seen = HashSet::new();
@@ -213,10 +210,6 @@ impl Kind for ConnectionRecord {
     fn recent(recent: &Recent) -> &Table<Self> {
         &recent.connections
     }
-
-    fn has_failed(&self) -> bool {
-        self.answer.is_some()
-    }
 }
 
 impl Kind for RequestRecord {
@@ -242,10 +235,6 @@ impl Kind for RequestRecord {
 
     fn recent(recent: &Recent) -> &Table<Self> {
         &recent.requests
-    }
-
-    fn has_failed(&self) -> bool {
-        self.answer.cause.code != Code::Completed
     }
 }
 

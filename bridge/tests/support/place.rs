@@ -101,6 +101,12 @@ pub async fn try_list(bridge: &Bridge, kind: &str) -> Option<Vec<Value>> {
     }
 }
 
+/// The texts, each with a space behind it.
+pub fn in_words<'a>(texts: impl Iterator<Item = &'a Value>) -> String {
+    let words = texts.map(|text| text.as_str().unwrap().to_owned() + " ");
+    words.collect()
+}
+
 /// A data directory for one bridge after the other.
 pub struct Place(pub TempDir);
 
@@ -157,6 +163,19 @@ impl Place {
         paths
             .filter(|path: &PathBuf| Path::extension(path).is_some_and(|is| is == "db"))
             .collect()
+    }
+
+    /// What `sqlite3` shows of one column of all files of the view.
+    pub fn rows(&self, table: &str, column: &str) -> Vec<String> {
+        let mut rows = Vec::new();
+        for chunk in self.chunks() {
+            let chunk = rusqlite::Connection::open(chunk).unwrap();
+            let query = format!("SELECT {column} FROM {table}");
+            let mut query = chunk.prepare(&query).unwrap();
+            let found = query.query_map([], |row| row.get(0)).unwrap();
+            rows.extend(found.map(Result::unwrap));
+        }
+        rows
     }
 
     /// Waits until memory has given everything to the database.
