@@ -152,7 +152,11 @@ pub(crate) fn failed_by<'a>(
     let ended_before = |socket: &Socket<'_>| socket.closed_at() < Some(waits_from);
     let before = fitting.partition_point(ended_before);
     let first = *fitting.get(before).or_else(|| fitting.last())?;
-    let tight = |socket: Socket<'_>| socket.closed_at() <= Some(ran.end.plus_ns(TIGHT_NS));
+    let tight = |socket: Socket<'_>| {
+        socket
+            .closed_at()
+            .is_some_and(|closed_at| closed_at <= ran.end.plus_ns(TIGHT_NS))
+    };
     let within = |socket: &&Socket<'_>| {
         socket.closed_at() >= Some(waits_from.minus_ns(TIGHT_NS)) && tight(**socket)
     };

@@ -161,7 +161,8 @@ pub(crate) fn served_by<'a>(
     };
     let exact: Fitting<'_> = sockets.dialled(key).filter(dialled).collect();
     choose_own(exact, gateway, |socket| {
-        let was_there = ready_at(socket) <= Some(given.start.plus_ns(TIGHT_NS));
+        let was_there =
+            ready_at(socket).is_some_and(|ready_at| ready_at <= given.start.plus_ns(TIGHT_NS));
         (was_there || waited_for(socket, report, ran))
             && ends_after(
                 socket,
@@ -190,7 +191,10 @@ pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> 
 pub(crate) fn surely_waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
     let waits_from = ran.start.plus_ns(report.http.head_ns.unwrap_or(0));
     let attempts = report.upstream.as_ref().map(|upstream| upstream.attempts);
-    attempts <= Some(1) && socket.syn_at() >= Some(waits_from.minus_ns(TIGHT_NS))
+    attempts.is_some_and(|attempts| attempts <= 1)
+        && socket
+            .syn_at()
+            .is_some_and(|syn_at| syn_at.plus_ns(TIGHT_NS) >= waits_from)
 }
 
 /// Returns whether the peer's RST ended the connection while the request ran.
