@@ -1,3 +1,5 @@
+//! Who watches, who is behind, and how long what a probe left is waited for.
+
 use super::*;
 
 const S: u64 = 1_000_000_000;
