@@ -101,7 +101,8 @@ fn ten_thousand_connections_and_a_record_with_as_many_requests_are_drawn_in_part
     if !browser::is_there() {
         return;
     }
-    let bridge = Running::start(&[]);
+    // What comes later than the grace period is another record: on a busy machine the requests alone may take that long.
+    let bridge = Running::start(&[("SYNTRACE_GRACE_MS", "6000")]);
     bridge.post(&traffic::opening());
     for n in 0..4 {
         let quarter = CONNECTIONS / 4;
