@@ -309,7 +309,7 @@ def run(mutant, binaries):
     try:
         # The fastest first.
         stories = (f"--skip={name}" for name in RUNS)
-        if (passes(20, quick, *stories) and passes(20, unit) and passes(40, quick, *RUNS) and passes(90, truth)):
+        if (passes(6, quick, *stories) and passes(10, unit) and passes(40, quick, *RUNS) and passes(90, truth)):
             worlds = [0, 0]
             if not passes(90, likeness):
                 differ = re.search(r"left: \((\d+), (\d+)\)", done.stdout + done.stderr)

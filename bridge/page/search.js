@@ -95,16 +95,15 @@ async function requestsAt([, status, slowest, day, hours, minutes, seconds], sig
     values.since = timeOf(begin);
     values.until = timeOf(begin + (seconds === undefined ? 60_000 : 1000));
   }
-  if (slowest) values.min_duration_ms = await leastOf(/^p/i.test(slowest) ? Number(slowest.slice(1)) : 99, values, signal);
+  if (slowest) Object.assign(values, await slowestOf(/^p/i.test(slowest) ? slowest.slice(1) : "99", values, signal));
   return list("requests", values);
 }
 
-// The milliseconds that only so few take, of as many requests as the bridge gives at once.
-async function leastOf(percentile, values, signal) {
-  const { requests } = await ask("/v1/requests", { ...values, limit: 1000 }, signal);
-  const lengths = requests.map((request) => request.duration_ns).sort((a, b) => b - a);
-  const few = Math.ceil((lengths.length * (100 - percentile)) / 100);
-  return Math.floor((lengths[Math.max(0, few - 1)] ?? 0) / 1e6);
+// The milliseconds that only the slowest take of all that fit; and since when, where the bridge does not look at all.
+async function slowestOf(percentile, values, signal) {
+  const { among } = await ask("/v1/requests", { ...values, percentile, limit: 1 }, signal);
+  const since = among.counted_since ? { since: among.counted_since } : {};
+  return { min_duration_ms: (among.duration_ns ?? 0) / 1e6, ...since };
 }
 
 function nothing(text) {

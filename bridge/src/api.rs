@@ -27,7 +27,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request},
     http::{HeaderMap, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -36,6 +36,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
+use self::access::Gate;
 pub use self::{access::Access, error::ApiError};
 use crate::{
     log::Log,
@@ -131,24 +132,19 @@ pub(crate) fn shown(output: &syntrace_core::Output) -> serde_json::Result<serde_
 
 /// Returns the endpoints that answer questions.
 pub fn reads(state: State, access: Access) -> Router {
-    {
-        let routes = guarded(question_routes(&state), &access).merge(open_routes(&state));
-        finish(routes, state, access)
-    }
+    let routes = guarded(question_routes(&state)).merge(open_routes(&state));
+    finish(routes, state, access)
 }
 
 /// Returns the endpoint that takes facts, and those that tell senders whether it does.
 pub fn facts(state: State, access: Access) -> Router {
-    let routes = guarded(facts_route(), &access).merge(health_routes());
-    finish(routes, state, access)
+    finish(guarded(facts_route()), state, access)
 }
 
 /// Returns all endpoints at one place, for a process that holds the whole bridge in itself.
 pub fn reads_and_facts(state: State) -> Router {
-    let routes = question_routes(&state)
-        .merge(facts_route())
-        .merge(open_routes(&state));
-    finish(routes, state, Access::open())
+    let routes = question_routes(&state).merge(facts_route());
+    finish(routes.merge(open_routes(&state)), state, Access::open())
 }
 
 fn facts_route() -> Router<State> {
@@ -174,7 +170,7 @@ fn open_routes(state: &State) -> Router<State> {
     let settings = web_page::Settings {
         trace_url: state.shown.trace_url.clone(),
     };
-    health_routes()
+    Router::new()
         .route("/openapi.json", get(openapi::show))
         .route("/docs", get(openapi::page))
         .merge(web_page::routes(settings))
@@ -186,17 +182,24 @@ fn health_routes() -> Router<State> {
         .route("/readyz", get(health::ready))
 }
 
-fn guarded(routes: Router<State>, access: &Access) -> Router<State> {
-    routes.route_layer(from_fn_with_state(access.clone(), access::know))
+fn guarded(routes: Router<State>) -> Router<State> {
+    routes.route_layer(from_fn(access::know))
 }
 
+/// Adds what all listeners have. Health is told to everybody at any time: who asks for it ends a bridge
+/// that does not answer.
 fn finish(routes: Router<State>, state: State, access: Access) -> Router {
-    routes
+    let limited = other_methods(routes)
         .fallback(async || ApiError::UnknownPath)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(from_fn_with_state(access, access::limit))
+        .layer(from_fn_with_state(Gate::new(access), access::limit));
+    limited
+        .merge(other_methods(health_routes()))
         .layer(from_fn_with_state(state.clone(), count))
         .with_state(state)
+}
+
+fn other_methods(routes: Router<State>) -> Router<State> {
+    routes.method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
 }
 
 /// Counts the answers by route.

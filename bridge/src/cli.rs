@@ -64,6 +64,8 @@ enum CliError {
     Replay { path: PathBuf, source: io::Error },
     #[error("nothing was found; {0}")]
     Incomplete(answers::Incomplete),
+    #[error(transparent)]
+    NoTime(#[from] find::NoTime),
     #[error("there is no command {0}")]
     NoCommand(String),
     #[error("starting")]
@@ -94,7 +96,10 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             text::complain(&error);
-            ExitCode::from(FAILED)
+            ExitCode::from(match error {
+                CliError::NoTime(_) => WRONG_USAGE,
+                _ => FAILED,
+            })
         }
     }
 }
@@ -122,8 +127,8 @@ async fn answer(line: Line) -> Result<Exit, CliError> {
         Command::Doctor(options) => doctor::run(&to, &options, json, &mut out).await,
         Command::Why(options) => why::run(&Bridge::new(&to)?, &options, json, &mut out).await,
         Command::Tail(options) => tail::run(&Bridge::new(&to)?, &options, json, &mut out).await,
-        Command::Show { what } | Command::Find { what } => {
-            find::run(&Bridge::new(&to)?, &what, json, &mut out).await
+        Command::Show { what, many } | Command::Find { what, many } => {
+            find::run(&Bridge::new(&to)?, &what, &many, json, &mut out).await
         }
         Command::Coverage => coverage::run(&Bridge::new(&to)?, json, &mut out).await,
     }

@@ -63,7 +63,10 @@ impl Exporter {
             let closing = *closed.borrow();
             let batch = self.next(after).await;
             if let Some(last) = batch.last() {
-                self.note_gap(after, &batch);
+                // What went before an unknown place may have been taken.
+                if !self.cursor.is_guessed() {
+                    self.note_gap(after, &batch);
+                }
                 self.send(&batch).await;
                 after = last.number;
                 self.cursor.set(after);

@@ -5,6 +5,7 @@
 //! batch that has no room is refused, never dropped.
 
 pub mod disk;
+mod files;
 mod frame;
 pub mod health;
 pub mod segments;
@@ -22,12 +23,13 @@ use syntrace_core::fact::{Batch, Fact};
 use syntrace_model::{BootId, BootNanos};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-pub use self::segments::{Bounds, Segments, Stored};
+pub use self::segments::{Bounds, Mended, Segments, Stored};
 use self::{
     disk::Disk,
+    files::Files,
     health::Health,
     segments::entry_bytes,
-    writer::{Files, Pending, Progress, Writer},
+    writer::{Pending, Progress, Writer},
 };
 
 /// Where a batch stands in the log, from 0.
@@ -156,6 +158,7 @@ impl Log {
             progress: Arc::clone(&log.progress),
             boot,
             next,
+            refused: 0,
             files,
         };
         thread::Builder::new()
@@ -203,6 +206,11 @@ impl Log {
     #[must_use]
     pub fn health(&self) -> health::Status {
         self.health.status()
+    }
+
+    /// Says what an earlier run left that cannot be had any more.
+    pub(crate) fn found(&self, left: health::Left) {
+        self.health.found(left);
     }
 
     /// Returns the position after all that was appended, and so told of, by now.

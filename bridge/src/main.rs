@@ -56,15 +56,20 @@ fn main() -> anyhow::Result<ExitCode> {
 async fn run(config: &Config, protection: Protection) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("waiting for SIGHUP")?;
+    let renewed = protection.clone();
     let server = Server::bind(&config.server(), protection).await?;
     let address = server.address();
-    let pipeline = Pipeline::start(&config.pipeline()).context("making the exporter")?;
+    let pipeline = Pipeline::start(&config.pipeline())?;
     tracing::info!(%address, "Listening");
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = pipeline.failed() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                () = pipeline.failed() => break,
+                Some(()) = hangup.recv() => renew(&renewed, config),
+            }
         }
         tracing::info!("Stopping");
     };
@@ -72,4 +77,15 @@ async fn run(config: &Config, protection: Protection) -> anyhow::Result<()> {
     pipeline.finish().await.context("folding")?;
     tracing::info!("Stopped");
     Ok(())
+}
+
+/// Reads tokens and certificates again.
+fn renew(protection: &Protection, config: &Config) {
+    match protection.renew(&config.server()) {
+        Ok(()) => tracing::info!("Read tokens and certificates again"),
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::warn!(error, "Kept the tokens and certificates that were there");
+        }
+    }
 }

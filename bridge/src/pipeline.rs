@@ -281,15 +281,19 @@ impl Place {
         };
         fs::create_dir_all(&self.log).map_err(failed)?;
         let segments = Segments::new(self.log.clone());
-        let until = segments.mend(&settings.log.disk).map_err(failed)?;
+        let mended = segments.mend(&settings.log.disk).map_err(failed)?;
         Ok(Recovery {
             segments,
             disk: settings.log.disk.clone(),
             limits: settings.limits,
             refold_bytes: settings.refold_bytes,
             // Without a state the log is folded as if it were new, under numbers that nobody has seen.
-            numbered_after: export::read_cursor(&self.export).unwrap_or(0),
-            until,
+            numbered_after: export::read_cursor(&self.export)
+                .ok()
+                .flatten()
+                .unwrap_or(0),
+            until: mended.next,
+            torn_bytes: mended.torn_bytes,
         })
     }
 }

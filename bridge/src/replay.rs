@@ -15,7 +15,7 @@ use crate::{
 /// What a log came to.
 #[derive(Clone, Debug)]
 pub struct Replayed {
-    /// Batches that were read.
+    /// Batches that were appended; some of them may be missing or unreadable.
     pub entries: u64,
     /// What the reading came to: bytes and entries that could not be had.
     pub extent: Extent,

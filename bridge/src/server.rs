@@ -126,16 +126,20 @@ impl Server {
         let Protection { facts, reads, .. } = self.protection;
         let (running, stopped) = watch::channel(());
         // The mode and the user ids of a Unix socket are its protection.
-        let of_host = api::facts(state.clone(), facts.clone().without_tokens());
-        let of_network = api::facts(state.clone(), facts);
-        let questions = api::reads(state.clone().showing(self.shown), reads);
+        let of_host = facts.clone().without_tokens();
         let unix = self.unix.into_iter().map(|listener| (listener, &of_host));
-        let tcp = self.tcp.into_iter().map(|listener| (listener, &of_network));
-        let all = unix.chain(tcp).chain([(self.reads, &questions)]);
+        let tcp = self.tcp.into_iter().map(|listener| (listener, &facts));
+        // Each has a router, and thereby budgets, of its own.
+        let of_facts = unix.chain(tcp).map(|(listener, access)| {
+            let app = api::facts(state.clone(), access.clone());
+            (listener, app)
+        });
+        let questions = api::reads(state.clone().showing(self.shown), reads);
+        let all = of_facts.chain([(self.reads, questions)]);
         let http = &state.metrics().http;
         let serving: Vec<_> = all
             .map(|(listener, app)| {
-                let serving = serve(listener, app.clone(), http.clone(), stopped.clone());
+                let serving = serve(listener, app, http.clone(), stopped.clone());
                 tokio::spawn(serving)
             })
             .collect();

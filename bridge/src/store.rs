@@ -11,6 +11,7 @@ mod filter;
 mod hole;
 mod keeper;
 pub(crate) mod names;
+mod present;
 mod recent;
 pub(crate) mod records;
 pub(crate) mod row;
@@ -30,6 +31,7 @@ pub use self::{
 };
 pub(crate) use self::{
     hole::Seam,
+    present::Present,
     recent::{Recent, Table},
 };
 

@@ -30,7 +30,7 @@ pub use self::{
 };
 use crate::{
     fold::Folder,
-    store::{Database, DatabaseStatus, Hole, Name, ReadError, Recent, Settled},
+    store::{Database, DatabaseStatus, Hole, Name, Present, ReadError, Recent, Settled},
 };
 
 /// A view that one task writes and many read.
@@ -57,6 +57,8 @@ pub struct Trace {
 struct View {
     live: RwLock<Folder>,
     recent: RwLock<Recent>,
+    /// What may be in `recent`.
+    present: Arc<Present>,
     database: Option<Arc<Database>>,
     /// Records that memory holds at most.
     most: usize,
@@ -81,13 +83,15 @@ impl SharedView {
     #[must_use]
     pub fn new(folder: Folder, most: usize, database: Option<Arc<Database>>) -> Self {
         let settled = folder.settled();
+        let present = Arc::default();
         let rebuild = match &database {
             Some(_) => Rebuild::BEGUN,
             None => Rebuild::Done { folded: 0, settled },
         };
         Self(Arc::new(View {
             live: RwLock::new(folder),
-            recent: RwLock::new(Recent::after(settled)),
+            recent: RwLock::new(Recent::after(settled, &present)),
+            present,
             database,
             most,
             exported: AtomicU64::new(u64::MAX),

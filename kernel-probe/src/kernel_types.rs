@@ -17,7 +17,7 @@ const SK_ERR: &str = "SK_ERR_OFFSET";
 
 /// Fields within a TCP socket, at whose head stands a `struct sock`, within a task, and what they lead
 /// to: the name of the offset in the programs, and the way from structure to structure.
-const FIELDS: [(&str, Way); 18] = [
+const FIELDS: [(&str, Way); 21] = [
     (SK_ERR, &[("sock", "sk_err")]),
     ("SKC_FLAGS_OFFSET", &[("sock_common", "skc_flags")]),
     ("SK_MARK_OFFSET", &[("sock", "sk_mark")]),
@@ -36,6 +36,9 @@ const FIELDS: [(&str, Way); 18] = [
     ("SKC_LISTENER_OFFSET", &[("sock_common", "skc_listener")]),
     ("SNT_SYNACK_OFFSET", &[("tcp_request_sock", "snt_synack")]),
     (SOCK_OPS_SK, &[("bpf_sock_ops_kern", "sk")]),
+    ("SKB_OFFSET", &[("bpf_sock_ops_kern", "skb")]),
+    ("SYN_SKB_OFFSET", &[("bpf_sock_ops_kern", "syn_skb")]),
+    ("SKB_DATA_OFFSET", &[("sk_buff", "data")]),
     ("TASK_TGID_OFFSET", &[("task_struct", "tgid")]),
     ("TASK_PID_OFFSET", &[("task_struct", "pid")]),
     ("TASK_CGROUPS_OFFSET", &[("task_struct", "cgroups")]),
@@ -51,9 +54,11 @@ const SOCK_OPS_SK: &str = "SOCK_OPS_SK_OFFSET";
 type Way = &'static [(&'static str, &'static str)];
 
 /// Structures: the name of the number in the programs, and theirs.
-const TYPES: [(&str, &str); 2] = [
+const TYPES: [(&str, &str); 4] = [
     ("TCP_SOCK_TYPE", "tcp_sock"),
     ("TCP_REQUEST_SOCK_TYPE", "tcp_request_sock"),
+    ("SK_BUFF_TYPE", "sk_buff"),
+    ("IN6_ADDR_TYPE", "in6_addr"),
 ];
 
 /// Functions: the call in the programs, and its name.

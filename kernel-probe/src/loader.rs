@@ -35,6 +35,7 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sy
 
 /// The programs' names, as `bpftool prog` shows them.
 const CONNECTIONS: &str = "connections";
+const TAGS: &str = "tags";
 const ACCEPTS: [(&str, Hook); 2] = [
     ("accepts_ipv4", Hook::GetPeerName4),
     ("accepts_ipv6", Hook::GetPeerName6),
@@ -144,10 +145,9 @@ impl Loaded {
             .btf(None)
             .load(&object)
             .map_err(unsupported)?;
-        verify(
-            CONNECTIONS,
-            program::<SockOps>(&mut ebpf, CONNECTIONS)?.load(),
-        )?;
+        for name in [CONNECTIONS, TAGS] {
+            verify(name, program::<SockOps>(&mut ebpf, name)?.load())?;
+        }
         for (name, _) in ACCEPTS {
             let accepts: &mut CgroupSockAddr = program(&mut ebpf, name)?;
             if let Err(error) = verify(name, accepts.load()) {
@@ -311,7 +311,12 @@ impl Loaded {
     /// [`LoadError::Attach`] if the kernel refuses the first; the second may fail, then the
     /// ladder says so.
     pub(crate) fn attach(&mut self, cgroup: &File, pins: Option<&Pins>) -> Result<(), LoadError> {
-        self.attach_one(CONNECTIONS, Hook::SockOps, cgroup, pins)?;
+        // Under one name, so that either takes the other's place.
+        let follows = match self.ladder.reason(Capability::LifeCycle) {
+            None => CONNECTIONS,
+            Some(_) => TAGS,
+        };
+        self.attach_one(follows, CONNECTIONS, Hook::SockOps, cgroup, pins)?;
         let is_on = |ladder: &Ladder, capability| {
             ladder.reason(Capability::LifeCycle).is_none() && ladder.reason(capability).is_none()
         };
@@ -322,7 +327,7 @@ impl Loaded {
         }
         for (name, hook) in ACCEPTS {
             if is_on(&self.ladder, Capability::AcceptWait)
-                && let Err(error) = self.attach_one(name, hook, cgroup, pins)
+                && let Err(error) = self.attach_one(name, name, hook, cgroup, pins)
             {
                 self.ladder.lose(Capability::AcceptWait, &error.to_string());
             }
@@ -332,12 +337,14 @@ impl Loaded {
 
     fn attach_one(
         &mut self,
+        program: &str,
         name: &'static str,
         hook: Hook,
         cgroup: &File,
         pins: Option<&Pins>,
     ) -> Result<(), LoadError> {
-        let program = self.ebpf.program(name).ok_or(LoadError::Incomplete(name))?;
+        let program = self.ebpf.program(program);
+        let program = program.ok_or(LoadError::Incomplete(name))?;
         let program = program.fd().map_err(unsupported)?.as_fd();
         let refused = |source| LoadError::Attach {
             program: name,

@@ -14,8 +14,9 @@ use crate::{load_error::LoadError, loader::Loaded};
 const GROWTH: u64 = 10;
 
 /// Where each program is attached, and the first kernel that allows what it does.
-const ATTACHED: [(&str, &str, &str); 5] = [
+const ATTACHED: [(&str, &str, &str); 6] = [
     ("connections", "cgroup/sock_ops", "6.10"),
+    ("tags", "cgroup/sock_ops", "6.10"),
     ("accepts_ipv4", "cgroup/getpeername4", "6.10"),
     ("accepts_ipv6", "cgroup/getpeername6", "6.10"),
     ("resets", "tp_btf/tcp_send_reset", "6.10"),

@@ -89,11 +89,12 @@ impl<'a> Known<'a> {
         let Around {
             first,
             last,
-            is_enclosed,
+            from_before,
+            until_after,
         } = around;
         if !numbers.has_all(first, last) || self.gaps.were_counted(from, until) {
             Told::NotAll
-        } else if is_enclosed {
+        } else if from_before && until_after {
             Told::All
         } else {
             Told::Perhaps

@@ -178,10 +178,15 @@ fn nearest(
 ) -> Option<ClockSample> {
     let after = samples.partition_point(|sample| moment(sample) < at);
     let before = after.checked_sub(1).and_then(|before| samples.get(before));
-    let nearest = [before, samples.get(after)].into_iter().flatten();
-    nearest
-        .min_by_key(|sample| moment(sample).abs_diff(at))
-        .copied()
+    let nearest = match (before, samples.get(after)) {
+        (Some(before), Some(after)) => {
+            let distance = |sample| moment(sample).abs_diff(at);
+            let is_nearer = distance(before) <= distance(after);
+            Some(if is_nearer { before } else { after })
+        }
+        (before, after) => before.or(after),
+    };
+    nearest.copied()
 }
 
 #[cfg(test)]

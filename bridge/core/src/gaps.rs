@@ -64,8 +64,10 @@ struct Bucket {
 pub(crate) struct Around {
     pub(crate) first: u64,
     pub(crate) last: u64,
-    /// The first is of a fact from before the interval, and the last of one from after it.
-    pub(crate) is_enclosed: bool,
+    /// The first is of a fact from before the interval.
+    pub(crate) from_before: bool,
+    /// The last is of one from after it.
+    pub(crate) until_after: bool,
 }
 
 // === impl Gaps ===
@@ -152,7 +154,8 @@ impl Gaps {
         Some(Around {
             first: lowest.min(highest),
             last: highest,
-            is_enclosed: before.is_some() && after.is_some(),
+            from_before: before.is_some(),
+            until_after: after.is_some(),
         })
     }
 
@@ -246,7 +249,8 @@ mod tests {
 
     fn around(gaps: &Gaps, from: u64, until: u64) -> Option<(u64, u64, bool)> {
         let around = gaps.around(BootNanos(from * BUCKET), BootNanos(until * BUCKET))?;
-        Some((around.first, around.last, around.is_enclosed))
+        let is_enclosed = around.from_before && around.until_after;
+        Some((around.first, around.last, is_enclosed))
     }
 
     #[test]

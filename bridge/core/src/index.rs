@@ -11,18 +11,29 @@ use std::{
 };
 
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
+use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::slab::Slot;
+
+/// In what the table holds, beside a hash: further slots have that hash.
+const SHARED: u32 = 1;
 
 /// Slots by the hashes of their names.
 #[derive(Debug)]
 pub(crate) struct Index {
     /// The first slot with each hash.
-    table: HashTable<(u32, Slot)>,
+    table: HashTable<First>,
     /// All further slots with those hashes; no set is empty.
     alike: HashTable<(u32, BTreeSet<Slot>)>,
     state: FixedState,
+}
+
+/// The first slot with a hash.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    /// The hash, which is even, or with [`SHARED`].
+    hash: u32,
+    slot: Slot,
 }
 
 // === impl Index ===
@@ -38,71 +49,81 @@ impl Index {
         }
     }
 
-    /// Returns the hash of a name.
+    /// Returns the hash of a name; it is even.
     pub(crate) fn hash(&self, name: impl Hash) -> u32 {
-        (self.state.hash_one(name) >> 32) as u32
+        (self.state.hash_one(name) >> 32) as u32 & !SHARED
     }
 
     /// Enters a slot under a hash.
     pub(crate) fn insert(&mut self, hash: u32, slot: Slot) {
-        if self.first(hash).is_none() {
-            self.table
-                .insert_unique(spread(hash), (hash, slot), |&(hash, _)| spread(hash));
-            return;
+        let is = |first: &First| first.is(hash);
+        match self.table.entry(spread(hash), is, First::spread) {
+            Entry::Vacant(place) => {
+                place.insert(First { hash, slot });
+            }
+            Entry::Occupied(mut first) => {
+                first.get_mut().hash |= SHARED;
+                let is = |known: &(u32, _)| known.0 == hash;
+                let alike = self
+                    .alike
+                    .entry(spread(hash), is, |&(hash, _)| spread(hash));
+                let mut alike = alike.or_insert_with(|| (hash, BTreeSet::new()));
+                alike.get_mut().1.insert(slot);
+            }
         }
-        let alike = self.alike.entry(
-            spread(hash),
-            |known| known.0 == hash,
-            |&(hash, _)| spread(hash),
-        );
-        let mut alike = alike.or_insert_with(|| (hash, BTreeSet::new()));
-        alike.get_mut().1.insert(slot);
     }
 
     /// Takes a slot out from under a hash.
     pub(crate) fn remove(&mut self, hash: u32, slot: Slot) {
-        let entry = self
-            .table
-            .find_entry(spread(hash), |&known| known == (hash, slot));
-        let alike = self.alike.find_entry(spread(hash), |known| known.0 == hash);
-        let Ok(mut alike) = alike else {
-            if let Ok(entry) = entry {
-                entry.remove();
-            }
-            return;
-        };
-        let slots = &mut alike.get_mut().1;
-        match entry {
-            Ok(mut entry) => {
-                if let Some(next) = slots.pop_first() {
-                    entry.get_mut().1 = next;
-                }
-            }
-            Err(_) => {
+        let found = self.table.find_entry(spread(hash), |first| first.is(hash));
+        let Ok(mut entry) = found else { return };
+        let first = entry.get_mut();
+        if first.hash != hash {
+            let alike = self.alike.find_entry(spread(hash), |known| known.0 == hash);
+            let Ok(mut alike) = alike else { return };
+            let slots = &mut alike.get_mut().1;
+            if first.slot != slot {
                 slots.remove(&slot);
+            } else if let Some(next) = slots.pop_first() {
+                first.slot = next;
             }
-        }
-        if slots.is_empty() {
-            alike.remove();
+            if slots.is_empty() {
+                alike.remove();
+                first.hash = hash;
+            }
+        } else if first.slot == slot {
+            entry.remove();
         }
     }
 
     /// Returns all slots under a hash, in no order that means anything.
     pub(crate) fn slots(&self, hash: u32) -> impl Iterator<Item = Slot> + '_ {
-        let alike = self.alike.find(spread(hash), |known| known.0 == hash);
-        let rest = alike.into_iter().flat_map(|(_, slots)| slots);
-        self.first(hash).into_iter().chain(rest.copied())
-    }
-
-    fn first(&self, hash: u32) -> Option<Slot> {
-        let found = self.table.find(spread(hash), |known| known.0 == hash);
-        found.map(|&(_, slot)| slot)
+        let first = self.table.find(spread(hash), |first| first.is(hash));
+        let shared = first.filter(|first| first.hash != hash);
+        let alike = shared.and_then(|_| self.alike.find(spread(hash), |known| known.0 == hash));
+        let rest = alike.map(|(_, slots)| slots.iter()).unwrap_or_default();
+        first
+            .map(|first| first.slot)
+            .into_iter()
+            .chain(rest.copied())
     }
 }
 
-/// Spreads 32 bits over the 64 that the table looks at, most of all at both ends.
+// === impl First ===
+
+impl First {
+    const fn is(self, hash: u32) -> bool {
+        self.hash & !SHARED == hash
+    }
+
+    const fn spread(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+/// Spreads the 31 bits of a hash over the 64 that the table looks at, most of all at both ends.
 const fn spread(hash: u32) -> u64 {
-    (hash as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    ((hash >> 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[cfg(test)]

@@ -49,15 +49,14 @@
 
 use std::collections::BTreeSet;
 
-use smallvec::SmallVec;
-use syntrace_model::{BootNanos, ConnKey, ConnectionId, Outcome};
+use syntrace_model::{BootNanos, ConnectionId, Outcome};
 
 use crate::{
     confidence::Confidence,
     fact::{Report, Upstream},
     gateway::Gateway,
     record::{Join, Method, Missing},
-    sockets::{Socket, Sockets},
+    sockets::{Fitting, Socket, Sockets, Sought},
 };
 
 /// How far two sources may disagree about the order of two events.
@@ -90,24 +89,22 @@ pub struct Interval {
     pub end: BootNanos,
 }
 
-/// Sockets that fit: as a rule one.
-type Fitting<'a> = SmallVec<[Socket<'a>; 2]>;
-
-/// Finds the connection that the request came in on, or says why there is none.
+/// Finds the connection that the request came in on, by its ends, or says why there is none.
 pub(crate) fn received_on<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
     epoch: u64,
     report: &Report,
+    ends: Option<Sought>,
     ran: Interval,
 ) -> Result<Found<'a>, Missing> {
-    let Some(key) = report.direct.or(report.downstream) else {
+    let Some(ends) = ends else {
         return Err(Missing::NoAddress);
     };
     let number = (epoch, report.downstream_connection);
     let accepted =
         |socket: &Socket<'_>| ran.lies_within(*socket) && may_be_numbered(*socket, number);
-    let mut exact: Fitting<'_> = sockets.accepted(key).collect();
+    let mut exact = sockets.accepted(ends);
     leave_out_succeeded(&mut exact, ran.start);
     exact.retain(|socket| accepted(socket));
     let is_others = !exact.is_empty() && !exact.iter().any(|&socket| gateway.may_own(socket));
@@ -123,19 +120,22 @@ pub(crate) fn received_on<'a>(
     if report.direct.is_some() {
         return Err(Missing::NoConnection);
     }
-    let mut with_peer = sockets.accepted_from(key.peer).filter(accepted).peekable();
-    if with_peer.peek().is_none() {
+    let mut with_peer = sockets.accepted_from(ends);
+    with_peer.retain(|socket| accepted(socket));
+    if with_peer.is_empty() {
         return Err(Missing::AddressHidden);
     }
     if gateway.pid == 0 {
         return Err(Missing::ProcessUnknown);
     }
-    let own = with_peer.filter(|&socket| gateway.owns(socket)).collect();
-    let found = choose(own, Method::Peer, |socket| ran.lies_tightly_within(socket));
+    with_peer.retain(|socket| gateway.owns(*socket));
+    let found = choose(with_peer, Method::Peer, |socket| {
+        ran.lies_tightly_within(socket)
+    });
     found.map(at_best_likely).ok_or(Missing::NoConnection)
 }
 
-/// Finds the connection that carried the request to the service.
+/// Finds the connection that carried the request to the service, by its ends.
 ///
 /// The request was given to it at some moment after it had waited for a connection, and before the
 /// first byte of the answer was waited for: then the connection was there.
@@ -144,12 +144,9 @@ pub(crate) fn served_by<'a>(
     gateway: Gateway,
     report: &Report,
     upstream: &Upstream,
+    ends: Sought,
     ran: Interval,
 ) -> Option<Found<'a>> {
-    let key = ConnKey {
-        local: upstream.local?,
-        peer: upstream.peer,
-    };
     let waited_ns = upstream.pool_wait_ns.unwrap_or(0);
     let answered_ns = upstream.first_byte_ns.unwrap_or(0);
     let given = Interval {
@@ -159,7 +156,8 @@ pub(crate) fn served_by<'a>(
     let dialled = |socket: &Socket<'_>| {
         given.follows_handshake(*socket) && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
     };
-    let exact: Fitting<'_> = sockets.dialled(key).filter(dialled).collect();
+    let mut exact = sockets.dialled(ends);
+    exact.retain(|socket| dialled(socket));
     choose_own(exact, gateway, |socket| {
         let was_there =
             ready_at(socket).is_some_and(|ready_at| ready_at <= given.start.plus_ns(TIGHT_NS));
@@ -251,11 +249,14 @@ fn choose_own<'a>(
     gateway: Gateway,
     tight: impl Fn(Socket<'_>) -> bool,
 ) -> Option<Found<'a>> {
-    if !fitting.iter().any(|&socket| gateway.may_own(socket)) {
-        return choose(fitting, Method::Exact, tight).map(at_best_likely);
-    }
-    fitting.retain(|socket| gateway.may_own(*socket));
-    choose(fitting, Method::Exact, tight)
+    let has_own = fitting.iter().any(|&socket| gateway.may_own(socket));
+    fitting.retain(|socket| !has_own || gateway.may_own(*socket));
+    let found = choose(fitting, Method::Exact, tight)?;
+    Some(if has_own {
+        found
+    } else {
+        at_best_likely(found)
+    })
 }
 
 /// Chooses among the sockets that fit; `tight` tells one that fits beyond the sources' disorder.

@@ -236,26 +236,60 @@ mod tests {
     #[test]
     fn whoever_was_silent_longest_is_forgotten_first() {
         let mut ledger = Ledger::default();
-        let say = |ledger: &mut Ledger, epoch| {
-            let sender = SenderId {
-                name: "filter".into(),
-                epoch,
-            };
-            let (losses, goodbye) = (Vec::new(), false);
-            ledger.note(&Batch {
-                sender,
-                first_seq: 0,
-                facts: Vec::new(),
-                losses,
-                goodbye,
-            });
-        };
-        for epoch in 0..3 * SENDERS_MAX as u64 {
-            say(&mut ledger, u64::MAX);
-            say(&mut ledger, epoch);
+        for epoch in 1..3 * SENDERS_MAX as u64 {
+            ledger.note(&says(0, 0, false));
+            ledger.note(&says(epoch, 0, false));
         }
+        // Who is known needs no other's place.
+        ledger.note(&says(0, 0, false));
         let senders = ledger.senders();
         assert_eq!(senders.len(), SENDERS_MAX);
-        assert!(senders.iter().any(|known| known.sender.epoch == u64::MAX));
+        assert!(senders.iter().any(|known| known.sender.epoch == 0));
+    }
+
+    #[test]
+    fn what_is_lost_is_what_is_missing_or_what_was_said_to_be_whichever_is_more() {
+        let mut ledger = Ledger::default();
+        ledger.note(&says(1, 0, false));
+        let lost = |ledger: &Ledger| {
+            let senders = ledger.senders();
+            let coverage = Coverage {
+                senders,
+                ..Coverage::default()
+            };
+            coverage.lost()
+        };
+        assert_eq!(lost(&ledger), 0);
+        // A batch that comes late says less.
+        ledger.note(&says(1, 5, true));
+        ledger.note(&says(1, 3, false));
+        assert_eq!(lost(&ledger), 5);
+        let [sender] = &ledger.senders()[..] else {
+            panic!("one sender");
+        };
+        assert_eq!(sender.lost, [("ring_full".into(), 5)]);
+        assert!(sender.goodbye);
+        let facts = vec![crate::fact::Fact::Refused("port")];
+        ledger.note(&Batch {
+            first_seq: 7,
+            facts,
+            ..says(1, 5, false)
+        });
+        ledger.note(&says(2, 4, false));
+        assert_eq!(lost(&ledger), 7 + 4);
+    }
+
+    /// A batch without facts.
+    fn says(epoch: u64, ring_full: u64, goodbye: bool) -> Batch {
+        Batch {
+            sender: SenderId {
+                name: "filter".into(),
+                epoch,
+            },
+            first_seq: 0,
+            facts: Vec::new(),
+            losses: vec![("ring_full".into(), ring_full)],
+            goodbye,
+        }
     }
 }

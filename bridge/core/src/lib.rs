@@ -18,6 +18,8 @@ mod clock;
 mod confidence;
 mod errno;
 mod evidence;
+#[cfg(test)]
+mod example;
 pub mod explain;
 pub mod fact;
 mod failure;

@@ -6,11 +6,10 @@
 
 use std::hint::black_box;
 
-use syntrace_model::{ConnKey, Opening};
-
 use crate::{
     Reconciler,
     fact::{Fact, Report},
+    requests::Sides,
     slab::Slot,
 };
 
@@ -35,22 +34,17 @@ impl Reconciler {
 
     /// Looks at what settling these requests needs.
     pub(crate) fn look_ahead(&self, due: &[Slot]) {
-        let reports = || {
-            let pending = due.iter().filter_map(|&slot| self.requests.at(slot));
-            pending.map(|pending| &*pending.report)
-        };
-        black_box(reports().map(look).fold(0, u64::wrapping_add));
-        let ends = reports().flat_map(|report| {
-            let downstream = report.direct.or(report.downstream);
-            let upstream = report.upstream.as_ref().and_then(|upstream| {
-                let (local, peer) = (upstream.local?, upstream.peer);
-                Some(ConnKey { local, peer })
-            });
-            let downstream = downstream.map(|key| (Opening::Passive, key));
-            let upstream = upstream.map(|key| (Opening::Active, key));
-            downstream.into_iter().chain(upstream)
+        let requests = || due.iter().filter_map(|&slot| self.requests.at(slot));
+        let reports = requests().map(|pending| look(&pending.report));
+        black_box(reports.fold(0, u64::wrapping_add));
+        let sought = requests().flat_map(|pending| {
+            let Sides {
+                received_on,
+                served_by,
+            } = &pending.sides;
+            received_on.iter().chain(served_by)
         });
-        self.sockets.look_for(2 * due.len(), ends);
+        self.sockets.look_for(2 * due.len(), sought);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
     placing::place,
     record::{ConnectionRecord, RequestRecord},
     remembered::Remembered,
-    requests::{Place, Requests},
+    requests::{Place, Requests, Sides},
     sockets::{DUE_SHIFT, Sockets},
 };
 
@@ -206,7 +206,8 @@ impl Reconciler {
                 due: state.due,
                 ..place(&self.clock, &self.limits, report, *arrived_at, self.now)
             };
-            self.requests.restore(state, place);
+            let sides = Sides::of(report, &self.sockets);
+            self.requests.restore(state, sides, place);
         }
     }
 }

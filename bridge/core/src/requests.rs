@@ -5,7 +5,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
-use syntrace_model::{BootNanos, SpanId, TraceId, UnixNanos};
+use syntrace_model::{BootNanos, ConnKey, Opening, SpanId, TraceId, UnixNanos};
 
 use crate::{
     calendar::Calendar,
@@ -13,7 +13,7 @@ use crate::{
     fact::{Report, SenderId},
     index::Index,
     slab::{Slab, Slot},
-    sockets::tick_after,
+    sockets::{Sockets, Sought, tick_after},
 };
 
 /// The tick of requests that there was no clock for to place them by.
@@ -28,6 +28,8 @@ pub(crate) struct Pending {
     span_id: SpanId,
     /// Up to when time had passed when it came.
     pub(crate) arrived_at: BootNanos,
+    /// Where its connections are looked for.
+    pub(crate) sides: Sides,
     /// Where it stands among all.
     pub(crate) place: Place,
     /// Another report has the same span id.
@@ -47,6 +49,15 @@ pub(crate) struct Place {
     pub(crate) late: bool,
     /// What is wrong with its time.
     pub(crate) wrong: Option<&'static str>,
+}
+
+/// What a request's connections are found by, as far as the proxy names their ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides {
+    /// The one that it came in on: the TCP connection itself, where the proxy tells it apart.
+    pub(crate) received_on: Option<Sought>,
+    /// The one that carried it to the service.
+    pub(crate) served_by: Option<Sought>,
 }
 
 /// All requests that are not settled.
@@ -75,6 +86,7 @@ impl Requests {
         sender: &SenderId,
         report: Arc<Report>,
         arrived_at: BootNanos,
+        sides: Sides,
         place: Place,
     ) -> bool {
         let id = report.span_id;
@@ -86,6 +98,7 @@ impl Requests {
             if rank(&known.sender, &known.report) <= rank(sender, &report) {
                 return true;
             }
+            self.leave(slot);
             self.remove(slot);
         }
         let names = [
@@ -97,6 +110,7 @@ impl Requests {
             span_id: id,
             report,
             arrived_at,
+            sides,
             place,
             repeated: known.is_some(),
             names,
@@ -130,14 +144,19 @@ impl Requests {
             .insert(&mut self.pending, tick, slot, |pending| &mut pending.due);
     }
 
-    /// Takes a request out.
+    /// Takes a request out that is in the calendar no more.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Pending> {
-        let pending = self.pending.get(slot)?;
-        let (id, tick) = (pending.span_id, pending.place.tick());
-        self.by_due
-            .remove(&mut self.pending, tick, slot, |pending| &mut pending.due);
+        let id = self.pending.get(slot)?.span_id;
         self.by_span.remove(self.by_span.hash(id), slot);
         self.pending.remove(slot)
+    }
+
+    /// Takes a request out of the calendar.
+    fn leave(&mut self, slot: Slot) {
+        if let Some(tick) = self.at(slot).map(|pending| pending.place.tick()) {
+            self.by_due
+                .remove(&mut self.pending, tick, slot, |pending| &mut pending.due);
+        }
     }
 
     /// Returns what is kept at a place.
@@ -207,9 +226,9 @@ impl Requests {
     }
 
     /// Takes back what was known before, at its place.
-    pub(crate) fn restore(&mut self, state: RequestState, place: Place) {
+    pub(crate) fn restore(&mut self, state: RequestState, sides: Sides, place: Place) {
         let id = state.report.span_id;
-        self.insert(&state.sender, state.report, state.arrived_at, place);
+        self.insert(&state.sender, state.report, state.arrived_at, sides, place);
         if let Some(pending) = self.slot(id).and_then(|slot| self.pending.get_mut(slot)) {
             pending.repeated = state.repeated;
         }
@@ -236,10 +255,12 @@ impl Requests {
         self.take_due(UNPLACED)
     }
 
-    /// Returns the request that is to go first when there are too many: one of those that would settle
-    /// next.
-    pub(crate) fn first_to_go(&self) -> Option<Slot> {
-        self.by_due.first()
+    /// Takes the request out of the calendar that is to go first when there are too many: one of those that
+    /// would settle next.
+    pub(crate) fn take_first(&mut self) -> Option<Slot> {
+        let first = self.by_due.first()?;
+        self.leave(first);
+        Some(first)
     }
 
     fn named(&self, name: usize, hash: u32, is: impl Fn(&Report) -> bool) -> Vec<SpanId> {
@@ -270,6 +291,23 @@ fn rank<'a>(sender: &'a SenderId, report: &Report) -> impl Ord + use<'a> {
         report.trace_id,
         report.downstream_connection,
     )
+}
+
+// === impl Sides ===
+
+impl Sides {
+    /// Returns what the connections of a request are found by among these sockets.
+    pub(crate) fn of(report: &Report, sockets: &Sockets) -> Self {
+        let accepted = report.direct.or(report.downstream);
+        let dialled = report.upstream.as_ref().and_then(|upstream| {
+            let (local, peer) = (upstream.local?, upstream.peer);
+            Some(ConnKey { local, peer })
+        });
+        Self {
+            received_on: accepted.map(|key| sockets.sought(Opening::Passive, key)),
+            served_by: dialled.map(|key| sockets.sought(Opening::Active, key)),
+        }
+    }
 }
 
 // === impl Place ===

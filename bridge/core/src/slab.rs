@@ -66,10 +66,13 @@ impl<T> Slab<T> {
 
     /// Takes a value out; its number may be given to another.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
-        let value = self.place(slot)?.take()?;
-        self.free.push(slot);
-        self.len -= 1;
-        Some(value)
+        // Moved once, from its place to where the caller wants it.
+        let value = self.place(slot)?.take();
+        if value.is_some() {
+            self.free.push(slot);
+            self.len -= 1;
+        }
+        value
     }
 
     /// Returns all values, in the order of their numbers.

@@ -26,6 +26,8 @@ pub(crate) use self::{
     connection::{Connection, Entry},
     context::{Context, Contexts, Space},
     contradictions::Contradictions,
+    ends::Sought,
+    finding::Fitting,
     incidents::{Elsewhere, Incidents},
     kernel::Kernel,
     standing::{DUE_SHIFT, tick_after},

@@ -8,7 +8,8 @@ use syntrace_model::BootNanos;
 
 use crate::fact::SenderId;
 
-/// Probes remembered; those beyond share one place, and are believed to watch for ever.
+/// Runs of probes remembered, the latest of those that ended; more at once share one place, and are believed
+/// to watch for ever.
 const TELLERS_MAX: usize = 64;
 
 /// How long a probe may be silent; it speaks several times a second.
@@ -35,6 +36,8 @@ pub(crate) struct TellerId(pub(crate) u8);
 #[derive(Debug, Default)]
 pub(crate) struct Tellers {
     places: Vec<Option<Teller>>,
+    /// Where the search begins for a place to give away: behind the last one that was.
+    next: usize,
 }
 
 /// One run of one probe.
@@ -75,7 +78,8 @@ pub enum TellerState {
 // === impl Tellers ===
 
 impl Tellers {
-    /// Returns the place of a probe that tells of sockets or of its rung; a new run succeeds the others.
+    /// Returns the place of a probe; a new run succeeds the others. One that ended is known for as long as may be:
+    /// if it is heard once more, it is no new one.
     pub(crate) fn place(&mut self, sender: &SenderId) -> TellerId {
         if let Some(id) = self.find(sender) {
             return id;
@@ -95,24 +99,24 @@ impl Tellers {
             told_until: None,
             sockets: 0,
         };
-        let free = self.places.iter().position(|place| {
-            place.as_ref().is_none_or(|known| {
+        if self.places.len() < TELLERS_MAX {
+            self.places.push(Some(teller));
+            return TellerId(self.places.len() as u8);
+        }
+        let is_free = |&n: &usize| {
+            let place = self.places.get(n).and_then(Option::as_ref);
+            place.is_none_or(|known| {
                 known.sockets == 0 && !matches!(known.state, TellerState::Watching { .. })
             })
-        });
-        match free {
-            Some(free) => {
-                if let Some(place) = self.places.get_mut(free) {
-                    *place = Some(teller);
-                }
-                TellerId(free as u8 + 1)
-            }
-            None if self.places.len() < TELLERS_MAX => {
-                self.places.push(Some(teller));
-                TellerId(self.places.len() as u8)
-            }
-            None => TellerId(0),
-        }
+        };
+        let free = (self.next..TELLERS_MAX).chain(0..self.next).find(is_free);
+        let Some((free, place)) = free.and_then(|free| Some((free, self.places.get_mut(free)?)))
+        else {
+            return TellerId(0);
+        };
+        *place = Some(teller);
+        self.next = free + 1;
+        TellerId(self.next as u8)
     }
 
     /// Notes that a sender was heard, if it is a probe that is known, and when it had closed its batch.

@@ -22,7 +22,7 @@ use world::*;
 const REFUSED: &str = "delayed connect error: 111";
 
 fn told(mut sockets: Vec<Snapshot>, report: Report) -> RequestRecord {
-    let client = socket(1, Opening::Passive, from_client(5001), 0.0, 5_000.0);
+    let client = accepted(1, 0.0, 5_000.0);
     sockets.insert(0, client);
     tell(sockets, vec![report]).requests.remove(0)
 }
@@ -214,7 +214,7 @@ fn told_in(batches: Vec<(u64, Vec<Fact>, u64)>) -> Confidence {
 
 #[test]
 fn a_connect_is_certain_only_where_all_that_the_kernel_saw_about_the_end_was_told() {
-    let client = socket(1, Opening::Passive, from_client(5001), 50.0, 60_000.0);
+    let client = accepted(1, 50.0, 60_000.0);
     let mut first = preamble();
     first.push(Fact::Connection(established(&client)));
     let told = vec![Fact::Connection(refused(2, 100.1))];
@@ -387,7 +387,7 @@ fn a_connection_that_was_closed_after_its_last_request_was_not_given_up() {
             0.0,
             1.0,
         );
-        let client = socket(1, Opening::Passive, from_client(5001), 0.0, 5_000.0);
+        let client = accepted(1, 0.0, 5_000.0);
         let upstream = socket(2, Opening::Active, to_service(6001), 50.0, 5_000.0);
         let sockets = vec![client, upstream, dropped(3, 100.1, 350.1), worn_out];
         let mut told = tell(sockets, vec![report, other]);

@@ -22,7 +22,7 @@ use world::*;
 fn sound() -> (RequestRecord, Vec<ConnectionRecord>) {
     let told = tell(
         vec![
-            socket(1, Opening::Passive, from_client(5001), 10.0, 50.0),
+            accepted(1, 10.0, 50.0),
             socket(2, Opening::Active, to_service(6001), 10.5, 60.0),
         ],
         vec![served(

@@ -11,7 +11,7 @@
 mod world;
 
 use syntrace_core::{Limits, Output, Reconciler, fact::Fact, record::Join};
-use syntrace_model::{BootNanos, ClockSample, Opening};
+use syntrace_model::{BootNanos, ClockSample};
 use world::*;
 
 const S: f64 = 1_000.0;
@@ -48,11 +48,24 @@ fn request_of(reconciler: &mut Reconciler) -> Option<Join> {
 fn a_request_waits_for_a_probe_that_is_behind_and_finds_its_connection() {
     let mut reconciler = behind();
     assert_eq!(request_of(&mut reconciler), None);
-    let socket = socket(1, Opening::Passive, from_client(5001), 4.8 * S, 5.5 * S);
+    let socket = accepted(1, 4.8 * S, 5.5 * S);
     let told = vec![closed_at(6.0 * S), Fact::Connection(established(&socket))];
     reconciler.handle_batch(batch(probe(), 3, told));
     reconciler.handle_timeout(boot(9.0 * S));
     assert!(request_of(&mut reconciler).unwrap().is_certain());
+}
+
+#[test]
+fn a_probe_that_is_behind_from_its_first_batch_on_is_waited_for() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_timeout(boot(4.0 * S));
+    let first = vec![preamble().remove(0), closed_at(S)];
+    reconciler.handle_batch(batch(probe(), 0, first));
+    let report = request(1, from_client(5001), 4.9 * S, 5.0 * S);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    reconciler.handle_timeout(boot(4.1 * S));
+    reconciler.handle_timeout(boot(8.0 * S));
+    assert_eq!(request_of(&mut reconciler), None);
 }
 
 #[test]
@@ -76,6 +89,8 @@ fn a_probe_that_is_only_silent_holds_nothing_up() {
     reconciler.handle_timeout(boot(1.4 * S));
     let report = request(1, from_client(5001), 4.9 * S, 5.0 * S);
     reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    let due = reconciler.poll_timeout().unwrap();
+    assert!(due >= boot(7.0 * S) && due <= boot(7.4 * S));
     reconciler.handle_timeout(boot(7.4 * S));
     assert!(request_of(&mut reconciler).is_some());
 }

@@ -25,14 +25,11 @@ fn open(cookie: u64, from: f64) -> Snapshot {
 }
 
 fn told(live_connections: usize, sockets: Vec<Snapshot>) -> Reconciler {
-    let mut reconciler = Reconciler::new(Limits {
+    let limits = Limits {
         live_connections,
         ..Limits::default()
-    });
-    let sockets = sockets.into_iter().map(Fact::Connection);
-    let kernel = preamble().into_iter().chain(sockets).collect();
-    reconciler.handle_batch(batch(probe(), 0, kernel));
-    reconciler
+    };
+    known(limits, sockets)
 }
 
 fn settled(reconciler: &mut Reconciler) -> Vec<ConnectionRecord> {
@@ -70,6 +67,25 @@ fn a_connection_that_has_ended_goes_before_an_open_one() {
 }
 
 #[test]
+fn of_too_many_requests_the_one_that_would_settle_next_ends_early() {
+    let mut reconciler = Reconciler::new(Limits {
+        live_requests: 2,
+        ..Limits::default()
+    });
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    let reports = [(1, 500.0), (2, 300.0), (3, 400.0)].map(|(n, until)| {
+        let report = request(n, from_client(5001), 200.0, until);
+        Fact::Request(report.into())
+    });
+    reconciler.handle_batch(batch(filter(), 0, reports.to_vec()));
+    let Some(Output::Request(record)) = reconciler.poll_output() else {
+        panic!("a request");
+    };
+    assert_eq!(record.id(), span(2));
+    assert!(record.coverage.evicted);
+}
+
+#[test]
 fn what_is_told_of_a_connection_that_ended_early_is_late_and_no_new_connection() {
     let mut reconciler = told(1, vec![open(1, 100.0), open(2, 500.0)]);
     let again = Fact::Connection(open(1, 100.0));
@@ -89,11 +105,23 @@ fn a_request_waits_for_a_probe_whose_batch_was_old_when_it_came() {
     reconciler.handle_timeout(boot(5_000.0));
     assert_eq!(reconciler.coverage().requests_settled, 0);
     // Then it tells of the connection.
-    let client = socket(1, Opening::Passive, from_client(5001), 10.0, 90.0);
+    let client = accepted(1, 10.0, 90.0);
     let told = vec![Fact::Connection(client), preamble().remove(1)];
     reconciler.handle_batch(batch(probe(), 3, told));
     let record = settle(&mut reconciler).requests.remove(0);
     assert!(record.received_on.is_certain());
+}
+
+#[test]
+fn a_connection_that_only_the_proxy_saw_is_waited_for_a_minute_after_its_last_request() {
+    let mut reconciler = told(10, vec![]);
+    let long = request(1, from_client(5001), 100.0, 200_100.0);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(long.into())]));
+    reconciler.handle_timeout(boot(255_000.0));
+    assert_eq!(reconciler.coverage().requests_settled, 1);
+    assert_eq!(reconciler.coverage().connections_live, 1);
+    reconciler.handle_timeout(boot(265_000.0));
+    assert_eq!(reconciler.coverage().connections_live, 0);
 }
 
 #[test]

@@ -15,29 +15,8 @@ use syntrace_core::{
     fact::{Fact, Report, SenderId, Snapshot, TagState},
     record::{IdSource, Join, Missing, RequestRecord},
 };
-use syntrace_model::{ConnectionId, Opening, Outcome};
+use syntrace_model::{Opening, Outcome};
 use world::*;
-
-const CERTAIN: Confidence = Confidence::Certain;
-const LIKELY: Confidence = Confidence::Likely;
-
-/// The cookie of the socket that was found, and how sure that is.
-fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
-    match join {
-        Join::To {
-            connection: ConnectionId::Socket { cookie, .. },
-            confidence,
-            ..
-        } => Ok((*cookie, *confidence)),
-        Join::To { .. } => panic!("not a socket: {join:?}"),
-        Join::Missing(reason) => Err(*reason),
-    }
-}
-
-/// The gateway's end of a client's connection.
-fn accepted(cookie: u64, from: f64, until: f64) -> Snapshot {
-    socket(cookie, Opening::Passive, from_client(5001), from, until)
-}
 
 /// A connection to the service, from one port.
 fn dialled(cookie: u64, from: f64, until: f64) -> Snapshot {

@@ -45,6 +45,10 @@ fn every_connection_is_found_by_its_trace_id_and_its_aliases() {
             }
             assert_eq!(reconciler.connection(record.id), Some(record));
         }
+        for live in reconciler.connections_newest(None) {
+            let socket = live.record().and_then(|record| record.socket);
+            assert_eq!(live.key(), socket.map(|socket| socket.key));
+        }
     }
     assert!(named > 100, "{named}");
 }

@@ -11,11 +11,11 @@
 mod world;
 
 use syntrace_core::{
-    Limits, Reconciler,
-    fact::{Fact, Report, Rung, Snapshot},
+    Confidence, Limits, Reconciler,
+    fact::{Fact, Report, Rung, SenderId, Snapshot},
     record::{Join, Missing, RequestRecord},
 };
-use syntrace_model::{Opening, Outcome};
+use syntrace_model::{ClockSample, Opening, Outcome};
 use world::*;
 
 /// A request from 60 to 70 ms, where the probe tells this, numbered from 2, and then of the clock.
@@ -33,11 +33,23 @@ fn told(facts: Vec<(u64, Snapshot)>, last_seq: u64) -> RequestRecord {
 }
 
 fn open(seen_at: f64) -> Snapshot {
-    let socket = socket(1, Opening::Passive, from_client(5001), 10.0, 90.0);
+    let socket = accepted(1, 10.0, 90.0);
     Snapshot {
         seen_at: boot(seen_at),
         ..established(&socket)
     }
+}
+
+/// What the probe says that reads the clock at these moments.
+fn clocks(at: &[f64]) -> Vec<Fact> {
+    let clock = |&at: &f64| {
+        Fact::Clock(ClockSample {
+            boot: boot(at),
+            unix: unix(at),
+        })
+    };
+    let rung = preamble().remove(0);
+    at.iter().map(clock).chain([rung]).collect()
 }
 
 #[test]
@@ -56,6 +68,44 @@ fn a_connection_that_is_seen_after_facts_were_lost_is_still_the_same() {
     assert!(!lost_since.received_on.is_certain());
     let seen_since = told(vec![(2, open(10.2)), (5, open(65.0))], 6);
     assert!(seen_since.received_on.is_certain());
+    let other = Snapshot {
+        cookie: 2,
+        key: from_client(5002),
+        ..open(100.0)
+    };
+    let lost_later = told(vec![(2, open(10.2)), (3, other)], 6);
+    assert!(lost_later.received_on.is_certain());
+}
+
+/// How sure a request from 60 to 70 ms is of its connection, where another probe tells something between these
+/// batches of the first, which it numbers so.
+fn by_turns(turns: Vec<(u64, Vec<Fact>)>) -> Confidence {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let other = SenderId {
+        name: "poller".into(),
+        epoch: 3,
+    };
+    for (seq, facts) in turns {
+        reconciler.handle_batch(batch(other.clone(), 2 * seq, preamble()));
+        reconciler.handle_batch(batch(probe(), seq, facts));
+    }
+    let report = request(1, from_client(5001), 60.0, 70.0);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    let record = settle(&mut reconciler).requests.remove(0);
+    found(&record.received_on).unwrap().1
+}
+
+#[test]
+fn where_it_is_not_known_when_facts_were_lost_they_may_be_of_any_connection() {
+    let first = || [preamble(), vec![Fact::Connection(open(10.2))]].concat();
+    let all = vec![(0, first()), (3, clocks(&[160.0]))];
+    assert_eq!(by_turns(all), CERTAIN);
+    let one_lost = vec![(0, first()), (4, clocks(&[160.0]))];
+    assert_eq!(by_turns(one_lost), CERTAIN);
+    let lost = vec![(0, first()), (5, clocks(&[160.0]))];
+    assert_eq!(by_turns(lost), LIKELY);
+    let later_known = vec![(0, first()), (5, clocks(&[30.0, 160.0]))];
+    assert_eq!(by_turns(later_known), LIKELY);
 }
 
 #[test]
@@ -89,7 +139,7 @@ fn without_a_probe_that_sees_the_kernel_nothing_is_joined() {
 #[test]
 fn a_join_that_is_not_certain_tells_nothing_of_the_gateway() {
     let received_on = |upstream_from| {
-        let client = socket(1, Opening::Passive, from_client(5001), 10.0, 90.0);
+        let client = accepted(1, 10.0, 90.0);
         let upstream = socket(2, Opening::Active, to_service(6001), upstream_from, 90.0);
         let redirected = Report {
             downstream: Some(ends("198.51.100.200:443", "192.0.2.2:5001")),
@@ -110,7 +160,7 @@ fn a_join_that_is_not_certain_tells_nothing_of_the_gateway() {
 #[test]
 fn a_failed_connect_is_not_certain_where_the_worker_is_only_likely() {
     let failed_by = |from| {
-        let client = socket(1, Opening::Passive, from_client(5001), 10.0, 90.0);
+        let client = accepted(1, 10.0, 90.0);
         let refused = failed(2, to_service(6001), Outcome::Refused, 39.5, 39.9);
         let report = unserved(
             request(1, from_client(5001), from, 40.0),
@@ -122,6 +172,27 @@ fn a_failed_connect_is_not_certain_where_the_worker_is_only_likely() {
     assert!(failed_by(11.0).is_certain());
     let likely = failed_by(9.0);
     assert!(likely.connection().is_some() && !likely.is_certain());
+}
+
+#[test]
+fn a_failed_connect_is_certain_if_all_that_ended_by_then_was_told() {
+    let told_at = |ms| {
+        let client = accepted(1, 10.0, 90.0);
+        let refused = failed(2, to_service(6001), Outcome::Refused, 40.5, 40.9);
+        let report = unserved(
+            request(1, from_client(5001), 20.0, 41.0),
+            "delayed connect error: 111",
+        );
+        let sockets = vec![established(&client), refused];
+        let mut reconciler = known(Limits::default(), sockets);
+        reconciler.handle_batch(batch(probe(), 4, clocks(&[ms])));
+        reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+        let record = settle(&mut reconciler).requests.remove(0);
+        found(&record.opened.unwrap()).unwrap()
+    };
+    // It may have ended 0.3 ms after the request, and facts be 5 ms out of order: in the 4 ms from 46.14 on.
+    assert_eq!(told_at(48.0), (2, LIKELY));
+    assert_eq!(told_at(52.0), (2, CERTAIN));
 }
 
 /// How a request from 40 to 50 ms, whose connection was redirected, is joined after this one on another connection
@@ -139,7 +210,7 @@ fn after(sockets: Vec<Snapshot>, first: Report) -> Join {
 
 #[test]
 fn what_process_a_worker_is_is_learnt_from_accepted_connections_that_are_certain() {
-    let other = socket(1, Opening::Passive, from_client(5001), 10.0, 90.0);
+    let other = accepted(1, 10.0, 90.0);
     let after = |from| {
         after(
             vec![other.clone()],

@@ -24,6 +24,7 @@ const HOUR_NS: u64 = 3_600_000_000_000;
 fn settled(duration_ns: u64) -> Option<RequestRecord> {
     let mut reconciler = Reconciler::new(Limits::default());
     reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_timeout(boot(0.0));
     reconciler.handle_timeout(boot(2_000.0));
     let report = Report {
         duration_ns,
@@ -63,4 +64,16 @@ fn on_a_host_that_is_up_for_long_the_first_report_is_not_from_the_future() {
     let record = settle(&mut reconciler).requests.remove(0);
     let none: [&str; 0] = [];
     assert_eq!(record.coverage.contradictions, none);
+}
+
+#[test]
+fn a_fold_that_is_taken_up_again_knows_that_a_report_comes_late() {
+    let mut told = Reconciler::new(Limits::default());
+    told.handle_batch(batch(probe(), 0, preamble()));
+    told.handle_timeout(boot(10_000.0));
+    let mut reconciler = Reconciler::restore(Limits::default(), told.checkpoint());
+    let report = request(1, from_client(5001), 10.0, 20.0);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    let record = settle(&mut reconciler).requests.remove(0);
+    assert!(record.coverage.late);
 }

@@ -11,41 +11,12 @@
 mod world;
 
 use syntrace_core::{
-    Confidence, Limits, Reconciler,
-    fact::{Fact, Report, SenderId, Snapshot},
-    record::{IdSource, Join, Missing},
+    Limits, Reconciler,
+    fact::{Fact, Report, SenderId},
+    record::{IdSource, Missing},
 };
 use syntrace_model::{ConnectionId, Opening};
 use world::*;
-
-const CERTAIN: Confidence = Confidence::Certain;
-
-/// The cookie of the socket that was found, and how sure that is.
-fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
-    match join {
-        Join::To {
-            connection: ConnectionId::Socket { cookie, .. },
-            confidence,
-            ..
-        } => Ok((*cookie, *confidence)),
-        Join::To { .. } => panic!("not a socket: {join:?}"),
-        Join::Missing(reason) => Err(*reason),
-    }
-}
-
-/// A connection from the client's port, from 10 to 90 ms.
-fn accepted() -> Snapshot {
-    socket(1, Opening::Passive, from_client(5001), 10.0, 90.0)
-}
-
-/// What is known after the probe told of these sockets, and of its rung and the clock.
-fn known(sockets: Vec<Snapshot>) -> Reconciler {
-    let mut reconciler = Reconciler::new(Limits::default());
-    let sockets = sockets.into_iter().map(Fact::Connection);
-    let kernel = preamble().into_iter().chain(sockets).collect();
-    reconciler.handle_batch(batch(probe(), 0, kernel));
-    reconciler
-}
 
 /// A request on the proxy's connection with this number, that says which id the filter minted.
 fn minted(n: u64, number: u64, id: u8, from: f64, until: f64) -> Report {
@@ -66,7 +37,7 @@ fn of_two_ids_that_a_filter_claims_the_one_of_the_earliest_request_is_the_connec
         minted(5, 4, 0xb2, 46.0, 50.0),
         minted(6, 4, 0xc3, 47.0, 50.0),
     ];
-    let told = tell(vec![accepted()], reports);
+    let told = tell(vec![accepted(1, 10.0, 90.0)], reports);
     let record = &told.connections[0];
     assert_eq!(record.trace_id, trace(0xb2));
     assert_eq!(record.trace_id_source, IdSource::Filter);
@@ -86,7 +57,7 @@ fn a_connection_with_more_ids_than_an_honest_filter_mints_keeps_the_earliest_of_
             30.0 + f64::from(n),
         )
     };
-    let told = tell(vec![accepted()], (1..=9).map(claim).collect());
+    let told = tell(vec![accepted(1, 10.0, 90.0)], (1..=9).map(claim).collect());
     let record = &told.connections[0];
     assert_eq!(record.trace_id, trace(0xa1));
     assert_eq!(record.aliases.len(), 4);
@@ -95,7 +66,7 @@ fn a_connection_with_more_ids_than_an_honest_filter_mints_keeps_the_earliest_of_
 #[test]
 fn a_socket_keeps_the_number_that_it_was_first_known_under() {
     let first = |n, number, from| Fact::Request(minted(n, number, 0xa1, from, from + 5.0).into());
-    let mut reconciler = known(vec![accepted()]);
+    let mut reconciler = known(Limits::default(), vec![accepted(1, 10.0, 90.0)]);
     reconciler.handle_batch(batch(filter(), 0, vec![first(1, 4, 20.0)]));
     let other_run = SenderId {
         epoch: 9,
@@ -135,7 +106,7 @@ fn a_request_that_names_no_address_stands_with_the_socket_that_has_its_number() 
         ..minted(4, 5, 0xc3, 60.0, 70.0)
     };
     let reports = vec![before, minted(1, 4, 0xa1, 20.0, 30.0), nameless, other];
-    let told = tell(vec![accepted()], reports);
+    let told = tell(vec![accepted(1, 10.0, 90.0)], reports);
     assert_eq!(
         found(&told.requests[1].received_on),
         Err(Missing::NoAddress)
@@ -160,7 +131,7 @@ fn a_connection_that_only_the_proxy_saw_is_found_by_its_first_request() {
         connection_trace_id: None,
         ..report
     };
-    let mut reconciler = known(vec![]);
+    let mut reconciler = known(Limits::default(), vec![]);
     reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(of_none.into())]));
     reconciler.handle_timeout(boot(5_000.0));
     let known = reconciler.connections_known_as(trace(0x77));
@@ -180,7 +151,7 @@ fn a_request_that_is_told_again_after_it_settled_stands_once_in_its_connection_s
         90_000.0,
     ));
     let report = || Fact::Request(minted(1, 4, 0xa1, 20.0, 30.0).into());
-    let mut reconciler = known(vec![open_end]);
+    let mut reconciler = known(Limits::default(), vec![open_end]);
     reconciler.handle_batch(batch(filter(), 0, vec![report()]));
     reconciler.handle_timeout(boot(5_000.0));
     reconciler.handle_batch(batch(filter(), 1, vec![report()]));
@@ -200,7 +171,7 @@ fn a_record_lists_the_newest_requests_and_counts_the_others() {
     let listed = |n: u64| {
         let mut reconciler = Reconciler::new(limits);
         let mut kernel = preamble();
-        kernel.push(Fact::Connection(accepted()));
+        kernel.push(Fact::Connection(accepted(1, 10.0, 90.0)));
         reconciler.handle_batch(batch(probe(), 0, kernel));
         let report = |n: u64| minted(n, 4, 0xa1, 10.0 + n as f64, 11.0 + n as f64);
         let reports = (1..=n).map(|n| Fact::Request(report(n).into())).collect();
@@ -212,4 +183,36 @@ fn a_record_lists_the_newest_requests_and_counts_the_others() {
     assert_eq!(listed(2), (span(1), 2, 0));
     assert_eq!(listed(3), (span(2), 2, 1));
     assert_eq!(listed(5), (span(4), 2, 3));
+}
+
+/// Two reports with one span id that begin and end so, told by one sender.
+fn with_one_span(reports: [(f64, f64); 2]) -> Reconciler {
+    let mut reconciler = known(Limits::default(), vec![]);
+    let reports = reports.map(|(from, until)| {
+        let report = request(1, from_client(5001), from, until);
+        Fact::Request(report.into())
+    });
+    reconciler.handle_batch(batch(filter(), 0, reports.into()));
+    reconciler
+}
+
+#[test]
+fn of_two_reports_with_one_span_the_first_to_begin_stays_in_any_order() {
+    let [one, other] = [(1_011.0, 1_020.0), (1_012.0, 1_020.0)];
+    let told = settle(&mut with_one_span([one, other]));
+    assert_eq!(told, settle(&mut with_one_span([other, one])));
+    let [record] = &told.requests[..] else {
+        panic!("one request");
+    };
+    assert_eq!(record.coverage.contradictions, ["span_id_repeated"]);
+    assert_eq!(record.report.started_at, unix(1_011.0));
+}
+
+#[test]
+fn of_two_reports_with_one_span_the_one_that_stays_settles_when_it_is_due() {
+    let mut reconciler = with_one_span([(1_012.0, 1_020.0), (1_011.0, 30_000.0)]);
+    reconciler.handle_timeout(boot(10_000.0));
+    assert_eq!(reconciler.coverage().requests_settled, 0);
+    reconciler.handle_timeout(boot(40_000.0));
+    assert_eq!(reconciler.coverage().requests_settled, 1);
 }

@@ -16,14 +16,14 @@ use syntrace_core::{
     fact::{Fact, Http, Incident, IncidentKind, Mark, Report, Snapshot, Watch},
     record::{Join, Missing, PhaseKind, RequestRecord, Sharing},
 };
-use syntrace_model::{BootId, Opening, Outcome};
+use syntrace_model::{Opening, Outcome};
 use world::*;
 
 /// The client's connection: handshake done 0.2 ms after 10, accepted at `accepted_at`.
 fn client(accepted_at: f64) -> Snapshot {
     Snapshot {
         accepted_at: Some(boot(accepted_at)),
-        ..socket(1, Opening::Passive, from_client(5001), 10.0, 5_000.0)
+        ..accepted(1, 10.0, 5_000.0)
     }
 }
 
@@ -43,30 +43,6 @@ fn phases(record: &RequestRecord) -> Vec<(&'static str, &'static str, u64)> {
             )
         })
         .collect()
-}
-
-fn incident(cookie: u64, kind: IncidentKind, at: f64) -> Incident {
-    Incident {
-        at: boot(at),
-        boot: BootId([1; 16]),
-        cookie,
-        netns: GATEWAY,
-        local: from_client(5001).local,
-        peer: Some(from_client(5001).peer),
-        kind,
-        count: 1,
-        queue: None,
-    }
-}
-
-fn told_with(sockets: Vec<Snapshot>, incidents: Vec<Incident>, report: Report) -> RequestRecord {
-    let mut reconciler = Reconciler::new(Limits::default());
-    let mut kernel = preamble();
-    kernel.extend(sockets.into_iter().map(Fact::Connection));
-    kernel.extend(incidents.into_iter().map(Fact::Incident));
-    reconciler.handle_batch(batch(probe(), 0, kernel));
-    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
-    settle(&mut reconciler).requests.remove(0)
 }
 
 #[test]
@@ -240,71 +216,6 @@ fn of_two_streams_neither_is_charged_with_what_was_sent_again() {
         assert_eq!(sharing, Sharing::Shared { streams: 2 });
         assert_eq!(record.answer.cause.party, Party::Unknown);
     }
-}
-
-#[test]
-fn a_service_that_was_slow_to_accept_is_told_by_its_accept_queue() {
-    let upstream = socket(2, Opening::Active, to_service(6001), 20.1, 5_000.0);
-    let report = served(
-        request(1, from_client(5001), 20.0, 2_035.0),
-        6001,
-        0.4,
-        2_014.0,
-    );
-    let says = |accepted_at| {
-        let far_end = ends("198.51.100.2:80", "198.51.100.1:6001");
-        let service_s = Snapshot {
-            accepted_at: Some(boot(accepted_at)),
-            ..socket(3, Opening::Passive, far_end, 20.1, 5_000.0)
-        };
-        let record = told(vec![upstream.clone(), service_s], report.clone());
-        assert_eq!(record.answer.cause.code, Code::SlowService);
-        let sentence = record.answer.cause.sentence.to_string();
-        sentence.contains("accept queue")
-    };
-    assert!(says(2_000.0));
-    assert!(!says(900.0));
-}
-
-/// A request from 1,000 ms on, whose answer was there after `answered` ms, 20 ms before its end; the
-/// service's end, which this host sees too, sent data again at `resent_at`.
-fn answer_resent(answered: f64, resent_at: f64) -> RequestRecord {
-    let request = request(1, from_client(5001), 1_000.0, 1_020.0 + answered);
-    let report = served(request, 6001, 0.0, answered);
-    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
-    let far_end = ends("198.51.100.2:80", "198.51.100.1:6001");
-    let far_end = socket(3, Opening::Passive, far_end, 5.1, 5_000.0);
-    let resent = Incident {
-        local: far_end.key.local,
-        peer: Some(far_end.key.peer),
-        ..incident(3, IncidentKind::Retransmit, resent_at)
-    };
-    told_with(vec![upstream, far_end], vec![resent], report)
-}
-
-#[test]
-fn an_answer_that_the_service_had_to_send_again_is_the_network_s_for_as_long_as_it_was_lost() {
-    let record = answer_resent(230.0, 1_228.0);
-    assert_eq!(record.answer.cause.code, Code::ResponseRetransmitted);
-    assert_eq!(record.answer.cause.party, Party::Network);
-    assert_eq!(record.answer.time.network_ns, 202_000_000 + 200_000);
-    assert_eq!(record.answer.time.service_ns, 0);
-    // Longer waits may have been the service's before.
-    let record = answer_resent(480.0, 1_478.0);
-    assert_eq!(record.answer.cause.party, Party::Unknown);
-    assert_eq!(record.answer.time.network_ns, 202_000_000 + 200_000);
-}
-
-#[test]
-fn what_the_service_sent_again_long_before_its_answer_accuses_nobody() {
-    let record = answer_resent(480.0, 1_100.0);
-    assert_eq!(record.answer.cause.party, Party::Unknown);
-    assert_eq!(record.answer.time.service_ns, 0);
-    // After the answer was there it means nothing.
-    assert_eq!(
-        answer_resent(480.0, 1_490.0).answer.cause.code,
-        Code::SlowService
-    );
 }
 
 /// A request that took 500 ms, 480 of them until the answer of so many bytes was there.

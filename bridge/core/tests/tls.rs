@@ -21,7 +21,7 @@ use world::*;
 
 /// The record of one request, on a connection from the client that was there before.
 fn told(upstream: Vec<Snapshot>, report: Report) -> RequestRecord {
-    let client = socket(1, Opening::Passive, from_client(5001), 1.0, 5_000.0);
+    let client = accepted(1, 1.0, 5_000.0);
     let sockets = [client].into_iter().chain(upstream).collect();
     tell(sockets, vec![report]).requests.remove(0)
 }

@@ -14,35 +14,14 @@ mod world;
 use syntrace_core::{
     Confidence, Limits, Reconciler,
     fact::{Batch, Counters, Fact, Origin, SenderId, Snapshot, TagState, Watch},
-    record::{Join, Missing},
+    record::Missing,
 };
-use syntrace_model::{ConnectionId, Opening, Outcome};
+use syntrace_model::{Opening, Outcome};
 use world::*;
-
-const CERTAIN: Confidence = Confidence::Certain;
-const LIKELY: Confidence = Confidence::Likely;
-
-/// The cookie of the socket that was found, and how sure that is.
-fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
-    match join {
-        Join::To {
-            connection: ConnectionId::Socket { cookie, .. },
-            confidence,
-            ..
-        } => Ok((*cookie, *confidence)),
-        Join::To { .. } => panic!("not a socket: {join:?}"),
-        Join::Missing(reason) => Err(*reason),
-    }
-}
-
-/// A connection from the client's port, from 10 to 90 ms.
-fn accepted() -> Snapshot {
-    socket(1, Opening::Passive, from_client(5001), 10.0, 90.0)
-}
 
 /// The same while it is open.
 fn open() -> Snapshot {
-    established(&accepted())
+    established(&accepted(1, 10.0, 90.0))
 }
 
 /// What a probe tells that did not see the handshake, at a moment in milliseconds.
@@ -68,9 +47,10 @@ fn sender(name: &str, epoch: u64) -> SenderId {
     }
 }
 
-fn of_sockets(from: SenderId, first_seq: u64, sockets: Vec<Snapshot>) -> Batch {
+/// The first of them is this sender's `n`th fact, after the two that every story begins with.
+fn of_sockets(from: SenderId, n: u64, sockets: Vec<Snapshot>) -> Batch {
     let sockets = sockets.into_iter().map(Fact::Connection).collect();
-    batch(from, first_seq, sockets)
+    batch(from, 2 + n, sockets)
 }
 
 fn goodbye(from: SenderId) -> Batch {
@@ -83,7 +63,7 @@ fn goodbye(from: SenderId) -> Batch {
 /// Lets senders tell, each at its time in milliseconds; the first probe has told of its rung and the clock.
 fn in_turn(turns: Vec<(f64, Batch)>) -> Reconciler {
     let mut reconciler = Reconciler::new(Limits::default());
-    reconciler.handle_batch(batch(probe(), 5_000, preamble()));
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
     for (at, batch) in turns {
         reconciler.handle_timeout(boot(at));
         reconciler.handle_batch(batch);
@@ -122,7 +102,7 @@ fn a_socket_is_watched_while_one_of_the_probes_that_told_of_it_is() {
     let alone = vec![one(), (40.0, goodbye(probe()))];
     assert_eq!(joined(alone), Ok((1, LIKELY)));
     // What was told of to its end needs no watch.
-    let ended = (40.0, of_sockets(probe(), 1, vec![accepted()]));
+    let ended = (40.0, of_sockets(probe(), 1, vec![accepted(1, 10.0, 90.0)]));
     assert_eq!(
         joined(vec![one(), ended, (50.0, goodbye(probe()))]),
         Ok((1, CERTAIN))
@@ -163,6 +143,16 @@ fn what_a_run_that_has_ended_tells_late_does_not_put_in_doubt_what_the_next_one_
         (40.0, of_sockets(next, 0, vec![backfilled(40.0)])),
         (50.0, of_sockets(probe(), 1, vec![open()])),
         (51.0, of_sockets(probe(), 2, vec![later])),
+    ];
+    assert_eq!(joined(turns), Ok((1, CERTAIN)));
+}
+
+#[test]
+fn a_run_that_ended_with_nothing_left_and_tells_late_does_not_succeed_the_next_one() {
+    let other = socket(7, Opening::Passive, from_client(5007), 10.0, 15.0);
+    let turns = vec![
+        (20.0, of_sockets(sender("probe", 2), 0, vec![open()])),
+        (30.0, of_sockets(probe(), 0, vec![other])),
     ];
     assert_eq!(joined(turns), Ok((1, CERTAIN)));
 }
@@ -235,7 +225,7 @@ fn all_that_a_probe_tells_of_a_socket_is_in_its_record() {
             mark: 8,
             cgroup: 9,
         },
-        ..accepted()
+        ..accepted(1, 10.0, 90.0)
     };
     assert_eq!(merged(vec![told_of.clone()]), told_of);
     let coverage = tell(vec![told_of.clone()], vec![])
@@ -334,7 +324,7 @@ fn times_that_cannot_be_are_contradictions_and_those_that_are_equal_are_not() {
             syn_ack_at: None,
             established_at: established_at.map(boot),
             closed_at: Some(boot(closed_at)),
-            ..accepted()
+            ..accepted(1, 10.0, 90.0)
         };
         let told = tell(vec![told_of], vec![]);
         told.connections[0].coverage.contradictions.clone()
@@ -352,11 +342,14 @@ fn times_that_cannot_be_are_contradictions_and_those_that_are_equal_are_not() {
 fn one_cookie_with_two_pairs_of_ends_is_one_record_whichever_came_first() {
     let other_ends = Snapshot {
         key: from_client(5002),
-        ..accepted()
+        ..accepted(1, 10.0, 90.0)
     };
-    let known = merged(vec![accepted(), other_ends.clone()]);
+    let known = merged(vec![accepted(1, 10.0, 90.0), other_ends.clone()]);
     assert_eq!(known.key, from_client(5001));
-    let told = tell(vec![accepted(), other_ends.clone(), other_ends], vec![]);
+    let told = tell(
+        vec![accepted(1, 10.0, 90.0), other_ends.clone(), other_ends],
+        vec![],
+    );
     assert_eq!(told.connections[0].coverage.contradictions, ["other_ends"]);
 }
 

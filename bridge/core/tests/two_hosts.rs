@@ -108,6 +108,7 @@ fn an_open_connection_is_found_by_the_id_that_its_first_request_gave_it_and_by_i
     kernel.push(Fact::Connection(established(&accepted)));
     kernel.push(clock_after(&report));
     reconciler.handle_batch(batch(probe(), 0, kernel));
+    reconciler.handle_timeout(boot(1_120.0));
     let report = Fact::Request(report.into());
     reconciler.handle_batch(batch(filter(), 0, vec![report]));
     assert_eq!(reconciler.connections_known_as(trace(0xf1)), []);

@@ -20,7 +20,7 @@ fn earlier(connects: Vec<Snapshot>) -> Vec<u64> {
     let report = request(1, from_client(5001), 20_100.0, 20_375.1);
     let mut report = served(report, 6001, 0.0, 5.0);
     report.upstream.as_mut().unwrap().attempts = 3;
-    let client = socket(1, Opening::Passive, from_client(5001), 0.0, 50_000.0);
+    let client = accepted(1, 0.0, 50_000.0);
     let upstream = socket(2, Opening::Active, to_service(6001), 50.0, 50_000.0);
     let told = tell([vec![client, upstream], connects].concat(), vec![report]);
     let cookie = |join: &Join| match join.connection() {

@@ -1,14 +1,18 @@
 //! Who may ask, how fast, and how much at the same time: before anything is read of a request's body.
+//!
+//! Those who show a token and those who do not have budgets of their own, so that nobody who is not known
+//! keeps out somebody who is; and guessing has a bound. Each listener has its own.
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
 };
 
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{Request, State},
+    http::HeaderMap,
     middleware::Next,
     response::Response,
 };
@@ -17,16 +21,37 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::ApiError;
 use crate::server::{Rate, Tokens};
 
-/// Answers that are made or being sent at the same time.
+/// Answers to those of one kind that are made or being sent at the same time.
 const ANSWERS_MAX: usize = 128;
 
-/// What the endpoints of one kind ask of those who come.
+/// What the endpoints of one kind ask of those who come. Clones have the same tokens.
 #[derive(Clone, Debug)]
 pub struct Access {
-    tokens: Option<Arc<Tokens>>,
-    rate: Arc<Rate>,
+    tokens: Option<Arc<RwLock<Tokens>>>,
+    rate: u32,
+}
+
+/// Lets in those who come to one listener.
+#[derive(Clone, Debug)]
+pub(super) struct Gate(Arc<Budgets>);
+
+#[derive(Debug)]
+struct Budgets {
+    access: Access,
+    known: Budget,
+    strangers: Budget,
+}
+
+/// How fast, and how much at a time.
+#[derive(Debug)]
+struct Budget {
+    rate: Rate,
     places: Arc<Semaphore>,
 }
+
+/// Marks a request whose sender is known.
+#[derive(Clone, Copy, Debug)]
+struct Known;
 
 /// A body that gives its place back when it was sent, or given up.
 struct Placed {
@@ -34,14 +59,15 @@ struct Placed {
     _place: OwnedSemaphorePermit,
 }
 
+// === impl Access ===
+
 impl Access {
     /// Asks for one of the tokens, if there are any, and for at most `rate` requests a second.
     #[must_use]
     pub fn new(tokens: Option<Tokens>, rate: u32) -> Self {
         Self {
-            tokens: tokens.map(Arc::new),
-            rate: Arc::new(Rate::per_second(rate)),
-            places: Arc::new(Semaphore::new(ANSWERS_MAX)),
+            tokens: tokens.map(|tokens| Arc::new(RwLock::new(tokens))),
+            rate,
         }
     }
 
@@ -51,7 +77,7 @@ impl Access {
         Self::new(None, u32::MAX)
     }
 
-    /// Asks for no token, where the listener knows its peers; the rate stays shared.
+    /// Asks for no token, where the listener knows its peers.
     #[must_use]
     pub fn without_tokens(self) -> Self {
         Self {
@@ -59,19 +85,63 @@ impl Access {
             ..self
         }
     }
+
+    /// Asks for these tokens from now on, if it asks for any.
+    pub(crate) fn renew(&self, tokens: Option<Tokens>) {
+        if let Some((held, tokens)) = self.tokens.as_ref().zip(tokens) {
+            *held.write().unwrap_or_else(PoisonError::into_inner) = tokens;
+        }
+    }
+
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        self.tokens.as_ref().is_none_or(|tokens| {
+            let tokens = tokens.read().unwrap_or_else(PoisonError::into_inner);
+            tokens.admit(headers)
+        })
+    }
+}
+
+// === impl Gate ===
+
+impl Gate {
+    pub(super) fn new(access: Access) -> Self {
+        let budget = || Budget {
+            rate: Rate::per_second(access.rate),
+            places: Arc::new(Semaphore::new(ANSWERS_MAX)),
+        };
+        let (known, strangers) = (budget(), budget());
+        Self(Arc::new(Budgets {
+            access,
+            known,
+            strangers,
+        }))
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    fn take(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        if !self.rate.try_take() {
+            return Err(ApiError::TooFast);
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map_err(|_full| ApiError::TooManyAnswers)
+    }
 }
 
 /// Refuses what comes too fast, or too much at a time.
 pub(super) async fn limit(
-    State(access): State<Access>,
-    request: Request,
+    State(Gate(gate)): State<Gate>,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if !access.rate.try_take() {
-        return Err(ApiError::TooFast);
-    }
-    let place = Arc::clone(&access.places).try_acquire_owned();
-    let place = place.map_err(|_full| ApiError::TooManyAnswers)?;
+    let place = if gate.access.admits(request.headers()) {
+        request.extensions_mut().insert(Known);
+        gate.known.take()
+    } else {
+        gate.strangers.take()
+    }?;
     let answer = next.run(request).await;
     let place = |body| {
         Body::new(Placed {
@@ -82,17 +152,11 @@ pub(super) async fn limit(
     Ok(answer.map(place))
 }
 
-/// Refuses those without a token, where tokens are asked for.
-pub(super) async fn know(
-    State(access): State<Access>,
-    request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    let known = |tokens: &Arc<Tokens>| tokens.admit(request.headers());
-    if access.tokens.as_ref().is_none_or(known) {
-        Ok(next.run(request).await)
-    } else {
-        Err(ApiError::Unauthorised)
+/// Refuses those whom [`limit`] does not know.
+pub(super) async fn know(request: Request, next: Next) -> Result<Response, ApiError> {
+    match request.extensions().get() {
+        Some(Known) => Ok(next.run(request).await),
+        None => Err(ApiError::Unauthorised),
     }
 }
 

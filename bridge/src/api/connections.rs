@@ -61,7 +61,7 @@ pub(super) struct Parameters {
     /// Envoy's cluster of a request that it carried or failed.
     cluster: Option<String>,
     /// Least milliseconds of its handshake and accept wait together.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<f64>, minimum = 0)]
     min_wait_ms: Option<String>,
     /// Least number of segments that were sent again, SYNs included.
     #[param(value_type = Option<u64>)]

@@ -8,6 +8,7 @@ use syntrace_core::{SenderCoverage, fact};
 use utoipa::ToSchema;
 
 use super::{State, json::Json};
+use crate::log::health::Left;
 
 /// Codes of batches that could not be read.
 const UNDECODABLE: [&str; 4] = ["undecodable", "invalid_batch", "newer_schema", "too_large"];
@@ -26,9 +27,22 @@ pub(super) struct Coverage {
     refused: BTreeMap<&'static str, u64>,
     /// Batches that could not be read.
     undecodable: u64,
+    log: Log,
     export: Export,
     /// All gaps, and all that senders say they lost.
     lost: u64,
+}
+
+/// What was appended to the log and cannot be had from it any more.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LogDamage)]
+struct Log {
+    /// Batches that are not there any more, because a file was damaged or removed.
+    missing: u64,
+    /// Batches that this version of the bridge cannot read.
+    unreadable: u64,
+    /// Bytes that belonged to no whole batch at the start.
+    torn_bytes: u64,
 }
 
 /// What became of spans.
@@ -129,6 +143,7 @@ pub(super) async fn show(Extract(state): Extract<State>) -> Json<Coverage> {
         contradictions: coverage.contradictions,
         refused: coverage.refused,
         undecodable: state.metrics.refused_with(&UNDECODABLE),
+        log: state.log.health().left.into(),
         export: Export {
             exported: state.metrics.spans.exported.get(),
             refused: state.metrics.spans.refused.get(),
@@ -136,6 +151,21 @@ pub(super) async fn show(Extract(state): Extract<State>) -> Json<Coverage> {
             failing: state.metrics.spans.failing.get() != 0,
         },
     })
+}
+
+impl From<Left> for Log {
+    fn from(left: Left) -> Self {
+        let Left {
+            torn_bytes,
+            missing,
+            unreadable,
+        } = left;
+        Self {
+            missing,
+            unreadable,
+            torn_bytes,
+        }
+    }
 }
 
 impl From<&fact::Rung> for Rung {

@@ -147,10 +147,20 @@ pub(super) fn milliseconds(
     name: &'static str,
     text: Option<String>,
 ) -> Result<Option<u64>, ApiError> {
-    let expected = "a whole number of milliseconds";
-    parse(name, text, expected, |text| {
-        text.parse::<u64>().ok()?.checked_mul(1_000_000)
-    })
+    let expected = "a number of milliseconds, with at most six digits after the point";
+    parse(name, text, expected, millionths)
+}
+
+/// Reads a decimal number with at most six digits after its point, and returns it in millionths.
+pub(super) fn millionths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_plain = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_plain(whole) || !is_plain(fraction) || fraction.len() > 6 {
+        return None;
+    }
+    let fraction: u64 = format!("{fraction:0<6}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    whole.checked_mul(1_000_000)?.checked_add(fraction)
 }
 
 /// Reads a parameter with `read`, which returns `None` for text without meaning.
@@ -170,5 +180,31 @@ pub(super) fn parse<T>(
             found,
             expected,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_a_point_is_read_exactly() {
+        for (text, expected) in [
+            ("80", Some(80_000_000)),
+            ("80.25", Some(80_250_000)),
+            ("0.000001", Some(1)),
+            ("99.9", Some(99_900_000)),
+            ("18446744073709.551615", Some(u64::MAX)),
+            ("18446744073709.551616", None),
+            ("0.0000001", None),
+            ("1.", None),
+            (".5", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("", None),
+        ] {
+            assert_eq!(millionths(text), expected, "{text}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 )]
 
 mod filter;
+mod slowest;
 
 use axum::{
     extract::{
@@ -17,13 +18,16 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use self::filter::Filter;
 pub(super) use self::filter::cluster_of;
+use self::{
+    filter::Filter,
+    slowest::{Among, Percentile},
+};
 use super::{
     ApiError, State, follow,
     json::{self, Incomplete, Json},
     lookup, page,
-    query::Paging,
+    query::{self, Paging},
 };
 use crate::{
     store::{Kept, ReadError},
@@ -61,11 +65,15 @@ pub(super) struct Parameters {
     cluster: Option<String>,
     /// Id of a connection that it was received on, opened or was served by.
     connection: Option<String>,
-    /// Least milliseconds that it took.
-    #[param(value_type = Option<u64>)]
+    /// Least milliseconds that it took, with up to six digits after the point.
+    #[param(value_type = Option<f64>, minimum = 0)]
     min_duration_ms: Option<String>,
+    /// Of those that fit, only the slowest: slower than so many percent of them, such as `99`. Not of an
+    /// event stream.
+    #[param(value_type = Option<f64>, minimum = 0, exclusive_maximum = 100)]
+    percentile: Option<String>,
     /// Least milliseconds that it waited for connections.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<f64>, minimum = 0)]
     min_wait_ms: Option<String>,
     /// Least number of segments that were sent again while it ran.
     #[param(value_type = Option<u64>)]
@@ -87,6 +95,10 @@ pub(super) struct List {
     requests: Vec<json::Request>,
     /// The cursor of the next page, if there may be one.
     next: Option<String>,
+    /// Present if a percentile was given: what it was taken of. Those that took just as long as the last of
+    /// the slowest are listed, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    among: Option<Among>,
     /// Present if records may be left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     incomplete: Option<Incomplete>,
@@ -109,9 +121,12 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     let Query(mut parameters) = parameters?;
     let paging = Paging::parse(parameters.limit.take(), parameters.cursor.take())?;
-    let filter = Filter::parse(parameters)?;
+    let percentile = parameters.percentile.take();
+    let mut filter = Filter::parse(parameters)?;
     let view = state.view.clone();
     if follow::is_asked(&headers) {
+        let expected = "absent where an event stream is asked for";
+        query::parse("percentile", percentile, expected, |_| None::<()>)?;
         return follow::stream(&state, &headers, move |record| match record {
             Kept::Request(record) => {
                 Ok(filter.keeps(record).then(|| json::Request::from(&**record)))
@@ -119,7 +134,13 @@ pub(super) async fn list(
             Kept::Connection(_) => Ok(None),
         });
     }
+    let percentile = Percentile::parse(percentile)?;
     let list = super::blocking(move || {
+        let among = |percentile: Percentile| {
+            percentile.among(&view, filter.since(), |record| filter.keeps(record))
+        };
+        let among = percentile.map(among).transpose()?;
+        filter.take_at_least(among.as_ref().and_then(Among::duration_ns));
         let ask = Ask {
             name: None,
             since: filter.since(),
@@ -132,6 +153,7 @@ pub(super) async fn list(
         Ok::<_, ReadError>(List {
             requests,
             next,
+            among,
             incomplete: page.hole.map(Incomplete::from),
         })
     });

@@ -113,6 +113,16 @@ pub(super) struct Incomplete {
     pub(super) to: Option<Timestamp>,
 }
 
+/// What the slowest requests were chosen from.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Among {
+    pub(super) requests: u64,
+    pub(super) slowest: u64,
+    pub(super) duration_ns: Option<u64>,
+    /// When the oldest that was looked at began, if that is not all.
+    pub(super) counted_since: Option<Timestamp>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Causes {
     pub(super) requests: u64,

@@ -75,6 +75,8 @@ pub(super) enum Command {
         /// Id of a connection, span id, trace id, alias, traceparent, or x-request-id.
         #[arg(required = true)]
         what: Vec<String>,
+        #[command(flatten)]
+        many: Many,
     },
     /// What is known of an address, a pair of addresses, a network, a dye, a status and a time, or an id.
     Find {
@@ -83,6 +85,8 @@ pub(super) enum Command {
         /// label, alone or before a status and a time, or an id.
         #[arg(required = true)]
         what: Vec<String>,
+        #[command(flatten)]
+        many: Many,
     },
     /// What is seen and what is not: joins by method, and every loss.
     Coverage,
@@ -103,6 +107,17 @@ pub(super) enum Command {
         /// The command that it is of; without one, the page of all.
         of: Option<String>,
     },
+}
+
+/// How much of a list.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Many {
+    /// Records that are listed at most; where more fit, that is said.
+    #[arg(long, value_name = "COUNT", default_value = "100", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
+    /// Lists all that fit.
+    #[arg(long, conflicts_with = "limit")]
+    all: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -149,6 +164,17 @@ pub(super) struct Doctor {
     /// Envoy's cluster that leads to the bridge.
     #[arg(long, value_name = "NAME", default_value = "syntrace_bridge")]
     pub(super) bridge_cluster: String,
+}
+
+impl Many {
+    /// Returns how many records are listed at most.
+    pub(super) fn most(self) -> usize {
+        if self.all {
+            usize::MAX
+        } else {
+            usize::try_from(self.limit).unwrap_or(usize::MAX)
+        }
+    }
 }
 
 /// Text that is no filter.

@@ -6,12 +6,12 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Deserialize as _;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
     CliError,
-    answers::{Connection, Incomplete, Request},
+    answers::{Among, Connection, Incomplete, Request},
     bridge::{AskError, Bridge},
     text::{self, BAD, BOLD, FAINT, WARN},
 };
@@ -31,8 +31,20 @@ pub(super) enum Kind {
 pub(super) struct Listed {
     /// The newest first.
     pub(super) rows: Vec<Row>,
+    /// Cursor of the next page, if there may be one.
+    pub(super) next: Option<String>,
+    /// What the slowest were chosen from, where they were asked for.
+    pub(super) among: Option<Among>,
     /// What may be left out.
     pub(super) incomplete: Option<Incomplete>,
+}
+
+/// What an answer says beside its records.
+#[derive(Debug, Deserialize)]
+struct Beside {
+    next: Option<String>,
+    among: Option<Among>,
+    incomplete: Option<Incomplete>,
 }
 
 /// One record with what it was read from.
@@ -78,17 +90,6 @@ impl Row {
     }
 }
 
-impl Listed {
-    /// Adds another list's records behind those of this one.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.rows.extend(other.rows);
-        Self {
-            incomplete: self.incomplete.or(other.incomplete),
-            ..self
-        }
-    }
-}
-
 /// Returns a page of records.
 pub(super) async fn page(
     bridge: &Bridge,
@@ -100,10 +101,12 @@ pub(super) async fn page(
     let records: Vec<Value> = bridge.shape(&records.unwrap_or_default())?;
     let rows = records.into_iter().map(|value| row(kind, value));
     let rows = rows.collect::<Result<_, _>>();
-    let incomplete = answer.get("incomplete");
+    let beside: Beside = bridge.shape(&answer)?;
     Ok(Listed {
         rows: rows.map_err(|source| bridge.strange(source))?,
-        incomplete: incomplete.map(|value| bridge.shape(value)).transpose()?,
+        next: beside.next,
+        among: beside.among,
+        incomplete: beside.incomplete,
     })
 }
 

@@ -35,13 +35,20 @@ pub(super) fn run(directory: &Path, json: bool, out: &mut impl Write) -> Result<
         writeln!(anstream::stderr(), "{BAD}There is no log in {place}{BAD:#}")?;
         return Ok(Exit::NotFound);
     }
+    let (unreadable, missing) = (replayed.unreadable, replayed.extent.missing);
+    if unreadable + missing > 0 {
+        let of = text::counted_as(replayed.entries, "batch", "batches");
+        let lacks = format!("Of {of}, {missing} are missing and {unreadable} cannot be read");
+        writeln!(anstream::stderr(), "{BAD}{lacks}{BAD:#}")?;
+    }
     if !json {
         let coverage = &replayed.coverage;
         let batches = text::counted_as(replayed.entries, "batch", "batches");
-        let (unreadable, torn) = (replayed.unreadable, replayed.extent.torn_bytes);
+        let torn = replayed.extent.torn_bytes;
         writeln!(
             out,
-            "\n{BOLD}{batches}{BOLD:#}  {FAINT}{} of them unreadable, {} bytes torn off, {} lost{FAINT:#}",
+            "\n{BOLD}{batches}{BOLD:#}  {FAINT}{} of them missing, {} unreadable, {} bytes torn off, {} lost{FAINT:#}",
+            missing,
             unreadable,
             torn,
             text::counted(coverage.lost(), "fact"),

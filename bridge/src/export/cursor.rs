@@ -4,7 +4,7 @@
 
 use std::{
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Cursor {
     /// Absent before the first export.
     number: Option<u64>,
+    /// Whether it stands for one that could not be read.
+    guessed: bool,
     /// Absent without files.
     file: Option<(PathBuf, Disk)>,
     written: Option<(u64, Instant)>,
@@ -29,16 +31,27 @@ impl Cursor {
     pub const fn in_memory() -> Self {
         Self {
             number: None,
+            guessed: false,
             file: None,
             written: None,
         }
     }
 
-    /// Reads the cursor, if there is one.
+    /// Reads the cursor, if there is one. One that cannot be read stands before everything: what the
+    /// collector took already comes again, as the same spans.
     #[must_use]
     pub fn open(path: PathBuf, disk: Disk) -> Self {
+        let (number, guessed) = match read(&path) {
+            Ok(number) => (number, false),
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%error, %path, "Place of the export cannot be read; all that is kept is exported");
+                (Some(0), true)
+            }
+        };
         Self {
-            number: read(&path).ok(),
+            number,
+            guessed,
             file: Some((path, disk)),
             written: None,
         }
@@ -46,7 +59,15 @@ impl Cursor {
 
     /// Begins after `settled` if there is none; one that is ahead counts what a loss of power took.
     pub fn begin(&mut self, settled: u64) {
-        self.set(self.number.map_or(settled, |number| number.min(settled)));
+        if !self.guessed {
+            self.set(self.number.map_or(settled, |number| number.min(settled)));
+        }
+    }
+
+    /// Returns whether it is not known what was taken, until it moves on.
+    #[must_use]
+    pub const fn is_guessed(&self) -> bool {
+        self.guessed
     }
 
     /// Returns the number of the last record that was taken.
@@ -58,6 +79,7 @@ impl Cursor {
     /// Moves on.
     pub fn set(&mut self, number: u64) {
         self.number = Some(number);
+        self.guessed = false;
         let due = self.written.is_none_or(|(_, at)| at.elapsed() >= INTERVAL);
         if due {
             self.write();
@@ -69,7 +91,7 @@ impl Cursor {
         let (Some((path, disk)), Some(number)) = (&self.file, self.number) else {
             return;
         };
-        if self.written.is_some_and(|(written, _)| written == number) {
+        if self.guessed || self.written.is_some_and(|(written, _)| written == number) {
             return;
         }
         match disk.write_whole(path, format!("{number}\n").as_bytes()) {
@@ -79,9 +101,12 @@ impl Cursor {
     }
 }
 
-/// Reads the number that was written for the last time, before the log is folded.
-pub(crate) fn read(path: &std::path::Path) -> io::Result<u64> {
-    let text = fs::read_to_string(path)?;
-    let number = text.trim().parse();
+/// Reads the number that was written for the last time, before the log is folded; `None` if none was.
+pub(crate) fn read(path: &Path) -> io::Result<Option<u64>> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read?,
+    };
+    let number = text.trim().parse().map(Some);
     number.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -16,7 +16,12 @@ use syntrace_model::BootId;
 use super::{Folder, States};
 use crate::{
     ingest,
-    log::{Log, Position, Segments, Stored, disk::Disk, health::trouble, segments::Extent},
+    log::{
+        Log, Position, Segments, Stored,
+        disk::Disk,
+        health::{Left, trouble},
+        segments::Extent,
+    },
     view::SharedView,
 };
 
@@ -41,6 +46,8 @@ pub struct Recovery {
     pub numbered_after: u64,
     /// Where this run appends.
     pub until: Position,
+    /// Bytes that were cut off the end.
+    pub torn_bytes: u64,
 }
 
 /// How far the reading came.
@@ -51,8 +58,9 @@ struct Reached {
     next: Position,
     /// Bytes of the batches.
     bytes: u64,
-    /// Batches that were taken once and cannot be read any more: by another version of the bridge.
-    unreadable: u64,
+    /// What cannot be had any more. Of the batches that are missing, those before it began: the fold knows
+    /// what was in them.
+    left: Left,
 }
 
 // === impl Recovery ===
@@ -76,14 +84,33 @@ impl Recovery {
         };
         let reached = reached?;
         let (entries, _) = self.progress(reached);
+        let left = Left {
+            torn_bytes: self.torn_bytes + extent.torn_bytes,
+            missing: reached.left.missing
+                + extent.missing
+                + self.until.0.saturating_sub(extent.next.0),
+            unreadable: reached.left.unreadable,
+        };
+        let took_ms = began.elapsed().as_millis();
         tracing::info!(
             entries,
-            torn_bytes = extent.torn_bytes,
-            missing = extent.missing,
-            took_ms = began.elapsed().as_millis(),
-            unreadable = reached.unreadable,
+            torn_bytes = left.torn_bytes,
+            took_ms,
             "Folded the log"
         );
+        if left.missing > 0 || left.unreadable > 0 {
+            let Left {
+                missing,
+                unreadable,
+                ..
+            } = left;
+            tracing::warn!(
+                missing,
+                unreadable,
+                "Batches of the log cannot be had any more"
+            );
+        }
+        log.found(left);
         let due = view.rebuilt_under(self.limits, entries);
         let Self {
             segments,
@@ -129,7 +156,8 @@ impl Recovery {
     }
 
     /// Begins where all that had settled is stored, so that none of it has to be made anew. Where that would
-    /// take long, with the newest state: what is not stored is made anew behind it.
+    /// take long, or the log is damaged, with the newest state, which knows what was in the batches that are
+    /// missing: what is not stored is made anew behind it.
     fn begin(&self, boot: BootId, view: &SharedView) -> io::Result<Reached> {
         let (segments, hash_seed) = (&self.segments, self.limits.hash_seed);
         let newest = |settled| States::newest(segments, settled, hash_seed);
@@ -138,8 +166,11 @@ impl Recovery {
             None => States::oldest(segments, hash_seed)?,
         };
         let from = state.as_ref().map_or(Position(0), |(from, _)| *from);
+        let mut missing = 0;
         if segments.bytes_from(from)? > self.refold_bytes {
             state = newest(u64::MAX)?.or(state);
+        } else if let Some(newest) = self.behind_damage(from, &mut missing)? {
+            state = Some(newest);
         }
         let (from, folder) = match state {
             Some(state) => state,
@@ -161,8 +192,36 @@ impl Recovery {
             from: (from, settled),
             next: from,
             bytes: 0,
-            unreadable: 0,
+            left: Left {
+                missing,
+                ..Left::default()
+            },
         })
+    }
+
+    /// Returns the newest state if batches between a position and it are missing, and counts these.
+    fn behind_damage(
+        &self,
+        from: Position,
+        missing: &mut u64,
+    ) -> io::Result<Option<(Position, Folder)>> {
+        let newest = States::newest(&self.segments, u64::MAX, self.limits.hash_seed)?;
+        let Some((before, folder)) = newest else {
+            return Ok(None);
+        };
+        let first = self.segments.firsts()?.first().copied();
+        let from = from.max(first.unwrap_or(before));
+        let mut next = from;
+        self.segments.read(from, |stored| {
+            if stored.position >= before {
+                return ControlFlow::Break(());
+            }
+            *missing += stored.position.0.saturating_sub(next.0);
+            next = stored.position.after();
+            ControlFlow::Continue(())
+        })?;
+        *missing += before.0.saturating_sub(next.0);
+        Ok((*missing > 0).then_some((before, folder)))
     }
 
     /// Returns how many entries are folded, and of how many.
@@ -182,7 +241,7 @@ impl Reached {
             Ok(batch) => view.fold(stored.boot, stored.at, batch, |_| ()),
             Err(error) => {
                 tracing::debug!(%error, position = stored.position.0, "Skipped entry of the log");
-                self.unreadable += 1;
+                self.left.unreadable += 1;
             }
         }
     }

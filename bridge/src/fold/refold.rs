@@ -19,6 +19,9 @@ pub struct Refold {
     limits: Limits,
     /// The fold, and where it goes on.
     at: Option<(Folder, Position)>,
+    /// Whether entries are missing or unreadable since the fold knew all: it goes on with the next state, so that what
+    /// settles later has the numbers that it had.
+    lacks: bool,
 }
 
 /// Folds one stored entry; returns whether it could be read.
@@ -49,6 +52,7 @@ impl Refold {
             segments,
             limits,
             at: None,
+            lacks: false,
         }
     }
 
@@ -73,10 +77,22 @@ impl Refold {
             Some(at) => at,
             None => self.begin(number)?,
         };
+        let (segments, hash_seed) = (&self.segments, self.limits.hash_seed);
+        let lacks = &mut self.lacks;
         let mut next = from;
         let mut found = Vec::new();
-        self.segments.read(from, |stored| {
-            handle(&mut folder, &stored, &mut |settled, output| {
+        segments.read(from, |stored| {
+            *lacks |= next < stored.position;
+            next = stored.position;
+            if *lacks && let Some(state) = States::at(segments, stored.position, hash_seed) {
+                // Numbers leap between two answers only: so what is lost is counted.
+                if !found.is_empty() {
+                    return ControlFlow::Break(());
+                }
+                folder = state;
+                *lacks = false;
+            }
+            *lacks |= !handle(&mut folder, &stored, &mut |settled, output| {
                 if settled > number {
                     found.push(Settled {
                         number: settled,
@@ -95,7 +111,8 @@ impl Refold {
         Ok(found)
     }
 
-    fn begin(&self, number: u64) -> io::Result<(Folder, Position)> {
+    fn begin(&mut self, number: u64) -> io::Result<(Folder, Position)> {
+        self.lacks = false;
         let state = match States::newest(&self.segments, number, self.limits.hash_seed)? {
             Some(state) => Some(state),
             None => States::oldest(&self.segments, self.limits.hash_seed)?,

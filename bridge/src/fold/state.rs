@@ -238,6 +238,14 @@ impl States {
             .find_map(|before| read(segments, before, hash_seed)))
     }
 
+    /// Returns the state before an entry, if there is one.
+    pub(crate) fn at(segments: &Segments, before: Position, hash_seed: u64) -> Option<Folder> {
+        let known = segments.state(before).exists();
+        known
+            .then(|| read(segments, before, hash_seed))?
+            .map(|(_, folder)| folder)
+    }
+
     /// Returns the oldest state.
     pub(crate) fn oldest(
         segments: &Segments,

@@ -10,6 +10,9 @@ use std::{
     sync::Arc,
 };
 
+/// Extension of a file that is not written to its end.
+pub(crate) const HALF: &str = "half";
+
 /// A change of a file or a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -83,14 +86,25 @@ impl Disk {
 
     /// Writes a file so that either all of it is there, under its name and on the disk, or nothing.
     pub(crate) fn write_whole(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let half = path.with_extension("half");
-        self.remove(&half)?;
-        let file = self.create(&half)?;
-        self.append(&file, bytes)?;
-        self.sync(&file)?;
-        self.check(Step::Rename)?;
-        fs::rename(&half, path)?;
+        let half = path.with_extension(HALF);
+        let written = self.write_half(&half, bytes).and_then(|()| {
+            self.check(Step::Rename)?;
+            fs::rename(&half, path)
+        });
+        if written.is_err()
+            && let Err(error) = self.remove(&half)
+        {
+            tracing::debug!(%error, "Left a file that was not written to its end");
+        }
+        written?;
         self.sync_directory(path)
+    }
+
+    fn write_half(&self, half: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.remove(half)?;
+        let file = self.create(half)?;
+        self.append(&file, bytes)?;
+        self.sync(&file)
     }
 
     /// Brings the name of a new file to the disk.

@@ -17,6 +17,19 @@ pub struct Health {
     syncs_failed: AtomicU64,
     segments_cut: AtomicU64,
     held_bytes: AtomicU64,
+    left: Mutex<Left>,
+}
+
+/// What was in the log and cannot be had any more, as far as this run knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Bytes that belong to no whole entry.
+    pub torn_bytes: u64,
+    /// Batches that are not there any more, because a file was damaged or removed from outside.
+    pub missing: u64,
+    /// Batches that were taken once and that this version of the bridge cannot read; they stay in the log
+    /// while its bounds let them.
+    pub unreadable: u64,
 }
 
 /// What [`Health`] holds at one moment.
@@ -34,6 +47,8 @@ pub struct Status {
     pub segments_cut: u64,
     /// Bytes of the files.
     pub held_bytes: u64,
+    /// What cannot be had any more.
+    pub left: Left,
 }
 
 impl Health {
@@ -47,11 +62,19 @@ impl Health {
             syncs_failed: self.syncs_failed.load(Relaxed),
             segments_cut: self.segments_cut.load(Relaxed),
             held_bytes: self.held_bytes.load(Relaxed),
+            left: *self.left.lock().unwrap_or_else(PoisonError::into_inner),
         }
+    }
+
+    pub(super) fn found(&self, left: Left) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 
     pub(super) fn wrote(&self, bytes: usize) {
         self.written_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(super) fn is_well(&self) {
         if self.set(None).is_some() {
             tracing::info!("Log took batches again");
         }
@@ -68,6 +91,17 @@ impl Health {
         if self.syncs_failed.fetch_add(1, Relaxed) == 0 {
             tracing::error!(%error, "Disk did not take what was written to the log");
         }
+    }
+
+    pub(super) fn removed(&self, batches: u64) {
+        self.left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .missing += batches;
+        tracing::error!(
+            batches,
+            "A segment of the log was removed while it was written to"
+        );
     }
 
     pub(super) fn cut(&self, segments: u64) {

@@ -1,12 +1,13 @@
 //! The files of a log: which there are, what can be read of them, which may go.
 //!
-//! A segment is named by the position of its first entry. It ends where the next one begins, or where it
-//! cannot be read any further, whichever comes first.
+//! A segment is named by the position of its first entry. It ends where the next one begins. What is
+//! damaged in it is stepped over and counted; only what nothing whole follows is cut off, as a write that
+//! was torn.
 
 use std::{
     collections::BTreeMap,
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read as _},
     ops::ControlFlow,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
@@ -16,8 +17,8 @@ use syntrace_model::{BootId, BootNanos};
 
 use super::{
     Position,
-    disk::Disk,
-    frame::{self, ENTRY_LEN},
+    disk::{Disk, HALF},
+    frame::{self, ENTRY_LEN, Frames, HEAD_LEN, HeadError},
 };
 
 /// Extension of a segment.
@@ -46,10 +47,19 @@ pub struct Stored<'a> {
 pub struct Extent {
     /// The position behind the last entry.
     pub next: Position,
-    /// Bytes that could not be read, behind the last whole entry of a segment.
+    /// Bytes that belong to no whole entry.
     pub torn_bytes: u64,
     /// Entries that a damaged segment does not give any more.
     pub missing: u64,
+}
+
+/// Where a mended log goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Where the next entry stands.
+    pub next: Position,
+    /// Bytes that were cut off, because nothing whole follows them.
+    pub torn_bytes: u64,
 }
 
 /// The directory of a log.
@@ -87,6 +97,18 @@ impl Default for Bounds {
             spare_bytes: 256 << 20,
             bytes: 1 << 30,
             age: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+// === impl Extent ===
+
+impl Extent {
+    /// Goes on at a position; what lies before it and was not read is missing.
+    const fn reach(&mut self, position: Position) {
+        if self.next.0 < position.0 {
+            self.missing += position.0 - self.next.0;
+            self.next = position;
         }
     }
 }
@@ -176,67 +198,102 @@ impl Segments {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 read => read?,
             };
-            extent.missing += first.0.saturating_sub(extent.next.0);
-            extent.next = extent.next.max(first);
+            extent.reach(first);
             let mut rest = bytes.as_slice();
-            let Some(head) = frame::take_head(&mut rest) else {
-                extent.torn_bytes += bytes.len() as u64;
-                continue;
+            // Without a head the entries have no times that mean something.
+            let boot = match frame::take_head(&mut rest) {
+                Ok(head) => Some(head.boot),
+                Err(HeadError::Damaged) => None,
+                Err(other) => return Err(invalid(other)),
             };
-            let mut position = first;
-            while end.is_none_or(|end| position < end)
-                && let Some(found) = frame::take_entry(&mut rest)
+            let mut frames = Frames::new(rest, first);
+            let is_before_end = |position| end.is_none_or(|end| position < end);
+            while is_before_end(frames.end())
+                && let Some(found) = frames.next()
+                && is_before_end(found.position)
             {
-                let stored = Stored {
-                    position,
-                    boot: head.boot,
-                    at: found.at,
-                    opens_segment: position == first,
-                    batch: found.batch,
+                let (Some(boot), Some(batch)) = (boot, found.batch) else {
+                    continue;
                 };
-                position = position.after();
-                if stored.position < from {
+                if found.position < from {
                     continue;
                 }
-                extent.next = position;
+                extent.reach(found.position);
+                extent.next = found.position.after();
+                let stored = Stored {
+                    position: found.position,
+                    boot,
+                    at: found.at,
+                    opens_segment: found.position == first,
+                    batch,
+                };
                 if each(stored).is_break() {
                     return Ok(extent);
                 }
             }
-            if end.is_none_or(|end| position < end) {
-                extent.torn_bytes += rest.len() as u64;
+            if boot.is_none() {
+                extent.torn_bytes += bytes.len() as u64;
+            } else {
+                let behind = if is_before_end(frames.end()) {
+                    frames.rest().len()
+                } else {
+                    0
+                };
+                extent.torn_bytes += (frames.skipped() + behind) as u64;
             }
+            extent.reach(frames.end().min(end.unwrap_or(frames.end())));
         }
         Ok(extent)
     }
 
-    /// Cuts what cannot be read off the end of the last segment, removes it if nothing remains, and
-    /// returns where the next entry stands: behind all that is here, and behind all states.
+    /// Cuts off the end of the last segment what nothing whole follows, removes it if nothing else is in it,
+    /// and returns where the next entry stands: behind all that is here, and behind all states. What an
+    /// earlier run did not write to its end goes too.
     ///
     /// # Errors
     ///
-    /// If a file cannot be read or changed.
-    pub fn mend(&self, disk: &Disk) -> io::Result<Position> {
-        let state = self.states()?.pop().unwrap_or_default();
-        let Some(last) = self.firsts()?.pop() else {
-            return Ok(state);
+    /// If a file cannot be read or changed, or another version of the bridge wrote it.
+    pub fn mend(&self, disk: &Disk) -> io::Result<Mended> {
+        for half in self.list(HALF)?.into_keys() {
+            if let Err(error) = disk.remove(&self.path(half, HALF)) {
+                tracing::debug!(%error, "Left a file that was not written to its end");
+            }
+        }
+        let firsts = self.firsts()?;
+        for &first in &firsts {
+            let mut head = [0; HEAD_LEN];
+            let read = fs::File::open(self.segment(first))?.read_exact(&mut head);
+            if read.is_ok()
+                && let Err(other @ HeadError::Version(_)) = frame::take_head(&mut head.as_slice())
+            {
+                return Err(invalid(other));
+            }
+        }
+        let mut mended = Mended {
+            next: self.states()?.pop().unwrap_or_default(),
+            torn_bytes: 0,
+        };
+        let Some(&last) = firsts.last() else {
+            return Ok(mended);
         };
         let path = self.segment(last);
         let bytes = fs::read(&path)?;
-        let mut rest = bytes.as_slice();
-        let mut next = last;
-        if frame::take_head(&mut rest).is_some() {
-            while frame::take_entry(&mut rest).is_some() {
-                next = next.after();
-            }
-        }
-        if next == last {
+        let mut frames = Frames::new(bytes.get(HEAD_LEN..).unwrap_or_default(), last);
+        let found = frames.by_ref().count();
+        let kept = if found == 0 {
+            0
+        } else {
+            bytes.len() - frames.rest().len()
+        };
+        if found == 0 {
             disk.remove(&path)?;
-        } else if !rest.is_empty() {
+        } else if kept < bytes.len() {
             let file = fs::OpenOptions::new().write(true).open(&path)?;
-            disk.truncate(&file, (bytes.len() - rest.len()) as u64)?;
+            disk.truncate(&file, kept as u64)?;
         }
-        Ok(next.max(state))
+        mended.torn_bytes = (bytes.len() - kept) as u64;
+        mended.next = mended.next.max(frames.end());
+        Ok(mended)
     }
 
     /// Removes the oldest files that may go, and returns how many segments those were.
@@ -315,6 +372,10 @@ fn position_of(path: &Path, extension: &str) -> Option<Position> {
         return None;
     }
     path.file_stem()?.to_str()?.parse().ok().map(Position)
+}
+
+fn invalid(error: HeadError) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, error)
 }
 
 /// Bytes that a batch takes up in a segment.

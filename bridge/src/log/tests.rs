@@ -1,5 +1,8 @@
 //! What is acknowledged is in the files, whatever happens to them.
 
+mod damage;
+mod refusal;
+
 use std::{fs, ops::ControlFlow, path::Path, sync::Mutex};
 
 use syntrace_core::fact::SenderId;
@@ -224,34 +227,6 @@ async fn old_segments_go_when_they_are_done_with_and_never_those_a_restart_reads
     assert_eq!(
         place.texts().first().unwrap(),
         &format!("{:02}", firsts[3].0)
-    );
-}
-
-#[tokio::test]
-async fn an_entry_that_was_damaged_costs_the_rest_of_its_segment_and_is_counted() {
-    let place = Place::new();
-    let (log, reader) = place.start(Disk::default());
-    for n in 0..40 {
-        log.append(format!("{n:02}").as_bytes(), batch(0))
-            .await
-            .unwrap();
-    }
-    close(&log, reader).await;
-    let firsts = place.segments().firsts().unwrap();
-    let path = place.segments().segment(firsts[1]);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[frame::HEAD_LEN + 2] ^= 1;
-    fs::write(&path, bytes).unwrap();
-    let mut count = 0;
-    let extent = place.segments().read(Position(0), |_| {
-        count += 1;
-        ControlFlow::Continue(())
-    });
-    let extent = extent.unwrap();
-    let lost = firsts[2].0 - firsts[1].0;
-    assert_eq!(
-        (extent.missing, count, extent.next),
-        (lost, 40 - lost, Position(40))
     );
 }
 

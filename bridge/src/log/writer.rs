@@ -1,17 +1,16 @@
 //! The one thread that writes: takes all that waits, writes it at once, and only then lets it be known.
 //!
 //! A batch is kept when it was written: the process may die at any point after. The system may not:
-//! what was written is brought to the disk at intervals, and the power may cost what came since.
+//! what was written is brought to the disk at intervals, and the power may cost what came since. Without an
+//! interval a batch is kept when the disk has it.
 
 use std::{
-    fs::File,
     io,
-    path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use syntrace_core::fact::Batch;
@@ -20,15 +19,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::{
     AppendError, Entry, Position,
-    disk::Disk,
-    frame::{self, Frame, HEAD_LEN, Head},
+    files::{CUT_INTERVAL, Files},
+    frame::{self, Head},
     health::Health,
-    segments::{Bounds, Segments},
 };
 use crate::clock;
-
-/// How often the bounds are looked at while no segment ends.
-const CUT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What waits to be written.
 #[derive(Debug, Default)]
@@ -68,31 +63,6 @@ pub(super) struct Progress {
     pub(super) done: AtomicU64,
 }
 
-/// The files that are written to.
-#[derive(Debug)]
-pub(super) struct Files {
-    pub(super) disk: Disk,
-    pub(super) segments: Segments,
-    pub(super) bounds: Bounds,
-    /// How often what was written is brought to the disk; zero for each time, before it is known.
-    pub(super) sync_interval: Duration,
-    pub(super) progress: Arc<Progress>,
-    segment: Option<Segment>,
-    unsynced: bool,
-    synced_at: Instant,
-    cut_at: Instant,
-}
-
-/// The segment that is written to.
-#[derive(Debug)]
-struct Segment {
-    file: File,
-    path: PathBuf,
-    bytes: u64,
-    /// Whether its name is on the disk.
-    named: bool,
-}
-
 /// The thread's own.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -102,6 +72,8 @@ pub(super) struct Writer {
     pub(super) progress: Arc<Progress>,
     pub(super) boot: BootId,
     pub(super) next: Position,
+    /// Bytes of the largest group that was refused since the log was well.
+    pub(super) refused: usize,
     /// Absent if the log is in memory only.
     pub(super) files: Option<Files>,
 }
@@ -127,8 +99,7 @@ impl Pending {
         }
         // Read under the lock: times grow with positions.
         let at = clock::boot();
-        let frame = Frame { at, batch: encoded };
-        frame::put(frame, &mut waiting.bytes);
+        frame::put(at, encoded, &mut waiting.bytes);
         waiting.batches.push(Append {
             at,
             bytes: encoded.len(),
@@ -175,11 +146,15 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut group = Waiting::default();
         while self.pending.take(&mut group, self.patience()) {
+            frame::number(&mut group.bytes, self.next);
             let written = self.write(&group.bytes);
-            if let Err(error) = &written {
-                self.health.failed(error);
-            } else if !group.batches.is_empty() {
-                self.health.wrote(group.bytes.len());
+            match &written {
+                Ok(_) if group.batches.is_empty() => {}
+                Ok(_) => self.wrote(group.bytes.len()),
+                Err(error) => {
+                    self.refused = self.refused.max(group.bytes.len());
+                    self.health.failed(error);
+                }
             }
             group.bytes.clear();
             for append in group.batches.drain(..) {
@@ -206,13 +181,22 @@ impl Writer {
                     boot: self.boot,
                     first: self.next,
                 };
-                let opened = files.append(head, bytes)?;
-                if files.sync_interval.is_zero() {
-                    files.sync(&self.health);
-                }
+                let opened = files.append(head, bytes, &self.health)?;
                 Ok(opened.then_some(self.next))
             }
             Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Says that something was written. What the bridge itself appends is small and may fit where batches do
+    /// not: the log is well when there is room for what it refused.
+    fn wrote(&mut self, bytes: usize) {
+        self.health.wrote(bytes);
+        let lacks = self.refused.saturating_sub(bytes);
+        let has_room = |files: &mut Files| lacks == 0 || files.has_room(lacks);
+        if self.files.as_mut().is_none_or(has_room) {
+            self.refused = 0;
+            self.health.is_well();
         }
     }
 
@@ -243,23 +227,12 @@ impl Writer {
     }
 
     fn patience(&self) -> Duration {
-        match &self.files {
-            Some(files) if files.unsynced => files
-                .sync_interval
-                .saturating_sub(files.synced_at.elapsed()),
-            Some(_) | None => CUT_INTERVAL,
-        }
+        self.files.as_ref().map_or(CUT_INTERVAL, Files::patience)
     }
 
     fn keep_house(&mut self) {
-        let Some(files) = &mut self.files else {
-            return;
-        };
-        if files.unsynced && files.synced_at.elapsed() >= files.sync_interval {
-            files.sync(&self.health);
-        }
-        if files.cut_at.elapsed() >= CUT_INTERVAL {
-            files.cut(&self.health, true);
+        if let Some(files) = &mut self.files {
+            files.keep_house(&self.health);
         }
     }
 }
@@ -271,129 +244,5 @@ fn tell(
 ) {
     if answer.send(told).is_err() {
         tracing::debug!("Sender went before its batch was appended");
-    }
-}
-
-// === impl Files ===
-
-impl Files {
-    pub(super) fn new(
-        disk: Disk,
-        segments: Segments,
-        bounds: Bounds,
-        sync_interval: Duration,
-        progress: Arc<Progress>,
-    ) -> Self {
-        Self {
-            disk,
-            segments,
-            bounds,
-            sync_interval,
-            progress,
-            segment: None,
-            unsynced: false,
-            synced_at: Instant::now(),
-            cut_at: Instant::now(),
-        }
-    }
-
-    /// Appends to the segment, or begins the next; returns whether it did.
-    fn append(&mut self, head: Head, bytes: &[u8]) -> io::Result<bool> {
-        let full = self.segment.as_ref().is_some_and(|segment| {
-            segment.bytes + bytes.len() as u64 > self.bounds.segment_bytes
-                && segment.bytes > HEAD_LEN as u64
-        });
-        if full {
-            // What is left behind is on the disk before the next begins.
-            if let Some(segment) = &mut self.segment {
-                segment.sync(&self.disk)?;
-            }
-            self.segment = None;
-            self.cut_at = Instant::now() - CUT_INTERVAL;
-        }
-        let opens = self.segment.is_none();
-        let segment = match self.segment.take() {
-            Some(segment) => segment,
-            None => self.begin(head)?,
-        };
-        match self.disk.append(&segment.file, bytes) {
-            Ok(()) => {
-                let bytes = segment.bytes + bytes.len() as u64;
-                self.segment = Some(Segment { bytes, ..segment });
-                self.unsynced = true;
-                Ok(opens)
-            }
-            Err(error) => {
-                // What was half written is cut off; a segment that cannot be cut is written to no more,
-                // and the next one begins at the same position.
-                let cut = self.disk.truncate(&segment.file, segment.bytes);
-                if cut.is_ok() && !opens {
-                    self.segment = Some(segment);
-                } else if opens {
-                    self.disk.remove(&self.segments.segment(head.first))?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn begin(&self, head: Head) -> io::Result<Segment> {
-        let path = self.segments.segment(head.first);
-        // One that was begun and could not be written to.
-        self.disk.remove(&path)?;
-        let file = self.disk.create(&path)?;
-        let bytes = frame::head(head);
-        if let Err(error) = self.disk.append(&file, &bytes) {
-            self.disk.remove(&path)?;
-            return Err(error);
-        }
-        Ok(Segment {
-            file,
-            path,
-            bytes: bytes.len() as u64,
-            named: false,
-        })
-    }
-
-    /// Brings what was written to the disk. If the disk refuses, the system may have given up what it
-    /// held; the segment is left, so that what follows does not depend on it.
-    fn sync(&mut self, health: &Health) {
-        self.synced_at = Instant::now();
-        self.unsynced = false;
-        if let Some(segment) = &mut self.segment
-            && let Err(error) = segment.sync(&self.disk)
-        {
-            health.sync_failed(&error);
-            self.segment = None;
-        }
-    }
-
-    fn cut(&mut self, health: &Health, spare: bool) {
-        self.cut_at = Instant::now();
-        let restart = Position(self.progress.restart.load(Relaxed));
-        let done = Position(self.progress.done.load(Relaxed));
-        let cut = self
-            .segments
-            .cut(&self.disk, self.bounds, restart, done, spare);
-        match cut {
-            Ok(count) => health.cut(count),
-            Err(error) => tracing::debug!(%error, "Left old segments"),
-        }
-        if let Ok(bytes) = self.segments.bytes() {
-            health.holds(bytes);
-        }
-    }
-}
-
-// === impl Segment ===
-
-impl Segment {
-    fn sync(&mut self, disk: &Disk) -> io::Result<()> {
-        disk.sync(&self.file)?;
-        if !self.named {
-            disk.sync_directory(&self.path)?;
-            self.named = true;
-        }
-        Ok(())
     }
 }

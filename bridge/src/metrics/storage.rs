@@ -28,6 +28,21 @@ impl Collector for Storage {
             ),
             ("log_bytes", "Bytes of the log's files", log.held_bytes),
             (
+                "log_batches_missing",
+                "Batches that are not in the log any more, because a file was damaged or removed",
+                log.left.missing,
+            ),
+            (
+                "log_batches_unreadable",
+                "Batches that lie in the log and that this version of the bridge cannot read",
+                log.left.unreadable,
+            ),
+            (
+                "log_torn_bytes",
+                "Bytes of the log that belonged to no whole batch at the start",
+                log.left.torn_bytes,
+            ),
+            (
                 "log_rebuilding",
                 "Whether what an earlier run left in the log is still being folded",
                 u64::from(!self.view.is_rebuilt()),

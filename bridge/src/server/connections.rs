@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::stall::Impatient;
+use super::{protection::Certificates, stall::Impatient};
 use crate::metrics::{Http, Refusal};
 
 /// Connections that each listener holds at the same time; others wait to be accepted.
@@ -55,7 +55,7 @@ enum Socket {
     },
     Tcp {
         listener: TcpListener,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Certificates>,
     },
 }
 
@@ -82,7 +82,7 @@ impl Listener {
     }
 
     /// Speaks TLS if it is given what that needs.
-    pub(super) const fn tcp(listener: TcpListener, tls: Option<TlsAcceptor>) -> Self {
+    pub(super) const fn tcp(listener: TcpListener, tls: Option<Certificates>) -> Self {
         let name = if tls.is_some() { "tls" } else { "tcp" };
         Self {
             socket: Socket::Tcp { listener, tls },
@@ -104,7 +104,7 @@ impl Listener {
     fn tls(&self) -> Option<TlsAcceptor> {
         match &self.socket {
             Socket::Unix { .. } => None,
-            Socket::Tcp { tls, .. } => tls.clone(),
+            Socket::Tcp { tls, .. } => tls.as_ref().map(Certificates::acceptor),
         }
     }
 

@@ -1,6 +1,9 @@
-//! What protects the listeners, read from its files before anything listens.
+//! What protects the listeners, read from its files before anything listens, and again when that is ordered.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use tokio_rustls::TlsAcceptor;
 
@@ -30,18 +33,23 @@ pub struct TlsSettings {
     pub client_ca: Option<PathBuf>,
 }
 
-/// What protects the listeners.
+/// What protects the listeners. Clones have the same tokens and certificates.
+#[derive(Clone)]
 pub struct Protection {
     pub(super) facts: Access,
     pub(super) reads: Access,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Certificates>,
 }
+
+/// The certificates that are shown and demanded at present.
+#[derive(Clone)]
+pub(super) struct Certificates(Arc<RwLock<TlsAcceptor>>);
 
 /// A protection that cannot be had: a wrong setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ProtectionError {
     /// A token file.
-    #[error("{}: {source}", .path.display())]
+    #[error("reading the tokens in {}", .path.display())]
     Tokens {
         /// The file.
         path: PathBuf,
@@ -60,23 +68,52 @@ impl Protection {
     ///
     /// [`ProtectionError`], if one is not what it should be.
     pub fn load(settings: &super::Settings) -> Result<Self, ProtectionError> {
+        let access = |settings: &AccessSettings| {
+            Ok::<_, ProtectionError>(Access::new(tokens(settings)?, settings.rate))
+        };
+        let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
         Ok(Self {
             facts: access(&settings.facts_access)?,
             reads: access(&settings.reads_access)?,
-            tls: settings.tls.as_ref().map(tls::acceptor).transpose()?,
+            tls: tls.map(|tls| Certificates(Arc::new(RwLock::new(tls)))),
         })
+    }
+
+    /// Reads the files again: what they hold protects whatever comes from now on. Connections that are open
+    /// stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ProtectionError`], if one is not what it should be; then all stays as it was.
+    pub fn renew(&self, settings: &super::Settings) -> Result<(), ProtectionError> {
+        let facts = tokens(&settings.facts_access)?;
+        let reads = tokens(&settings.reads_access)?;
+        let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        self.facts.renew(facts);
+        self.reads.renew(reads);
+        if let Some((Certificates(held), tls)) = self.tls.as_ref().zip(tls) {
+            *held.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        }
+        Ok(())
     }
 }
 
-fn access(settings: &AccessSettings) -> Result<Access, ProtectionError> {
+impl Certificates {
+    /// Returns what a handshake needs that begins now.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.clone()
+    }
+}
+
+fn tokens(settings: &AccessSettings) -> Result<Option<Tokens>, ProtectionError> {
     let read = |path: &PathBuf| {
         Tokens::read(path).map_err(|source| ProtectionError::Tokens {
             path: path.clone(),
             source,
         })
     };
-    let tokens = settings.token_file.as_ref().map(read).transpose()?;
-    Ok(Access::new(tokens, settings.rate))
+    settings.token_file.as_ref().map(read).transpose()
 }
 
 impl std::fmt::Debug for Protection {

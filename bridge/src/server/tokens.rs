@@ -15,8 +15,8 @@ pub struct Tokens(Vec<Box<str>>);
 #[derive(Debug, thiserror::Error)]
 pub enum TokensError {
     /// It cannot be read.
-    #[error("{0}")]
-    Unreadable(#[source] io::Error),
+    #[error(transparent)]
+    Unreadable(io::Error),
     /// It has no line that is not empty.
     #[error("expected a token a line, found none")]
     Empty,

@@ -34,6 +34,8 @@ const NAMED_MAX: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Writer {
     connection: Connection,
+    /// All names that are stored, and those of records that were refused.
+    filter: Arc<Filter>,
 }
 
 /// Records that are being stored.
@@ -49,19 +51,21 @@ struct Batch {
 #[derive(Debug)]
 pub(super) struct Chunk {
     connection: Mutex<Connection>,
-    /// Names that it may have; none while it is written to.
-    filter: Option<Filter>,
+    /// Names that it may have; none if it was left by a bridge that was killed.
+    filter: Option<Arc<Filter>>,
 }
 
 // === impl Writer ===
 
 impl Writer {
-    /// Opens a chunk; makes it if there is none.
+    /// Opens a chunk for so many records; makes it if there is none. A [`Chunk`] that was opened before does not hear of
+    /// what is stored from here on: questions are asked of one that was opened by [`Chunk::open_beside`].
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, or has another layout.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    /// If it cannot be opened or read, or has another layout.
+    pub(super) fn open(path: &Path, records: u64) -> rusqlite::Result<Self> {
+        let filter = Filter::for_records(records);
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -76,10 +80,13 @@ impl Writer {
                 transaction.pragma_update(None, "user_version", FORMAT)?;
                 transaction.commit()?;
             }
-            FORMAT => names::unseal(&connection)?,
+            FORMAT => names::unseal(&filter, &connection)?,
             _ => return Err(rusqlite::Error::InvalidQuery),
         }
-        Ok(Self { connection })
+        Ok(Self {
+            connection,
+            filter: Arc::new(filter),
+        })
     }
 
     /// Stores records: all or none.
@@ -98,6 +105,9 @@ impl Writer {
                 }
             }
         }
+        // First: what is stored is never said not to be there.
+        let keys = batch.names.iter().map(|entry| entry.key);
+        keys.for_each(|key| self.filter.add(key));
         names::add(batch.names, &transaction)?;
         transaction.commit()
     }
@@ -116,7 +126,7 @@ impl Writer {
     /// Brings all of the chunk into its one file: nothing is written to it any more.
     pub(super) fn seal(mut self) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
-        names::seal(&transaction)?;
+        names::seal(&self.filter, &transaction)?;
         transaction.commit()?;
         self.connection
             .pragma_update(None, "wal_checkpoint", "TRUNCATE")
@@ -160,11 +170,18 @@ impl Chunk {
         Ok(match format(&connection)? {
             0 => None,
             FORMAT => Some(Self {
-                filter: names::filter(&connection)?,
+                filter: names::filter(&connection)?.map(Arc::new),
                 connection: Mutex::new(connection),
             }),
             _ => return Err(rusqlite::Error::InvalidQuery),
         })
+    }
+
+    /// Opens a chunk for reading, as above, beside who writes to it: it hears of what he stores.
+    pub(super) fn open_beside(writer: &Writer, path: &Path) -> rusqlite::Result<Option<Self>> {
+        let filter = Some(Arc::clone(&writer.filter));
+        let chunk = Self::open(path)?;
+        Ok(chunk.map(|chunk| Self { filter, ..chunk }))
     }
 
     /// Returns whether it may have something under a key: it is not read.
@@ -291,3 +308,6 @@ fn read<R: Row>(row: &rusqlite::Row<'_>) -> rusqlite::Result<Arc<R>> {
     let damaged = || rusqlite::Error::IntegralValueOutOfRange(0, 0);
     codec::decode(bytes).map(Arc::new).ok_or_else(damaged)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
@@ -127,10 +130,10 @@ impl Database {
         }
     }
 
-    /// Returns the highest number that is stored.
+    /// Returns the highest number that is stored: who knows it finds what is stored until then.
     #[must_use]
     pub fn stored(&self) -> u64 {
-        self.stored.load(Relaxed)
+        self.stored.load(Acquire)
     }
 
     /// Returns how the database fares.
@@ -346,7 +349,7 @@ impl Database {
     }
 
     pub(super) fn set_stored(&self, number: u64) {
-        self.stored.store(number, Relaxed);
+        self.stored.store(number, Release);
     }
 
     pub(super) fn status_mut(&self) -> MutexGuard<'_, DatabaseStatus> {

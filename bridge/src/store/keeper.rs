@@ -146,7 +146,7 @@ impl Keeper {
         if let Some(full) = open.take_if(|chunk| number >= end(chunk)) {
             // First: what follows says that all before it is stored.
             full.writer.seal()?;
-            self.open_chunk(full.first)?;
+            self.ask(full.first, Chunk::open(&self.database.path(full.first))?)?;
             *open = Some(self.begin(number)?);
         }
         let Some(chunk) = open else {
@@ -229,7 +229,8 @@ impl Keeper {
                 continue;
             }
             // Before it is opened for questions: who only reads cannot take back what a failed write left.
-            let mut writer = match Writer::open(&self.database.path(first)) {
+            let path = self.database.path(first);
+            let mut writer = match Writer::open(&path, self.bounds.chunk_records) {
                 Ok(writer) => writer,
                 Err(error) if trouble(&error) == "corrupt" => {
                     self.discard(first, &error)?;
@@ -240,6 +241,7 @@ impl Keeper {
             if self.open_for_questions()? != Some(first) {
                 continue;
             }
+            self.ask(first, Chunk::open_beside(&writer, &path)?)?;
             if self.database.stored() > settled {
                 writer.forget_after(settled)?;
                 self.database.set_stored(settled);
@@ -250,14 +252,15 @@ impl Keeper {
 
     /// Begins a chunk.
     fn begin(&self, first: u64) -> Result<Open, KeepError> {
-        let writer = Writer::open(&self.database.path(first))?;
-        self.open_chunk(first)?;
+        let path = self.database.path(first);
+        let writer = Writer::open(&path, self.bounds.chunk_records)?;
+        self.ask(first, Chunk::open_beside(&writer, &path)?)?;
         Ok(Open { writer, first })
     }
 
-    /// Opens a chunk for questions, as it is from now on.
-    fn open_chunk(&self, first: u64) -> Result<(), KeepError> {
-        let chunk = Chunk::open(&self.database.path(first))?.ok_or(KeepError::Gone)?;
+    /// Has questions asked of a chunk as it is from now on.
+    fn ask(&self, first: u64, chunk: Option<Chunk>) -> Result<(), KeepError> {
+        let chunk = chunk.ok_or(KeepError::Gone)?;
         self.database.chunks_mut().insert(first, Arc::new(chunk));
         Ok(())
     }

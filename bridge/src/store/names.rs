@@ -188,34 +188,30 @@ pub(super) fn keep_until(number: i64, transaction: &Transaction<'_>) -> rusqlite
     merge(&runs, |entry| entry.number <= number, transaction)
 }
 
-/// Makes one run of all, and the filter: nothing is added any more.
-pub(super) fn seal(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+/// Makes one run of all, and keeps the filter: nothing is added any more.
+pub(super) fn seal(filter: &Filter, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     match &*runs(transaction)? {
         [] | [_] => {}
         _ => keep_until(i64::MAX, transaction)?,
     }
-    let mut keys = Vec::new();
-    let mut leaves = transaction.prepare("SELECT entries FROM leaves")?;
+    transaction.execute("DELETE FROM filter", [])?;
+    transaction.execute("INSERT INTO filter VALUES (?)", [filter.to_bytes()])?;
+    Ok(())
+}
+
+/// Adds all keys to a filter, and removes the one that was kept: more is added.
+pub(super) fn unseal(filter: &Filter, connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM filter", [])?;
+    let mut leaves = connection.prepare("SELECT entries FROM leaves")?;
     let mut rows = leaves.query([])?;
     while let Some(row) = rows.next()? {
-        keys.extend(leaf(row)?.iter().map(|entry| Entry::from_bytes(entry).key));
+        let entries = leaf(row)?.iter().map(Entry::from_bytes);
+        entries.for_each(|entry| filter.add(entry.key));
     }
-    // Many records have the same end.
-    keys.sort();
-    keys.dedup();
-    unseal(transaction)?;
-    let bits = Filter::of(&keys).to_bytes();
-    transaction.execute("INSERT INTO filter VALUES (?)", [bits])?;
     Ok(())
 }
 
-/// Removes the filter: more is added.
-pub(super) fn unseal(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM filter", [])?;
-    Ok(())
-}
-
-/// Returns the filter, if nothing is added any more.
+/// Returns the filter that was kept, if nothing is added any more.
 pub(super) fn filter(connection: &Connection) -> rusqlite::Result<Option<Filter>> {
     let mut filter = connection.prepare("SELECT bits FROM filter")?;
     let mut rows = filter.query([])?;

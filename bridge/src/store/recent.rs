@@ -12,10 +12,10 @@ use std::{
 use syntrace_core::record::{ConnectionRecord, RequestRecord};
 use syntrace_model::UnixNanos;
 
-use super::{Kept, Name, Seam, Settled, hole::GivenUp, names::Key, row::Row};
+use super::{Kept, Name, Present, Seam, Settled, hole::GivenUp, names::Key, row::Row};
 
 /// Settled records, without a gap between their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Recent {
     /// Number of the first in `order`.
     first: u64,
@@ -36,16 +36,21 @@ pub(crate) struct Table<R: Row> {
     by_place: BTreeMap<(UnixNanos, R::Id), u64>,
     /// Their names, each with the number of a record that has it.
     names: BTreeSet<(Key, u64)>,
+    /// Their ids, for who does not wait.
+    present: Arc<Present>,
 }
 
 // === impl Recent ===
 
 impl Recent {
-    /// Returns an empty collection whose first record will be that after `number`.
-    pub(crate) fn after(number: u64) -> Self {
+    /// Returns an empty collection whose first record will be that after `number`; `present` will say what is in it.
+    pub(crate) fn after(number: u64, present: &Arc<Present>) -> Self {
         Self {
             first: number + 1,
-            ..Self::default()
+            order: VecDeque::new(),
+            given_up: None,
+            requests: Table::new(present),
+            connections: Table::new(present),
         }
     }
 
@@ -121,22 +126,23 @@ impl Recent {
 
 // === impl Table ===
 
-impl<R: Row> Default for Table<R> {
-    fn default() -> Self {
+impl<R: Row> Table<R> {
+    fn new(present: &Arc<Present>) -> Self {
         Self {
             records: BTreeMap::new(),
             by_place: BTreeMap::new(),
             names: BTreeSet::new(),
+            present: Arc::clone(present),
         }
     }
-}
 
-impl<R: Row> Table<R> {
     /// Keeps a record, in place of the one with the same id if there is one.
     fn insert(&mut self, number: u64, record: &Arc<R>) {
-        if let Some(known) = self.number_of(record.id()) {
+        let id = Key::of_id::<R>(&record.id());
+        if let Some(known) = self.number_of(id, record.id()) {
             self.remove(known);
         }
+        self.present.add(id);
         self.records.insert(number, Arc::clone(record));
         self.by_place.insert(record.place(), number);
         let names = Key::all_of(&**record);
@@ -150,12 +156,14 @@ impl<R: Row> Table<R> {
             for key in Key::all_of(&*record) {
                 self.names.remove(&(key, number));
             }
+            self.present.remove(Key::of_id::<R>(&record.id()));
         }
     }
 
     /// Returns a record by its id.
     pub(crate) fn get(&self, id: R::Id) -> Option<&Arc<R>> {
-        self.records.get(&self.number_of(id)?)
+        let number = self.number_of(Key::of_id::<R>(&id), id)?;
+        self.records.get(&number)
     }
 
     /// Returns the records with a name, in the order in which they settled, and others whose name has
@@ -175,12 +183,12 @@ impl<R: Row> Table<R> {
         places.filter_map(|(_, number)| self.records.get(number))
     }
 
-    fn number_of(&self, id: R::Id) -> Option<u64> {
+    fn number_of(&self, key: Key, id: R::Id) -> Option<u64> {
         let has_id = |number: &u64| {
             let record = self.records.get(number);
             record.is_some_and(|record| record.id() == id)
         };
-        self.numbers(Key::of_id::<R>(&id)).find(has_id)
+        self.numbers(key).find(has_id)
     }
 
     fn numbers(&self, key: Key) -> impl Iterator<Item = u64> {
@@ -256,6 +264,8 @@ mod tests {
         let mut table = table(&[(30, 1), (10, 3), (20, 2)]);
         table.remove(0);
         assert!(table.get(1).is_none());
+        let may_have = |id| table.present.may_have(Key::of_id::<Fake>(&id));
+        assert_eq!([1, 2, 3].map(may_have), [false, true, true]);
         assert_eq!(ids(table.named(&name(1))), [3]);
         assert_eq!(ids(table.newest(None)), [2, 3]);
     }
@@ -266,10 +276,11 @@ mod tests {
         assert_eq!(ids(table.newest(None)), [2, 1]);
         table.remove(0);
         assert_eq!(**table.get(1).unwrap(), fake(10, 1));
+        assert!(table.present.may_have(Key::of_id::<Fake>(&1)));
     }
 
     fn table(records: &[(u64, u64)]) -> Table<Fake> {
-        let mut table = Table::default();
+        let mut table = Table::new(&Arc::default());
         for (number, &(began_at, id)) in (0..).zip(records) {
             table.insert(number, &Arc::new(fake(began_at, id)));
         }

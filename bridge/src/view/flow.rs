@@ -117,7 +117,7 @@ impl SharedView {
 
     /// Begins with what an earlier run came to at some point of its log.
     pub(crate) fn begin(&self, folder: Folder) {
-        *self.recent_mut() = Recent::after(folder.settled());
+        *self.recent_mut() = Recent::after(folder.settled(), &self.0.present);
         *self.live_mut() = folder;
     }
 

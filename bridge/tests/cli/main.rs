@@ -11,6 +11,7 @@
 #[path = "../page/bridge.rs"]
 mod bridge;
 mod command;
+mod lists;
 mod pages;
 #[path = "../support/mod.rs"]
 mod support;
@@ -165,7 +166,8 @@ fn a_copied_log_comes_to_the_records_that_its_bridge_had() {
     let said = run(&["replay", copy.path().to_str().unwrap()]);
     assert!(said.out.contains("GET /story"), "{}", said.out);
     assert!(
-        said.out.contains("0 of them unreadable, 0 bytes torn off"),
+        said.out
+            .contains("0 of them missing, 0 unreadable, 0 bytes torn off"),
         "{}",
         said.out
     );

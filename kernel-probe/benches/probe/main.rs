@@ -122,6 +122,7 @@ fn runs(report: &mut Report) {
 fn times(report: &mut Report) {
     let (first, second) = (Subject::empty(), Subject::empty());
     let (tag, full) = (Subject::probe(TAG), Subject::probe(FULL));
+    let bare = Subject::bare_tag();
     let ns = |subject: &Subject| {
         let listener = subject.within(listener);
         let ns = subject.cost(|| churn(&listener, CONNECTIONS)).ns;
@@ -129,9 +130,15 @@ fn times(report: &mut Report) {
     };
     let rounds = interleaved(
         ROUNDS,
-        [&|| ns(&first), &|| ns(&second), &|| ns(&tag), &|| ns(&full)],
+        [
+            &|| ns(&first),
+            &|| ns(&second),
+            &|| ns(&tag),
+            &|| ns(&full),
+            &|| ns(&bare),
+        ],
     );
-    let empty = |round: &[f64; 4]| f64::midpoint(round[0], round[1]);
+    let empty = |round: &[f64; 5]| f64::midpoint(round[0], round[1]);
     let aa: Vec<_> = rounds.iter().map(|round| (round[1], round[0])).collect();
     let aa = ratios(&aa).value;
     for (at, name, budget, goal) in [
@@ -145,6 +152,13 @@ fn times(report: &mut Report) {
         let figure = Figure::new(name, "ratio", ratios(&pairs));
         report.add(figure.at_most(budget).goal(goal).floor(1.0).aa(aa));
     }
+    // What the kernel's own calls take, whatever a program makes of them.
+    let bare: Vec<_> = rounds
+        .iter()
+        .map(|round| (round[4], empty(round)))
+        .collect();
+    let figure = Figure::new("probe.tag_floor_over_empty", "ratio", ratios(&bare));
+    report.add(figure.aa(aa));
     for (at, name) in [
         (0, "probe.empty_ns"),
         (2, "probe.tag_ns"),

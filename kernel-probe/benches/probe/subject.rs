@@ -18,7 +18,7 @@ pub(crate) struct Subject {
 /// Who holds them.
 enum Programs {
     Probe { probe: Probe, receiver: Receiver },
-    Empty { _ebpf: Ebpf },
+    Alone { _ebpf: Ebpf },
 }
 
 impl Subject {
@@ -34,16 +34,25 @@ impl Subject {
 
     /// Attaches a `sock_ops` program that returns at once.
     pub(crate) fn empty() -> Self {
+        Self::alone("nothing")
+    }
+
+    /// Attaches a `sock_ops` program that does only what no tag can do without.
+    pub(crate) fn bare_tag() -> Self {
+        Self::alone("bare_tag")
+    }
+
+    fn alone(name: &str) -> Self {
         let cgroup = Cgroup::new();
         let object = concat!(env!("OUT_DIR"), "/syntrace-ebpf-neighbour");
         let mut ebpf = Ebpf::load_file(object).unwrap();
-        let program: &mut SockOps = ebpf.program_mut("nothing").unwrap().try_into().unwrap();
+        let program: &mut SockOps = ebpf.program_mut(name).unwrap().try_into().unwrap();
         program.load().unwrap();
         let folder = File::open(cgroup.path()).unwrap();
         program.attach(folder, CgroupAttachMode::Single).unwrap();
         Self {
             cgroup,
-            programs: Programs::Empty { _ebpf: ebpf },
+            programs: Programs::Alone { _ebpf: ebpf },
         }
     }
 
@@ -66,14 +75,14 @@ impl Subject {
     pub(crate) fn running(&mut self) -> (&mut Probe, &Receiver) {
         match &mut self.programs {
             Programs::Probe { probe, receiver } => (probe, receiver),
-            Programs::Empty { .. } => panic!("an empty program has no probe"),
+            Programs::Alone { .. } => panic!("a program alone has no probe"),
         }
     }
 
     fn pid(&self) -> u32 {
         match &self.programs {
             Programs::Probe { probe, .. } => probe.pid(),
-            Programs::Empty { .. } => process::id(),
+            Programs::Alone { .. } => process::id(),
         }
     }
 }

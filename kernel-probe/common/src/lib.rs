@@ -38,8 +38,8 @@ pub use incident::{INCIDENT_LEN, IncidentKind, IncidentRecord, Repeats};
 pub use mint::{TagOrigin, mint_tag, mint_untagged, tick, verify};
 pub use networks::{MAX_NETWORKS, NETWORKS_LEN, Networks};
 pub use option::{
-    ASK, EX_ID, KIND, OptionWords, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, decode_tag,
-    encode_tag, stranger,
+    ASK, EX_ID, KIND, OptionWords, SEARCH, Stranger, TAG_HEAD, TAG_OPTION_LEN, TCP_HEADER_LEN,
+    decode_tag, encode_tag, stranger,
 };
 pub use outcome::{TcpState, outcome_of_close};
 pub use record::{

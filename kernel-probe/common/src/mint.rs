@@ -33,7 +33,7 @@ pub struct TagOrigin {
 }
 
 /// Returns the tag of a SYN, signed where there is a mesh key.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn mint_tag(config: &Config, of: TagOrigin) -> Wide {
     let count = count(config.host_key, of);

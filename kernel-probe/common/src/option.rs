@@ -29,18 +29,15 @@ pub const SEARCH: OptionWords = [head(EX_ID, 4), 0, 0, 0, 0];
 /// A SYN cookie is all that a host keeps of a SYN, and it has no room for an id.
 pub const ASK: u32 = head(EX_ID_AGAIN, size_of::<u32>() as u8);
 
+/// The first word of an option that carries a tag.
+pub const TAG_HEAD: u32 = head(EX_ID, TAG_OPTION_LEN as u8);
+
 /// Returns the option that carries `id`.
 #[inline]
 #[must_use]
 pub const fn encode_tag(id: Wide) -> OptionWords {
     let [first, second, third, fourth] = id.split();
-    [
-        head(EX_ID, TAG_OPTION_LEN as u8),
-        first,
-        second,
-        third,
-        fourth,
-    ]
+    [TAG_HEAD, first, second, third, fourth]
 }
 
 /// Returns the id that `option` carries; `None` unless it is exactly of this format.
@@ -51,7 +48,7 @@ pub const fn encode_tag(id: Wide) -> OptionWords {
 pub const fn decode_tag(option: OptionWords) -> Option<Wide> {
     let [found, first, second, third, fourth] = option;
     let id = Wide::join([first, second, third, fourth]);
-    if found != head(EX_ID, TAG_OPTION_LEN as u8) || id.is_zero() {
+    if found != TAG_HEAD || id.is_zero() {
         return None;
     }
     Some(id)

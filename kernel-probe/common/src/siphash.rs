@@ -13,13 +13,14 @@ pub fn siphash24<const N: usize>(key: Wide, message: [u64; N]) -> u64 {
 
 /// Returns the SipHash-1-3 of 128 bits in the same way, the first 64 first: unguessable, as what hash
 /// tables need, for two thirds of the work. No MAC.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn siphash13_wide<const N: usize>(key: Wide, message: [u64; N]) -> [u64; 2] {
     wide::<1, 3, N>(key, message)
 }
 
-#[inline]
+#[cold]
+#[inline(never)]
 fn narrow<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; N]) -> u64 {
     let mut state = State::<C, D>::under(key);
     state.absorb_all(message);
@@ -27,7 +28,7 @@ fn narrow<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; 
     state.squeeze()
 }
 
-#[inline]
+#[inline(always)]
 fn wide<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; N]) -> [u64; 2] {
     let mut state = State::<C, D>::under(key);
     state.v1 ^= 0xee;

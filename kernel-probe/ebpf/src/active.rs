@@ -22,7 +22,7 @@ use crate::{
 /// A callback behind that for `connect`, so that what other programs switched on there is to be
 /// seen; and behind the kernel's look at its clock for the SYN.
 #[inline(always)]
-pub(crate) fn connect(ops: &SockOps) {
+pub(crate) fn connect<const OBSERVES: bool>(ops: &SockOps) {
     if ops.state() != TcpState::SYN_SENT {
         return;
     }
@@ -36,21 +36,28 @@ pub(crate) fn connect(ops: &SockOps) {
         .unwrap_or_else(now);
     let address = ops.peer_addr();
     let is_tagged = config.may_write(Flags::TAG, now) && maps::is_tagged(address);
-    let is_observed = config.orders(Flags::OBSERVE);
+    let is_observed = OBSERVES && config.orders(Flags::OBSERVE);
     if !is_tagged && !is_observed {
         return;
     }
     // A tag needs no cookie, and the helper makes one for the socket.
     let cookie = if is_observed { ops.cookie() } else { 0 };
-    let Some(live) = live::open(config, sk, cookie) else {
+    let live = if OBSERVES {
+        live::open(config, sk, cookie)
+    } else {
+        live::open_unnamed(config, sk)
+    };
+    let Some(live) = live else {
         count(Counter::StorageFull);
         return;
     };
     let record = &mut live.record;
     record.syn_at = now;
-    record.opening = Opening::Active as u8;
-    record.outcome = Outcome::Connecting as u8;
-    record.peer_addr = address;
+    if OBSERVES {
+        record.opening = Opening::Active as u8;
+        record.outcome = Outcome::Connecting as u8;
+        record.peer_addr = address;
+    }
     let switched_on = ops.cb_flags();
     let mut callbacks = BPF_SOCK_OPS_RETRANS_CB_FLAG;
     if is_observed {
@@ -78,13 +85,13 @@ pub(crate) fn connect(ops: &SockOps) {
 
 /// The kernel asks how much room options need.
 #[inline(always)]
-pub(crate) fn reserve(ops: &SockOps) {
+pub(crate) fn reserve<const OBSERVES: bool>(ops: &SockOps) {
     if ops.arg0() == FOR_CURRENT_MSS {
         return;
     }
     match ops.state() {
         TcpState::SYN_SENT => {}
-        TcpState::ESTABLISHED => return reserve_again(ops),
+        TcpState::ESTABLISHED if OBSERVES => return reserve_again(*ops),
         _ => return,
     }
     let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
@@ -106,8 +113,9 @@ pub(crate) fn reserve(ops: &SockOps) {
 /// The same for the first segment after a handshake in which the peer asked for the tag again.
 ///
 /// Nothing is ever reserved beside data: the kernel counts on the room.
-#[inline(always)]
-fn reserve_again(ops: &SockOps) {
+#[cold]
+#[inline(never)]
+fn reserve_again(ops: SockOps) {
     let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
         return;
     };
@@ -117,8 +125,8 @@ fn reserve_again(ops: &SockOps) {
     }
     record.strike(Note::ASKED_AGAIN);
     // The kernel has options written where room was reserved, whatever is switched on by then.
-    switch_off(ops, record);
-    if ops.data_len() == 0 && tag::reserve(ops) {
+    switch_off(&ops, record);
+    if ops.data_len() == 0 && tag::reserve(&ops) {
         record.note(Note::RESERVED);
     } else {
         count(Counter::SynCookie);
@@ -127,7 +135,7 @@ fn reserve_again(ops: &SockOps) {
 
 /// The kernel has written its own options, and left the room reserved.
 #[inline(always)]
-pub(crate) fn write(ops: &SockOps) {
+pub(crate) fn write<const OBSERVES: bool>(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
@@ -139,7 +147,7 @@ pub(crate) fn write(ops: &SockOps) {
         return;
     }
     record.strike(Note::RESERVED);
-    let tag = if record.tag_state == TagState::None as u8 {
+    let tag = if !OBSERVES || record.tag_state == TagState::None as u8 {
         let origin = TagOrigin {
             socket: live::key(config, ops.sk()),
             syn_at: record.syn_at,
@@ -151,7 +159,9 @@ pub(crate) fn write(ops: &SockOps) {
         record.tag
     };
     if tag::write(ops, tag) {
-        record.tag = tag;
+        if OBSERVES {
+            record.tag = tag;
+        }
         record.tag_state = TagState::Sent as u8;
     } else {
         count(Counter::StoreFailed);
@@ -160,7 +170,7 @@ pub(crate) fn write(ops: &SockOps) {
 
 /// The SYN-ACK has arrived.
 #[inline(always)]
-pub(crate) fn established(ops: &SockOps) {
+pub(crate) fn established<const OBSERVES: bool>(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
@@ -170,12 +180,9 @@ pub(crate) fn established(ops: &SockOps) {
     let record = &mut live.record;
     let is_tagged = record.tag_state == TagState::Sent as u8;
     if is_tagged && record.has(Note::TRIAL) && record.syn_retransmits == 0 {
-        let now = now();
-        remember(record.peer_addr, |destination, word| {
-            destination.proven(word, now)
-        });
+        prove(*ops);
     }
-    if !config.orders(Flags::OBSERVE) || !record.is_named() {
+    if !OBSERVES || !config.orders(Flags::OBSERVE) || !record.is_named() {
         switch_off(ops, record);
         live::close(live);
         return;
@@ -185,7 +192,7 @@ pub(crate) fn established(ops: &SockOps) {
         .unwrap_or_else(now);
     if is_tagged && tag::read(ops, In::Segment) == Some(record.tag) {
         record.tag_state = TagState::Answered as u8;
-    } else if is_tagged && config.may_write(Flags::TAG, now) && tag::is_asked_again(ops) {
+    } else if is_tagged && config.may_write(Flags::TAG, now) && tag::is_asked_again(*ops) {
         record.note(Note::ASKED_AGAIN);
     }
     if !record.has(Note::ASKED_AGAIN) {
@@ -206,11 +213,22 @@ fn switch_off(ops: &SockOps, record: &ConnRecord) {
     }
 }
 
+/// Notes that a tagged SYN to the destination was answered.
+#[cold]
+#[inline(never)]
+fn prove(ops: SockOps) {
+    let now = now();
+    remember(ops.peer_addr(), |destination, word| {
+        destination.proven(word, now)
+    });
+}
+
 /// Notes that a tagged SYN to the destination had to be sent again, or led to no connection.
-#[inline(always)]
-pub(crate) fn retreat(record: &ConnRecord, now: u64) {
+#[cold]
+#[inline(never)]
+pub(crate) fn retreat(ops: SockOps, record: &ConnRecord, now: u64) {
     if record.tag_state != TagState::None as u8 {
-        remember(record.peer_addr, |destination, word| {
+        remember(ops.peer_addr(), |destination, word| {
             destination.in_retreat(word, now)
         });
     }

@@ -1,4 +1,8 @@
-//! The callbacks' code, each in a function that is not inlined: a run touches its own alone.
+//! Which code is for which callback, but for changes of state: apart from the few lines in which most
+//! runs end.
+//!
+//! `OBSERVES` is constant in each program. Where it is false, only tags are written, read and answered, and what
+//! else a callback does is not in the program at all.
 
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_HDR_OPT_LEN_CB, BPF_SOCK_OPS_NEEDS_ECN,
@@ -8,48 +12,20 @@ use aya_ebpf::bindings::{
 
 use crate::{active, context::SockOps, life, passive};
 
-/// Calls what is done in callback `op`, but for changes of state.
+/// Calls what is done in callback `op`.
 #[inline(always)]
-pub(crate) fn dispatch(ops: SockOps, op: u32) {
+pub(crate) fn dispatch<const OBSERVES: bool>(ops: &SockOps, op: u32) {
     match op {
-        BPF_SOCK_OPS_NEEDS_ECN if ops.is_fullsock() => connect(ops),
-        BPF_SOCK_OPS_RWND_INIT if !ops.is_fullsock() => syn_received(ops),
-        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => connected(ops),
-        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => accepted(ops),
-        BPF_SOCK_OPS_HDR_OPT_LEN_CB if ops.is_fullsock() => reserve_in_syn(ops),
-        BPF_SOCK_OPS_HDR_OPT_LEN_CB => reserve_in_syn_ack(ops),
-        BPF_SOCK_OPS_WRITE_HDR_OPT_CB if ops.is_fullsock() => write_into_syn(ops),
-        BPF_SOCK_OPS_WRITE_HDR_OPT_CB => write_into_syn_ack(ops),
-        BPF_SOCK_OPS_TCP_LISTEN_CB => listen(ops),
-        BPF_SOCK_OPS_RETRANS_CB => retransmitted(ops),
+        BPF_SOCK_OPS_NEEDS_ECN if ops.is_fullsock() => active::connect::<OBSERVES>(ops),
+        BPF_SOCK_OPS_RWND_INIT if OBSERVES && !ops.is_fullsock() => passive::syn_received(ops),
+        BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB => active::established::<OBSERVES>(ops),
+        BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB => passive::established::<OBSERVES>(ops),
+        BPF_SOCK_OPS_HDR_OPT_LEN_CB if ops.is_fullsock() => active::reserve::<OBSERVES>(ops),
+        BPF_SOCK_OPS_HDR_OPT_LEN_CB => passive::syn_ack::<OBSERVES>(ops),
+        BPF_SOCK_OPS_WRITE_HDR_OPT_CB if ops.is_fullsock() => active::write::<OBSERVES>(ops),
+        BPF_SOCK_OPS_WRITE_HDR_OPT_CB => passive::write(ops),
+        BPF_SOCK_OPS_TCP_LISTEN_CB => passive::listen(ops),
+        BPF_SOCK_OPS_RETRANS_CB => life::retransmitted::<OBSERVES>(ops),
         _ => {}
     }
-}
-
-macro_rules! apart {
-    ($($(#[$doc:meta])* $name:ident = $module:ident :: $function:ident;)+) => {
-        $(
-            $(#[$doc])*
-            #[inline(always)]
-            pub(crate) fn $name(ops: SockOps) {
-                $module::$function(&ops);
-            }
-        )+
-    };
-}
-
-apart! {
-    /// The socket closed.
-    closed = life::closed;
-    /// A SYN is about to be built.
-    connect = active::connect;
-    reserve_in_syn = active::reserve;
-    write_into_syn = active::write;
-    connected = active::established;
-    listen = passive::listen;
-    syn_received = passive::syn_received;
-    reserve_in_syn_ack = passive::syn_ack;
-    write_into_syn_ack = passive::write;
-    accepted = passive::established;
-    retransmitted = life::retransmitted;
 }

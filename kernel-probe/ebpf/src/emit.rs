@@ -61,6 +61,7 @@ pub(crate) fn tell(record: &ConnRecord, kind: IncidentKind, times: u32, now: u64
 }
 
 /// Adds one to `counter`: seldom, so apart from the callers' code.
+#[cold]
 #[inline(never)]
 pub(crate) fn count(counter: Counter) {
     if let Some(slot) = COUNTERS.get_ptr_mut(counter.slot()) {

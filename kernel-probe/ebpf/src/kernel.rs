@@ -120,7 +120,7 @@ pub(crate) struct Task {
 
 /// A structure of the kernel.
 #[derive(Clone, Copy)]
-struct Fields {
+pub(crate) struct Fields {
     base: *const c_void,
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn request(ops: &SockOps) -> Option<Request> {
     if context.is_null() || offset == 0 {
         return None;
     }
-    let sk = Fields { base: context }.read::<*const c_void>(offset - 1);
+    let sk = Fields::at(context).read::<*const c_void>(offset - 1);
     let request = Fields::of(sk, TCP_REQUEST_SOCK_TYPE.load())?;
     Some(Request { request })
 }
@@ -321,9 +321,15 @@ impl Task {
 // === impl Fields ===
 
 impl Fields {
+    /// Returns the structure at `base`, which the verifier knows already.
+    #[inline(always)]
+    pub(crate) const fn at(base: *const c_void) -> Self {
+        Self { base }
+    }
+
     /// Returns the structure numbered `number` at `base`; `None` where the kernel does not tell.
     #[inline(always)]
-    fn of(base: *const c_void, number: u32) -> Option<Self> {
+    pub(crate) fn of(base: *const c_void, number: u32) -> Option<Self> {
         let base = cast(base, number);
         (!base.is_null()).then_some(Self { base })
     }
@@ -349,7 +355,7 @@ impl Fields {
     }
 
     #[inline(always)]
-    fn read<T: Copy>(&self, offset: u32) -> T {
+    pub(crate) fn read<T: Copy>(&self, offset: u32) -> T {
         // SAFETY: the verifier checks that the constant offset lies within the kernel's structure.
         let field = unsafe { self.base.byte_add(offset as usize) };
         // SAFETY: the verifier checks the field's type and size, and makes the load safe to fault.

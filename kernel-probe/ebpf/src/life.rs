@@ -64,7 +64,7 @@ pub(crate) fn measure(
 
 /// A segment was sent again.
 #[inline(always)]
-pub(crate) fn retransmitted(ops: &SockOps) {
+pub(crate) fn retransmitted<const OBSERVES: bool>(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
@@ -75,8 +75,13 @@ pub(crate) fn retransmitted(ops: &SockOps) {
     let now = now();
     if ops.state() == TcpState::SYN_SENT {
         record.syn_retransmits = record.syn_retransmits.saturating_add(1);
-        active::retreat(record, now);
-        emit(config, record, Moment::SynRetransmitted, now);
+        active::retreat(*ops, record, now);
+        if OBSERVES {
+            emit(config, record, Moment::SynRetransmitted, now);
+        }
+        return;
+    }
+    if !OBSERVES {
         return;
     }
     record.retransmits = data_retransmits(ops, record);
@@ -89,7 +94,7 @@ pub(crate) fn retransmitted(ops: &SockOps) {
 
 /// The socket goes from another state to CLOSE.
 #[inline(always)]
-pub(crate) fn closed(ops: &SockOps) {
+pub(crate) fn closed<const OBSERVES: bool>(ops: &SockOps) {
     let from = TcpState(ops.arg0());
     let Some(config) = maps::config() else {
         return;
@@ -122,7 +127,10 @@ pub(crate) fn closed(ops: &SockOps) {
     if from == TcpState::SYN_SENT {
         // Whatever it was, the tag may be the reason: something on the way may answer it by RST or
         // ICMP, and a short connect timeout ends before a retransmission tells.
-        active::retreat(record, now);
+        active::retreat(*ops, record, now);
+    }
+    if !OBSERVES {
+        return live::close(live);
     }
     measure(ops, record, from, peer_finished);
     if !matches!(outcome, Outcome::Closed)

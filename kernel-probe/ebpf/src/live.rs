@@ -54,21 +54,39 @@ pub(crate) fn find_placed(config: &Config, sk: *mut c_void) -> Option<&'static m
 /// What stands there of its last connection tells that it had one: connect, fail, connect again.
 #[inline(always)]
 pub(crate) fn open(config: &Config, sk: *mut c_void, cookie: u64) -> Option<&'static mut Live> {
+    let live = take(config, sk)?;
+    let name = name_attempt(cookie, live.record.socket_cookie);
+    clear(live);
+    live.record.socket_cookie = name;
+    Some(live)
+}
+
+/// The same for a socket that gets no name: forgets only what a tag needs to be forgotten.
+#[inline(always)]
+pub(crate) fn open_unnamed(config: &Config, sk: *mut c_void) -> Option<&'static mut Live> {
+    let live = take(config, sk)?;
+    let record = &mut live.record;
+    record.socket_cookie = 0;
+    record.syn_retransmits = 0;
+    record.tag_state = 0;
+    record.notes = 0;
+    Some(live)
+}
+
+/// Returns the place of `sk`, its own or one that it takes.
+#[inline(always)]
+fn take(config: &Config, sk: *mut c_void) -> Option<&'static mut Live> {
     if sk.is_null() {
         return None;
     }
     let key = key(config, sk);
     let live = place(key)?;
     let is_ours = live.owner == key || atomic::replace(&raw mut live.owner, 0, key);
-    let live = if is_ours {
-        live
+    if is_ours {
+        Some(live)
     } else {
-        beside(sk, BPF_SK_STORAGE_GET_F_CREATE.into())?
-    };
-    let name = name_attempt(cookie, live.record.socket_cookie);
-    clear(live);
-    live.record.socket_cookie = name;
-    Some(live)
+        beside(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
+    }
 }
 
 /// Forgets all but the owner: all zero.
@@ -124,7 +142,8 @@ fn place(key: u64) -> Option<&'static mut Live> {
     unsafe { live.as_mut() }
 }
 
-#[inline(always)]
+#[cold]
+#[inline(never)]
 fn beside(sk: *mut c_void, flags: u64) -> Option<&'static mut Live> {
     let map = ptr::from_ref(&LIVE_BESIDE).cast_mut().cast();
     // SAFETY: the map is of this type, and `sk` is a socket and not null.

@@ -19,6 +19,7 @@ mod maps;
 mod older;
 mod passive;
 mod reset;
+mod segment;
 mod tag;
 mod words;
 
@@ -53,21 +54,35 @@ const WANTED: u64 = 1 << BPF_SOCK_OPS_RWND_INIT
     | 1 << BPF_SOCK_OPS_WRITE_HDR_OPT_CB;
 
 /// Follows each TCP connection of the cgroup, and tags its SYN where that is ordered.
-///
-/// More than half of all runs end within these lines. What a run costs is the code that it brings
-/// into the processor's cache, so the rest is elsewhere, each callback's by itself.
 #[sock_ops]
+#[inline(always)]
 fn connections(ctx: SockOpsContext) -> u32 {
-    let ops = SockOps::new(&ctx);
+    called_back::<true>(&SockOps::new(&ctx));
+    PASS
+}
+
+/// Tags SYNs and answers tags, and keeps nothing else: attached instead where nothing else is ordered.
+#[sock_ops]
+#[inline(always)]
+fn tags(ctx: SockOpsContext) -> u32 {
+    called_back::<false>(&SockOps::new(&ctx));
+    PASS
+}
+
+/// The kernel calls.
+///
+/// More than half of all runs end within these lines. What a run costs is in good part the code that it brings
+/// into the processor's cache: what is seldom needed is in functions apart (`#[cold]`), all else in one.
+#[inline(always)]
+fn called_back<const OBSERVES: bool>(ops: &SockOps) {
     let op = ops.op();
     if op == BPF_SOCK_OPS_STATE_CB {
         if TcpState(ops.arg1()) == TcpState::CLOSE {
-            apart::closed(ops);
+            life::closed::<OBSERVES>(ops);
         }
     } else if op < u64::BITS && WANTED & 1 << op != 0 {
-        apart::dispatch(ops, op);
+        apart::dispatch::<OBSERVES>(ops, op);
     }
-    PASS
 }
 
 /// Sees an IPv4 socket's owner learn its peer's address, as `accept` does.

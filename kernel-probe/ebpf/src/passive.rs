@@ -83,12 +83,12 @@ fn note(cookie: u64, now: u64, listener: Option<Socket>) -> Option<&'static mut 
 
 /// A SYN-ACK is being built: its options are asked for.
 #[inline(always)]
-pub(crate) fn syn_ack(ops: &SockOps) {
+pub(crate) fn syn_ack<const OBSERVES: bool>(ops: &SockOps) {
     tag::forget_answer();
     let Some(config) = maps::config() else {
         return;
     };
-    let is_observed = config.orders(Flags::OBSERVE);
+    let is_observed = OBSERVES && config.orders(Flags::OBSERVE);
     let is_believing = config.orders(Flags::BELIEVE);
     // A SYN cookie leaves no request.
     let is_cookie = ops.arg0() == FOR_SYN_COOKIE;
@@ -112,7 +112,7 @@ pub(crate) fn syn_ack(ops: &SockOps) {
         return;
     }
     let Some(tag) = tag::read(ops, In::Syn) else {
-        match tag::stranger_in_syn(ops) {
+        match tag::stranger_in_syn(*ops) {
             Some(Stranger::Malformed) => count(Counter::TagMalformed),
             Some(Stranger::OfOthers) => count(Counter::TagOfOthers),
             None => {}
@@ -168,7 +168,7 @@ pub(crate) fn write(ops: &SockOps) {
 
 /// The final ACK made the child socket.
 #[inline(always)]
-pub(crate) fn established(ops: &SockOps) {
+pub(crate) fn established<const OBSERVES: bool>(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
@@ -178,7 +178,7 @@ pub(crate) fn established(ops: &SockOps) {
     } else {
         switched_on
     };
-    if !config.orders(Flags::OBSERVE) {
+    if !OBSERVES || !config.orders(Flags::OBSERVE) {
         if kept != switched_on {
             ops.set_cb_flags(kept);
         }
@@ -194,7 +194,7 @@ pub(crate) fn established(ops: &SockOps) {
         && live.record.socket_cookie == cookie
         && live.record.outcome == Outcome::Connecting as u8
     {
-        active::established(ops);
+        active::established::<true>(ops);
         return;
     }
     ops.set_cb_flags(kept | BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG);

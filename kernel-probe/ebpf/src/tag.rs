@@ -7,7 +7,7 @@ use syntrace_ebpf_common::{
     ASK, SEARCH, Stranger, TAG_OPTION_LEN, TCP_HEADER_LEN, Wide, decode_tag, encode_tag, stranger,
 };
 
-use crate::{context::SockOps, maps::ANSWER, words};
+use crate::{context::SockOps, maps::ANSWER, segment, words};
 
 /// What goes into a SYN-ACK.
 ///
@@ -71,8 +71,9 @@ pub(crate) fn write_ask(ops: &SockOps) -> bool {
 }
 
 /// Returns whether the segment at hand asks for the tag again.
-#[inline(always)]
-pub(crate) fn is_asked_again(ops: &SockOps) -> bool {
+#[cold]
+#[inline(never)]
+pub(crate) fn is_asked_again(ops: SockOps) -> bool {
     let mut option = ASK;
     let into = ptr::from_mut(&mut option).cast();
     let length = size_of_val(&option);
@@ -96,6 +97,17 @@ pub(crate) fn write(ops: &SockOps, id: Wide) -> bool {
 /// Returns the id in the option, where there is one.
 #[inline(always)]
 pub(crate) fn read(ops: &SockOps, segment: In) -> Option<Wide> {
+    if let Some(tag) = segment::tag(ops, segment) {
+        return Some(tag);
+    }
+    let mut tag = Wide::ZERO;
+    search(*ops, segment, &mut tag).then_some(tag)
+}
+
+/// The same by the kernel's search through all options.
+#[cold]
+#[inline(never)]
+fn search(ops: SockOps, segment: In, into_tag: &mut Wide) -> bool {
     let mut option = SEARCH;
     let into = ptr::from_mut(&mut option).cast();
     // SAFETY: the helper takes this program type's context, reads what to search for from
@@ -103,16 +115,19 @@ pub(crate) fn read(ops: &SockOps, segment: In) -> Option<Wide> {
     let found = unsafe {
         helpers::bpf_load_hdr_opt(ops.as_ptr(), into, TAG_OPTION_LEN as u32, segment as u64)
     };
-    if found == TAG_OPTION_LEN as i64 {
-        decode_tag(option)
-    } else {
-        None
+    match decode_tag(option) {
+        Some(tag) if found == TAG_OPTION_LEN as i64 => {
+            *into_tag = tag;
+            true
+        }
+        Some(_) | None => false,
     }
 }
 
 /// Returns what stands in the place of a tag in the SYN that is being answered, which holds none.
-#[inline(always)]
-pub(crate) fn stranger_in_syn(ops: &SockOps) -> Option<Stranger> {
+#[cold]
+#[inline(never)]
+pub(crate) fn stranger_in_syn(ops: SockOps) -> Option<Stranger> {
     let mut header = words::zeros::<{ TCP_HEADER_LEN.div_ceil(8) }>();
     let into = header.as_mut_ptr().cast();
     // SAFETY: the helper takes this program type's context and writes at most `header`'s length.

@@ -13,7 +13,7 @@ use crate::{
     join::{self, DISORDER_NS, Found, Interval, TIGHT_NS},
     phases,
     record::{Join, LinkKind, Missing, RequestCoverage, RequestRecord},
-    requests::Pending,
+    requests::{Pending, Sides},
     slab::Slot,
     sockets::Socket,
 };
@@ -43,7 +43,7 @@ impl<'a> Known<'a> {
         let (sender, report) = (&pending.sender, &pending.report);
         let ran = self.interval(report);
         let joined = match ran {
-            Some(ran) => self.join_all(sender, report, ran),
+            Some(ran) => self.join_all(sender, report, pending.sides, ran),
             None => Joined::none(Missing::NoClock),
         };
         let evidence = self.evidence(sender, report, ran, &joined);
@@ -109,7 +109,13 @@ impl<'a> Known<'a> {
     }
 
     /// Finds all connections of a request; what one join tells of the gateway helps the next.
-    fn join_all(self, sender: &SenderId, report: &Report, ran: Interval) -> Joined<'a> {
+    fn join_all(
+        self,
+        sender: &SenderId,
+        report: &Report,
+        sides: Sides,
+        ran: Interval,
+    ) -> Joined<'a> {
         let mut gateway = self.bindings.of(sender.epoch);
         let upstream = report.upstream.as_ref();
         let sure = self.clock.is_sure(report.started_at);
@@ -121,13 +127,23 @@ impl<'a> Known<'a> {
             }
         };
         let served_by = upstream
-            .and_then(|upstream| join::served_by(self.sockets, gateway, report, upstream, ran))
+            .zip(sides.served_by)
+            .and_then(|(upstream, ends)| {
+                join::served_by(self.sockets, gateway, report, upstream, ends, ran)
+            })
             .map(doubt);
         if let Some(found) = served_by.as_ref().filter(|found| found.is_certain()) {
             gateway = gateway.completed_by(found.socket);
         }
-        let received_on =
-            join::received_on(self.sockets, gateway, sender.epoch, report, ran).map(doubt);
+        let received_on = join::received_on(
+            self.sockets,
+            gateway,
+            sender.epoch,
+            report,
+            sides.received_on,
+            ran,
+        )
+        .map(doubt);
         let number = (sender.epoch, report.downstream_connection);
         let received_on = received_on.map(|found| {
             if join::is_numbered(found.socket, number) || self.was_there(found.socket, ran) {
@@ -148,8 +164,9 @@ impl<'a> Known<'a> {
             })
             .map(doubt);
         let opened = served_by
-            .clone()
+            .as_ref()
             .filter(|found| join::waited_for(found.socket, report, ran))
+            .cloned()
             .map(
                 |found| match join::surely_waited_for(found.socket, report, ran) {
                     true => found,
@@ -180,8 +197,14 @@ impl<'a> Known<'a> {
         let Some(numbers) = self.numbers.filter(|numbers| !numbers.is_whole()) else {
             return true;
         };
-        let around = self.gaps.around(seen_at, ran.start);
-        around.is_none_or(|around| !numbers.lacks_two(around.first, around.last))
+        // Of a time that is not remembered, or not any more, whatever is missing may be.
+        let (earliest, latest) = numbers.ends();
+        let (first, last) = match self.gaps.around(seen_at, ran.start) {
+            Some(around) if around.from_before => (around.first, around.last),
+            Some(around) => (earliest, around.last),
+            None => (earliest, latest),
+        };
+        !numbers.lacks_two(first, last)
     }
 
     fn evidence(
@@ -207,18 +230,16 @@ impl<'a> Known<'a> {
                 first_end.is_none_or(|first_end| first_end >= surely_after)
             });
         let served_by = joined.served_by.as_ref();
+        let mut incidents = Vec::new();
         let charged = [
             (received_on, LinkKind::ReceivedOn),
             (served_by, LinkKind::ServedBy),
         ];
-        let mut incidents: Vec<_> = charged
-            .into_iter()
-            .filter_map(|(found, link)| {
-                let socket = found.and_then(certain)?;
-                Some(self.charged(sender, socket, link, report, ran))
-            })
-            .flatten()
-            .collect();
+        for (found, link) in charged {
+            if let Some(socket) = found.and_then(certain) {
+                incidents.append(&mut self.charged(sender, socket, link, report, ran));
+            }
+        }
         if let Some(socket) = fresh {
             incidents.extend(self.of_listener(socket));
         }

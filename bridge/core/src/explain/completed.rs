@@ -82,17 +82,21 @@ fn leader(time: &TimeByParty, phases: &[Phase], evidence: &Evidence<'_>) -> Part
             _ => 0,
         })
         .fold(phases::overlap_ns(evidence), u64::saturating_add);
-    let known = || {
-        Party::ALL
-            .into_iter()
-            .filter(|&party| party != Party::Unknown)
-    };
-    let first = known().max_by_key(|&party| time.of(party));
-    let others = known().filter(|&party| Some(party) != first);
-    let second_ns = others.map(|party| time.of(party)).max().unwrap_or(0);
-    first
-        .filter(|&first| time.of(first) > second_ns.saturating_add(doubt_ns))
-        .unwrap_or(Party::Unknown)
+    let (mut first, mut first_ns, mut second_ns) = (Party::Unknown, 0, 0);
+    let [known @ .., _unknown] = Party::ALL;
+    for party in known {
+        let ns = time.of(party);
+        if ns > first_ns {
+            (first, first_ns, second_ns) = (party, ns, first_ns);
+        } else {
+            second_ns = second_ns.max(ns);
+        }
+    }
+    if first_ns > second_ns.saturating_add(doubt_ns) {
+        first
+    } else {
+        Party::Unknown
+    }
 }
 
 /// Returns whether a phase may have been something else: it is told from incidents or attempts that may

@@ -1,14 +1,9 @@
 //! Which sockets are a gateway's, and how long its senders are remembered.
 
-use syntrace_model::{BootId, BootNanos, ConnKey, Opening, Outcome, TraceId};
+use syntrace_model::Opening;
 
 use super::*;
-use crate::{
-    fact::{Counters, Snapshot, Watch},
-    limits::Limits,
-    sockets::Sockets,
-    tellers::TellerId,
-};
+use crate::{example, fact::Snapshot, limits::Limits, sockets::Sockets, tellers::TellerId};
 
 /// What a gateway says of a socket: may own it, owns it, may have dialled it, dialled it.
 fn says(known: (u64, u32, u32), (netns, pid, tid): (u64, u32, u32)) -> [bool; 4] {
@@ -99,30 +94,12 @@ fn gateway((netns, pid, tid): (u64, u32, u32)) -> Gateway {
 }
 
 fn with_socket<T>(netns: u64, pid: u32, tid: u32, then: impl FnOnce(Socket<'_>) -> T) -> T {
-    let end = "192.0.2.1:80".parse().unwrap();
     let told = Snapshot {
-        boot: BootId([7; 16]),
-        cookie: 1,
-        seen_at: BootNanos(1),
         netns,
-        key: ConnKey {
-            local: end,
-            peer: end,
-        },
         opening: Opening::Active,
-        outcome: Outcome::Established,
-        syn_at: None,
-        syn_ack_at: None,
-        established_at: None,
-        accepted_at: None,
-        closed_at: None,
-        minted: TraceId::new([1; 16]).unwrap(),
-        tag: None,
-        errno: 0,
         owner_pid: pid,
         owner_tid: tid,
-        counters: Counters::default(),
-        watch: Watch::default(),
+        ..example::socket()
     };
     let mut sockets = Sockets::new(Limits::default());
     sockets.observe(None, &told, TellerId::default());

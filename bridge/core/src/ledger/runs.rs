@@ -76,6 +76,12 @@ impl Runs {
         }
     }
 
+    /// Returns the first number that arrived, and the last.
+    pub(crate) fn ends(&self) -> (u64, u64) {
+        let first = self.runs.first().map_or(0, |run| run.0);
+        (first, self.end.saturating_sub(1))
+    }
+
     /// Returns whether all arrived, from the first that did to the last.
     pub(crate) fn is_whole(&self) -> bool {
         self.runs.len() == 1
@@ -140,6 +146,14 @@ mod tests {
         assert_eq!(arrivals(&[(0, 5)]), (5, 0));
         assert_eq!(arrivals(&[(0, 5), (8, 10)]), (7, 3));
         assert_eq!(arrivals(&[(0, 5), (8, 10), (5, 8)]), (10, 0));
+    }
+
+    #[test]
+    fn a_batch_without_facts_is_no_run_and_what_was_before_the_first_did_not_arrive() {
+        let numbers = of(&[(5, 9), (20, 20)]);
+        assert!(numbers.is_whole() && numbers.has_all(5, 8));
+        assert!(!numbers.has_all(2, 8));
+        assert_eq!(numbers.ends(), (5, 8));
     }
 
     #[test]

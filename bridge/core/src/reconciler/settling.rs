@@ -15,11 +15,13 @@ use crate::{
 const PROXY_IDLE_NS: u64 = 60_000_000_000;
 
 impl Reconciler {
+    /// Settles a request that is in the calendar no more.
     pub(super) fn settle_request(&mut self, slot: Slot, evicted: bool) {
-        let Some(pending) = self.requests.remove(slot) else {
+        let removed = self.requests.remove(slot);
+        let Some(pending) = &removed else {
             return;
         };
-        let mut assembled = self.known().request(&pending, true);
+        let mut assembled = self.known().request(pending, true);
         let record = &mut assembled.record;
         record.coverage.evicted = evicted;
         record.coverage.late = pending.place.late;
@@ -32,9 +34,8 @@ impl Reconciler {
             record.coverage.contradictions.push("span_id_repeated");
         }
         self.assign(&assembled);
-        let record = assembled.record;
         self.coverage.requests_settled += 1;
-        match &record.received_on {
+        match &assembled.record.received_on {
             Join::To {
                 method, confidence, ..
             } => {
@@ -48,7 +49,7 @@ impl Reconciler {
                 *self.coverage.requests_unjoined.entry(*missing).or_default() += 1;
             }
         }
-        self.outputs.push_back(Output::Request(record));
+        self.outputs.push_back(Output::Request(assembled.record));
     }
 
     pub(super) fn settle_connection(&mut self, slot: Slot) {

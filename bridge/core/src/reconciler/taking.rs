@@ -8,6 +8,7 @@ use super::Reconciler;
 use crate::{
     fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
     placing::place,
+    requests::Sides,
     tellers::TellerId,
 };
 
@@ -22,12 +23,15 @@ impl Reconciler {
             };
             Some(sample.boot)
         });
-        self.sockets.hear(sender, batch.goodbye, told_until);
         // The clock of the bridge itself says nothing of what a probe has told. Whose it is the batch alone has to
         // say: which came first must not matter.
         let is_probe = batch.facts.iter().any(Fact::is_of_kernel);
+        let teller = match is_probe {
+            true => self.sockets.teller(sender),
+            false => TellerId::default(),
+        };
+        self.sockets.hear(sender, batch.goodbye, told_until);
         self.look_over(&batch.facts);
-        let mut teller = None;
         // In place: most of what a fact takes up is not looked at.
         for (place, fact) in batch.facts.iter().enumerate() {
             if !new.contains(place) {
@@ -45,14 +49,10 @@ impl Reconciler {
                     }
                     self.handle_clock(*sample);
                 }
-                Fact::Connection(snapshot) => {
-                    let teller = *teller.get_or_insert_with(|| self.sockets.teller(sender));
-                    self.handle_snapshot(teller, snapshot);
-                }
+                Fact::Connection(snapshot) => self.handle_snapshot(teller, snapshot),
                 Fact::Request(report) => self.handle_report(sender, Arc::clone(report)),
                 Fact::Incident(incident) => self.handle_incident(incident),
                 Fact::Rung(rung) => {
-                    self.sockets.teller(sender);
                     self.coverage.rung = Some(rung.clone());
                     self.probe = Some(sender.clone());
                 }
@@ -108,11 +108,13 @@ impl Reconciler {
 
     fn handle_report(&mut self, sender: &SenderId, report: Arc<Report>) {
         let place = place(&self.clock, &self.limits, &report, self.now, self.now);
-        if self.requests.insert(sender, report, self.now, place) {
+        let sides = Sides::of(&report, &self.sockets);
+        let is_repeated = self.requests.insert(sender, report, self.now, sides, place);
+        if is_repeated {
             self.contradict("span_id_repeated");
         }
         while self.requests.len() > self.limits.live_requests
-            && let Some(first) = self.requests.first_to_go()
+            && let Some(first) = self.requests.take_first()
         {
             self.coverage.requests_evicted += 1;
             self.settle_request(first, true);

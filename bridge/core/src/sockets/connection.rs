@@ -138,6 +138,11 @@ impl Assigned {
     /// Enters a request as it is listed.
     pub(super) fn enter(&mut self, request: RequestRef, most: usize) {
         // As a rule the latest comes last.
+        if self.requests.back().is_none_or(|last| *last < request) {
+            self.requests.push_back(request);
+            self.keep_latest(most);
+            return;
+        }
         let after = self
             .requests
             .iter()
@@ -151,6 +156,10 @@ impl Assigned {
             return;
         }
         self.requests.insert(place, request);
+        self.keep_latest(most);
+    }
+
+    fn keep_latest(&mut self, most: usize) {
         if self.requests.len() > most {
             self.requests.pop_front();
             self.requests_evicted += 1;

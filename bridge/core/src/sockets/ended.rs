@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use syntrace_model::{BootId, BootNanos, ConnectionId, Endpoint, Opening};
 
-use super::Socket;
+use super::{Kernel, Socket};
 
 /// Below and above every id, for ranges.
 const LOWEST: ConnectionId = ConnectionId::Socket {
@@ -38,11 +38,15 @@ pub(super) struct Ended {
 // === impl End ===
 
 impl End {
-    /// Returns how a socket ended, if it was dialled and has.
-    pub(super) fn of(socket: Socket<'_>) -> Option<Self> {
-        if socket.opening() == Opening::Passive || !socket.outcome().is_final() {
+    /// Returns how a socket ended, if it was dialled and has; `socket` reads it.
+    pub(super) fn of<'a>(
+        kernel: &Kernel,
+        socket: impl FnOnce() -> Option<Socket<'a>>,
+    ) -> Option<Self> {
+        if kernel.opening == Opening::Passive || !kernel.outcome.is_final() {
             return None;
         }
+        let socket = socket()?;
         Some(Self {
             peer: socket.key().peer,
             tid: socket.owner_tid(),

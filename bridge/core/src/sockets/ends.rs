@@ -18,6 +18,13 @@ pub(super) struct Ends {
     ports: [u16; 2],
 }
 
+/// The ends of a socket that is looked for, and under which hash it is found: made once, and used for each look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    pub(super) ends: Ends,
+    pub(super) hash: u32,
+}
+
 /// The far end of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FarEnd {

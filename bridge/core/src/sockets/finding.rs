@@ -2,31 +2,44 @@
 //!
 //! Whoever gets several gets them in an order that facts decide.
 
+use smallvec::SmallVec;
 use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, TraceId};
 
 use super::{
     Connection, Socket, Sockets,
-    ends::{Ends, FarEnd},
+    ends::{Ends, FarEnd, Sought},
     standing::AGE_SHIFT,
 };
 use crate::{identity, record::ConnectionIncident, slab::Slot};
 
+/// Sockets that fit what is looked for: as a rule one.
+pub(crate) type Fitting<'a> = SmallVec<[Socket<'a>; 2]>;
+
 impl Sockets {
-    /// Returns the accepted sockets with these ends, the youngest first.
-    pub(crate) fn accepted(&self, key: ConnKey) -> impl Iterator<Item = Socket<'_>> {
+    /// Returns what the sockets with these ends are found by.
+    pub(crate) fn sought(&self, opening: Opening, key: ConnKey) -> Sought {
         let ends = Ends::from(key);
-        let sockets = self.accepted_by(ends.peer());
-        youngest_first(sockets.filter(move |socket| socket.kernel.ends == ends))
+        let hash = ends.found_by(&self.by_ends, opening);
+        Sought { ends, hash }
     }
 
-    /// Returns the accepted sockets with the far end `peer`, the youngest first.
-    pub(crate) fn accepted_from(&self, peer: Endpoint) -> impl Iterator<Item = Socket<'_>> {
-        youngest_first(self.accepted_by(peer.into()))
+    /// Returns the accepted sockets with these ends, the youngest first.
+    pub(crate) fn accepted(&self, sought: Sought) -> Fitting<'_> {
+        youngest_first(self.with_ends(Opening::Passive, sought))
+    }
+
+    /// Returns the accepted sockets with the far end of these, the youngest first.
+    pub(crate) fn accepted_from(&self, sought: Sought) -> Fitting<'_> {
+        let peer: FarEnd = sought.ends.peer();
+        let sockets = self.found_by(sought.hash).filter(move |socket| {
+            socket.opening() == Opening::Passive && socket.kernel.ends.peer() == peer
+        });
+        youngest_first(sockets)
     }
 
     /// Returns the dialled sockets with these ends, the youngest first.
-    pub(crate) fn dialled(&self, key: ConnKey) -> impl Iterator<Item = Socket<'_>> {
-        youngest_first(self.with_ends(Opening::Active, key.into()))
+    pub(crate) fn dialled(&self, sought: Sought) -> Fitting<'_> {
+        youngest_first(self.with_ends(Opening::Active, sought))
     }
 
     /// Returns the sockets that are perhaps the far end of this one and began at or before `until`: those of
@@ -37,12 +50,12 @@ impl Sockets {
         socket: Socket<'_>,
         until: BootNanos,
     ) -> impl Iterator<Item = Socket<'_>> {
-        let ends = Ends::from(socket.key().mirrored());
         let opening = match socket.opening() {
             Opening::Active => Opening::Passive,
             Opening::Passive => Opening::Active,
         };
-        let mirrored = self.with_ends(opening, ends);
+        let mirrored = self.sought(opening, socket.key().mirrored());
+        let mirrored = self.with_ends(opening, mirrored);
         let tag = identity::authentic_tag(socket);
         let tagged = tag.into_iter().flat_map(|tag| self.perhaps_named(tag));
         let tagged = tagged.filter_map(Connection::socket).filter(move |other| {
@@ -107,49 +120,36 @@ impl Sockets {
         })
     }
 
-    /// Returns the accepted sockets with this far end.
-    fn accepted_by(&self, peer: FarEnd) -> impl Iterator<Item = Socket<'_>> {
-        let slots = self.by_ends.slots(self.by_ends.hash(peer));
-        let sockets = slots.filter_map(|slot| self.at(slot)?.socket());
-        sockets.filter(move |socket| {
-            socket.opening() == Opening::Passive && socket.kernel.ends.peer() == peer
-        })
+    /// Returns the sockets with these ends.
+    fn with_ends(&self, opening: Opening, sought: Sought) -> impl Iterator<Item = Socket<'_>> {
+        self.found_by(sought.hash)
+            .filter(move |socket| socket.opening() == opening && socket.kernel.ends == sought.ends)
     }
 
-    /// Returns the sockets with these ends.
-    fn with_ends(&self, opening: Opening, ends: Ends) -> impl Iterator<Item = Socket<'_>> {
-        let slots = self.by_ends.slots(ends.found_by(&self.by_ends, opening));
-        let sockets = slots.filter_map(|slot| self.at(slot)?.socket());
-        sockets.filter(move |socket| socket.opening() == opening && socket.kernel.ends == ends)
+    /// Returns the sockets whose ends have this hash.
+    fn found_by(&self, hash: u32) -> impl Iterator<Item = Socket<'_>> {
+        let slots = self.by_ends.slots(hash);
+        slots.filter_map(|slot| self.at(slot)?.socket())
     }
 }
 
-/// Sorts what was found; one alone costs nothing.
-fn youngest_first<'a>(
-    mut sockets: impl Iterator<Item = Socket<'a>>,
-) -> impl Iterator<Item = Socket<'a>> {
-    let first = sockets.next();
-    let second = sockets.next();
-    let (only, mut several) = match second {
-        Some(_) => (
-            None,
-            first.into_iter().chain(second).chain(sockets).collect(),
-        ),
-        None => (first, Vec::new()),
-    };
-    several.sort_unstable_by_key(|socket| std::cmp::Reverse((socket.began_at(), socket.id())));
-    only.into_iter().chain(several)
+/// Sorts what was found.
+fn youngest_first<'a>(sockets: impl Iterator<Item = Socket<'a>>) -> Fitting<'a> {
+    let mut fitting: Fitting<'a> = sockets.collect();
+    fitting.sort_unstable_by_key(|socket| std::cmp::Reverse((socket.began_at(), socket.id())));
+    fitting
 }
 
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeMap, net::Ipv6Addr};
 
-    use syntrace_model::{BootId, ConnectionId, Outcome};
+    use syntrace_model::ConnectionId;
 
     use super::*;
     use crate::{
-        fact::{Counters, Snapshot, Tag, TagState, Watch},
+        example,
+        fact::{Snapshot, Tag, TagState},
         limits::Limits,
         tellers::TellerId,
     };
@@ -178,28 +178,17 @@ mod tests {
     fn socket(cookie: u64, opening: Opening, local: u64, peer: u64) -> Snapshot {
         let at = Some(BootNanos(cookie));
         Snapshot {
-            boot: BootId([1; 16]),
             cookie,
             seen_at: BootNanos(cookie),
-            netns: 1,
             key: ConnKey {
                 local: end(local),
                 peer: end(peer),
             },
             opening,
-            outcome: Outcome::Established,
             syn_at: at,
-            syn_ack_at: None,
             established_at: at,
-            accepted_at: None,
-            closed_at: None,
             minted: id(cookie << 32),
-            tag: None,
-            errno: 0,
-            owner_pid: 0,
-            owner_tid: 0,
-            counters: Counters::default(),
-            watch: Watch::default(),
+            ..example::socket()
         }
     }
 
@@ -215,8 +204,8 @@ mod tests {
         sockets
     }
 
-    fn cookies<'a>(found: impl Iterator<Item = Socket<'a>>) -> Vec<u64> {
-        found.map(Socket::cookie).collect()
+    fn cookies<'a>(found: impl IntoIterator<Item = Socket<'a>>) -> Vec<u64> {
+        found.into_iter().map(Socket::cookie).collect()
     }
 
     fn index() -> crate::index::Index {
@@ -226,7 +215,7 @@ mod tests {
     #[test]
     fn connections_whose_ids_or_numbers_are_alike_in_the_index_are_told_apart() {
         let index = index();
-        let boot = BootId([1; 16]);
+        let boot = example::socket().boot;
         let cookies = alike(
             |cookie| index.hash(ConnectionId::Socket { boot, cookie }),
             any,
@@ -257,14 +246,16 @@ mod tests {
         let [first, second] = [0, 1].map(|n| socket(n + 1, Opening::Passive, 5, peers[n as usize]));
         let sockets = told(&[first.clone(), second.clone()]);
         for one in [first, second] {
-            assert_eq!(cookies(sockets.accepted(one.key)), [one.cookie]);
-            assert_eq!(cookies(sockets.accepted_from(one.key.peer)), [one.cookie]);
+            let sought = sockets.sought(Opening::Passive, one.key);
+            assert_eq!(cookies(sockets.accepted(sought)), [one.cookie]);
+            assert_eq!(cookies(sockets.accepted_from(sought)), [one.cookie]);
         }
         let peers = alike(active, any);
         let [first, second] = [0, 1].map(|n| socket(n + 1, Opening::Active, 5, peers[n as usize]));
         let sockets = told(&[first.clone(), second.clone()]);
         for one in [first, second] {
-            assert_eq!(cookies(sockets.dialled(one.key)), [one.cookie]);
+            let sought = sockets.sought(Opening::Active, one.key);
+            assert_eq!(cookies(sockets.dialled(sought)), [one.cookie]);
         }
         // One that was accepted, and one that was dialled.
         let mixed = |n: u64| {
@@ -280,7 +271,10 @@ mod tests {
         let accepted = socket(1, Opening::Passive, 5, one);
         let dialled = socket(2, Opening::Active, 5, other);
         let sockets = told(&[accepted.clone(), dialled.clone()]);
-        let with = |opening, key: ConnKey| cookies(sockets.with_ends(opening, key.into()));
+        let with = |opening, key: ConnKey| {
+            let sought = sockets.sought(opening, key);
+            cookies(sockets.with_ends(opening, sought))
+        };
         assert_eq!(with(Opening::Passive, accepted.key), [1]);
         assert_eq!(with(Opening::Active, dialled.key), [2]);
     }

@@ -339,10 +339,8 @@ impl Moment {
 
 #[cfg(test)]
 mod tests {
-    use syntrace_model::BootId;
-
     use super::*;
-    use crate::fact::Watch;
+    use crate::example;
 
     #[test]
     fn bytes_are_told_as_they_were_counted_however_many() {
@@ -371,30 +369,9 @@ mod tests {
     }
 
     fn told(counters: Counters) -> Snapshot {
-        let end = "192.0.2.1:80".parse().unwrap();
         Snapshot {
-            boot: BootId([7; 16]),
-            cookie: 1,
-            seen_at: BootNanos(1),
-            netns: 1,
-            key: ConnKey {
-                local: end,
-                peer: end,
-            },
-            opening: Opening::Passive,
-            outcome: Outcome::Established,
-            syn_at: None,
-            syn_ack_at: None,
-            established_at: None,
-            accepted_at: None,
-            closed_at: None,
-            minted: TraceId::new([1; 16]).unwrap(),
-            tag: None,
-            errno: 0,
-            owner_pid: 0,
-            owner_tid: 0,
             counters,
-            watch: Watch::default(),
+            ..example::socket()
         }
     }
 }

@@ -2,16 +2,15 @@
 
 use std::hint::black_box;
 
-use syntrace_model::{ConnKey, ConnectionId, Opening};
+use syntrace_model::ConnectionId;
 
-use super::{Entry, Sockets, connection::Assigned, ends::Ends};
+use super::{Entry, Sockets, Sought, connection::Assigned};
 use crate::slab::Slot;
 
 impl Sockets {
     /// Looks at the connections with these ends, of which there are `most` at most.
-    pub(crate) fn look_for(&self, most: usize, keys: impl Iterator<Item = (Opening, ConnKey)>) {
-        let hashes = keys.map(|(opening, key)| Ends::from(key).found_by(&self.by_ends, opening));
-        let hashes = gathered(most, hashes);
+    pub(crate) fn look_for<'a>(&self, most: usize, sought: impl Iterator<Item = &'a Sought>) {
+        let hashes = gathered(most, sought.map(|sought| sought.hash));
         let slots = hashes
             .into_iter()
             .filter_map(|hash| self.by_ends.slots(hash).next());

@@ -61,10 +61,9 @@ impl Sockets {
     }
 
     pub(super) fn standing(&self, slot: Slot) -> Standing {
-        let Some(view) = self.at(slot) else {
+        let Some(entry) = self.entries.get(slot) else {
             return Standing::default();
         };
-        let entry = view.entry;
         let due = self.due(entry).map(tick_after);
         let age = entry.began_at().0 >> AGE_SHIFT;
         match (&entry.kernel, &entry.assigned) {
@@ -75,7 +74,7 @@ impl Sockets {
                     age: Some(age),
                     due,
                     ends: kernel.has_ports().then_some((kernel.ends, kernel.opening)),
-                    end: view.socket().and_then(End::of),
+                    end: End::of(kernel, || self.at(slot)?.socket()),
                     names: [Some(kernel.minted), tag.map(|tag| tag.id), None],
                 }
             }

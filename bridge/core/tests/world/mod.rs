@@ -12,19 +12,23 @@
 use std::sync::Arc;
 
 use syntrace_core::{
-    Limits, Output, Reconciler, audit,
+    Confidence, Limits, Output, Reconciler, audit,
     fact::{
-        Batch, Counters, Fact, Http, Report, Rung, SenderId, Snapshot, Tag, TagState, Upstream,
-        Watch,
+        Batch, Counters, Fact, Http, Incident, IncidentKind, Report, Rung, SenderId, Snapshot, Tag,
+        TagState, Upstream, Watch,
     },
-    record::{ConnectionRecord, RequestRecord},
+    record::{ConnectionRecord, Join, Missing, RequestRecord},
 };
 use syntrace_model::{
-    BootId, BootNanos, ClockSample, ConnKey, Endpoint, Opening, Outcome, SpanId, TraceId, UnixNanos,
+    BootId, BootNanos, ClockSample, ConnKey, ConnectionId, Endpoint, Opening, Outcome, SpanId,
+    TraceId, UnixNanos,
 };
 
 /// How far the wall clock is ahead of the boot clock.
 pub const WALL_MS: u64 = 1_700_000_000_000;
+
+pub const CERTAIN: Confidence = Confidence::Certain;
+pub const LIKELY: Confidence = Confidence::Likely;
 
 /// Network namespace of the gateway.
 pub const GATEWAY: u64 = 7;
@@ -94,6 +98,11 @@ pub fn socket(cookie: u64, opening: Opening, key: ConnKey, from: f64, until: f64
         },
         watch: Watch::default(),
     }
+}
+
+/// The gateway's end of a connection from the client's one port.
+pub fn accepted(cookie: u64, from: f64, until: f64) -> Snapshot {
+    socket(cookie, Opening::Passive, from_client(5001), from, until)
 }
 
 /// The id that the kernel view mints for a cookie.
@@ -244,6 +253,17 @@ pub fn clock_after(report: &Report) -> Fact {
     Fact::Clock(ClockSample { boot, unix })
 }
 
+/// What is known after the probe told of its rung, the clock and these sockets.
+pub fn known(limits: Limits, sockets: Vec<Snapshot>) -> Reconciler {
+    let mut reconciler = Reconciler::new(limits);
+    let sockets = sockets.into_iter().map(Fact::Connection);
+    let kernel = preamble().into_iter().chain(sockets).collect();
+    reconciler.handle_batch(batch(probe(), 0, kernel));
+    // It came at once.
+    reconciler.handle_timeout(boot(0.0));
+    reconciler
+}
+
 /// Tells a story in one batch for each sender and lets everything settle.
 pub fn tell(sockets: Vec<Snapshot>, requests: Vec<Report>) -> Records {
     let mut reconciler = Reconciler::new(Limits::default());
@@ -259,6 +279,48 @@ pub fn tell(sockets: Vec<Snapshot>, requests: Vec<Report>) -> Records {
     reconciler.handle_batch(batch(probe(), 0, kernel));
     reconciler.handle_batch(batch(filter(), 0, proxy));
     settle(&mut reconciler)
+}
+
+/// The cookie of the socket that was found, and how sure that is.
+pub fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
+    match join {
+        Join::To {
+            connection: ConnectionId::Socket { cookie, .. },
+            confidence,
+            ..
+        } => Ok((*cookie, *confidence)),
+        Join::To { .. } => panic!("not a socket: {join:?}"),
+        Join::Missing(reason) => Err(*reason),
+    }
+}
+
+/// Something that happened to a connection between the client and the gateway's one port.
+pub fn incident(cookie: u64, kind: IncidentKind, at: f64) -> Incident {
+    Incident {
+        at: boot(at),
+        boot: BootId([1; 16]),
+        cookie,
+        netns: GATEWAY,
+        local: from_client(5001).local,
+        peer: Some(from_client(5001).peer),
+        kind,
+        count: 1,
+        queue: None,
+    }
+}
+
+/// The record of a request, where this happened to sockets.
+pub fn told_with(
+    sockets: Vec<Snapshot>,
+    incidents: Vec<Incident>,
+    report: Report,
+) -> RequestRecord {
+    let mut reconciler = known(Limits::default(), sockets.clone());
+    let incidents = incidents.into_iter().map(Fact::Incident).collect();
+    let first_seq = 2 + sockets.len() as u64;
+    reconciler.handle_batch(batch(probe(), first_seq, incidents));
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    settle(&mut reconciler).requests.remove(0)
 }
 
 /// What came out.

@@ -80,6 +80,11 @@ impl Filter {
         self.since.unwrap_or_default()
     }
 
+    /// Keeps only what took so long, if that is longer than what is kept already.
+    pub(super) fn take_at_least(&mut self, duration_ns: Option<u64>) {
+        self.min_duration_ns = self.min_duration_ns.max(duration_ns);
+    }
+
     /// Returns whether the record is kept.
     pub(super) fn keeps(&self, record: &RequestRecord) -> bool {
         self.fits_times(record) && self.fits_answer(record) && self.fits_ends(record)

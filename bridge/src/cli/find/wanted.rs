@@ -24,28 +24,38 @@ pub(super) struct Requests {
     pub(super) dye: Option<String>,
     /// Such as `503` or `5xx`.
     pub(super) status: Option<String>,
-    /// Only those slower than so many percent of them, such as 99.
-    pub(super) percentile: Option<f64>,
+    /// Only those slower than so many percent of them, such as `99`.
+    pub(super) percentile: Option<String>,
     /// The minute or the second in which they began.
     pub(super) span: Option<(Timestamp, Timestamp)>,
 }
 
+/// A word that looks like a time, and is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no time of the day; expected HH:MM or HH:MM:SS in UTC, such as 10:04")]
+pub(in crate::cli) struct NoTime(String);
+
 /// Reads the words; `now` says which day is meant.
-pub(super) fn wanted(words: &[String], now: Timestamp) -> Wanted {
+pub(super) fn wanted(words: &[String], now: Timestamp) -> Result<Wanted, NoTime> {
     let text = words.join(" ").replace("->", " ").replace('→', " ");
     let words: Vec<&str> = text
         .split([' ', ','])
         .filter(|word| !word.is_empty() && *word != "to")
         .collect();
     if let Some(requests) = requests(&words, now) {
-        return Wanted::Requests(requests);
+        return Ok(Wanted::Requests(requests));
     }
-    match *words {
-        [one, other] => Wanted::Pair(one.to_owned(), other.to_owned()),
+    if let Some(word) = words.iter().find(|word| is_like_a_time(word)) {
+        return Err(NoTime((*word).to_owned()));
+    }
+    Ok(match *words {
+        [one, other] if is_end(one) && is_end(other) => {
+            Wanted::Pair(one.to_owned(), other.to_owned())
+        }
         [one] if one.parse::<SocketAddr>().is_ok() => Wanted::End(one.to_owned()),
         [one] if is_network(one) => Wanted::Network(one.to_owned()),
         _ => Wanted::Id(text.trim().to_owned()),
-    }
+    })
 }
 
 /// Reads `503`, `5xx 10:04`, `503s at 2025-01-31 10:04:05`, `p99 10:04`, each also after `dye=gray=v2`, and
@@ -102,14 +112,28 @@ fn status(word: &str) -> Option<String> {
 }
 
 /// Reads `p99`, `p99.9` or `slow`, which is the slowest hundredth.
-fn percentile(word: &str) -> Option<f64> {
+fn percentile(word: &str) -> Option<String> {
     if matches!(word, "slow" | "slowest") {
-        return Some(99.0);
+        return Some("99".to_owned());
     }
     let number = word.strip_prefix(['p', 'P'])?;
     let is_plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let percent = number.parse().ok()?;
-    (is_plain && percent < 100.0).then_some(percent)
+    let percent: f64 = number.parse().ok()?;
+    (is_plain && percent < 100.0).then(|| number.to_owned())
+}
+
+/// Returns whether it is digits and colons, and no address.
+fn is_like_a_time(word: &str) -> bool {
+    let mut parts = word.split(':');
+    let are_numbers = parts
+        .by_ref()
+        .all(|part| matches!(part.len(), 1 | 2) && part.bytes().all(|b| b.is_ascii_digit()));
+    are_numbers && matches!(word.matches(':').count(), 1 | 2)
+}
+
+/// Returns whether it is one end of a connection.
+fn is_end(word: &str) -> bool {
+    word.parse::<SocketAddr>().is_ok() || is_network(word)
 }
 
 fn is_network(text: &str) -> bool {
@@ -123,7 +147,7 @@ mod tests {
 
     fn of(text: &str) -> Wanted {
         let now = "2025-01-31T12:00:00Z".parse().unwrap();
-        wanted(&[text.to_owned()], now)
+        wanted(&[text.to_owned()], now).unwrap()
     }
 
     #[test]
@@ -151,11 +175,11 @@ mod tests {
 
     #[test]
     fn a_status_and_a_time_are_the_requests_of_that_minute() {
-        let requests = |status: Option<&str>, percentile, span: Option<[&str; 2]>| {
+        let requests = |status: Option<&str>, percentile: Option<&str>, span: Option<[&str; 2]>| {
             Wanted::Requests(Requests {
                 dye: None,
                 status: status.map(str::to_owned),
-                percentile,
+                percentile: percentile.map(str::to_owned),
                 span: span.map(|span| span.map(|at| at.parse().unwrap()).into()),
             })
         };
@@ -167,9 +191,23 @@ mod tests {
         assert_eq!(of("5xx 12:25"), requests(Some("5xx"), None, yesterday));
         let second = Some(["2025-01-29T10:04:05Z", "2025-01-29T10:04:06Z"]);
         assert_eq!(of("2025-01-29 10:04:05"), requests(None, None, second));
-        assert_eq!(of("p99 10:04"), requests(None, Some(99.0), minute));
-        assert_eq!(of("slow"), requests(None, Some(99.0), None));
+        assert_eq!(of("p99 10:04"), requests(None, Some("99"), minute));
+        assert_eq!(of("slow"), requests(None, Some("99"), None));
         assert_eq!(of("503"), requests(Some("503"), None, None));
+    }
+
+    #[test]
+    fn what_looks_like_a_time_and_is_none_is_said_to_be_none() {
+        let now = "2025-01-31T12:00:00Z".parse().unwrap();
+        for (text, word) in [
+            ("503 99:99", "99:99"),
+            ("24:00", "24:00"),
+            ("p99 2025-01-31 10:61:00", "10:61:00"),
+        ] {
+            let told = wanted(&[text.to_owned()], now);
+            assert_eq!(told, Err(NoTime(word.to_owned())), "{text}");
+        }
+        assert_eq!(of("one other"), Wanted::Id("one other".to_owned()));
     }
 
     #[test]

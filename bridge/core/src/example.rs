@@ -1,0 +1,34 @@
+//! A socket for unit tests, of which they change what they are about.
+
+use syntrace_model::{BootId, BootNanos, ConnKey, Opening, Outcome, TraceId};
+
+use crate::fact::{Counters, Snapshot, Watch};
+
+/// An accepted socket that is open and of which little is known.
+pub(crate) fn socket() -> Snapshot {
+    let end = "192.0.2.1:80".parse().unwrap();
+    Snapshot {
+        boot: BootId([7; 16]),
+        cookie: 1,
+        seen_at: BootNanos(1),
+        netns: 1,
+        key: ConnKey {
+            local: end,
+            peer: end,
+        },
+        opening: Opening::Passive,
+        outcome: Outcome::Established,
+        syn_at: None,
+        syn_ack_at: None,
+        established_at: None,
+        accepted_at: None,
+        closed_at: None,
+        minted: TraceId::new([1; 16]).unwrap(),
+        tag: None,
+        errno: 0,
+        owner_pid: 0,
+        owner_tid: 0,
+        counters: Counters::default(),
+        watch: Watch::default(),
+    }
+}

@@ -1,0 +1,121 @@
+//! What is said of a request that nothing failed: who took most of its time, and how sure that is.
+
+#![allow(
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests end when something is not as told"
+)]
+
+mod world;
+
+use syntrace_core::{
+    Confidence,
+    answer::{Answer, Party},
+    fact::{Http, Report},
+};
+use syntrace_model::Opening;
+use world::*;
+
+/// A request from 1,000 ms on, served over a connection that was there.
+fn request_of(took: f64, pool_wait: f64, first_byte: f64) -> Report {
+    let report = request(1, from_client(5001), 1_000.0, 1_000.0 + took);
+    served(report, 6001, pool_wait, first_byte)
+}
+
+fn answer(report: Report) -> Answer {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
+    let told = tell(vec![upstream], vec![report]);
+    told.requests[0].answer.clone()
+}
+
+fn cause(report: Report) -> (Party, String) {
+    let cause = answer(report).cause;
+    (cause.party, cause.sentence.to_string())
+}
+
+#[test]
+fn who_took_most_of_the_time_is_named_and_otherwise_why_nobody_is() {
+    let says = |party, sentence: &str| (party, sentence.to_owned());
+    assert_eq!(
+        cause(request_of(10.0, 0.0, 8.0)),
+        says(
+            Party::Service,
+            "Completed in 10.0 ms; the service took 7.800 ms of it"
+        )
+    );
+    assert_eq!(
+        cause(request_of(10.0, 0.0, 4.9)),
+        says(
+            Party::Unknown,
+            "Completed in 10.0 ms; no party took most of it beyond doubt"
+        )
+    );
+    let mut stream = request_of(10.0, 0.0, 3.0);
+    stream.http.protocol = "HTTP/2".into();
+    assert_eq!(
+        cause(stream.clone()),
+        says(
+            Party::Unknown,
+            "Completed in 10.0 ms; 7.000 ms of it is not accounted for"
+        )
+    );
+    stream.upstream.as_mut().unwrap().first_byte_ns = Some(5_000_000);
+    assert_eq!(
+        cause(stream),
+        says(
+            Party::Unknown,
+            "Completed in 10.0 ms; no party took most of it beyond doubt"
+        )
+    );
+    let mut unreported = request_of(10.0, 0.0, 3.0);
+    let upstream = unreported.upstream.as_mut().unwrap();
+    (upstream.pool_wait_ns, upstream.first_byte_ns) = (None, None);
+    assert_eq!(
+        cause(unreported),
+        says(
+            Party::Unknown,
+            "Completed in 10.0 ms; its parts were not reported"
+        )
+    );
+    let session = Report {
+        http: Http {
+            tcp_session: true,
+            ..Http::default()
+        },
+        ..request_of(10.0, 0.0, 3.0)
+    };
+    assert_eq!(
+        cause(session),
+        says(Party::Unknown, "The session ended after 10.0 ms")
+    );
+}
+
+#[test]
+fn what_a_slow_service_did_is_concluded_and_what_a_slow_proxy_did_was_told() {
+    let sure = |report| {
+        let cause = answer(report).cause;
+        (cause.party, cause.confidence)
+    };
+    assert_eq!(
+        sure(request_of(200.0, 0.0, 190.0)),
+        (Party::Service, Confidence::Likely)
+    );
+    assert_eq!(
+        sure(request_of(200.0, 190.0, 5.0)),
+        (Party::Proxy, Confidence::Certain)
+    );
+}
+
+#[test]
+fn an_answer_names_the_status_that_it_rests_on_and_flags_if_there_are_any() {
+    let named = |response_flags| {
+        let mut report = request_of(10.0, 0.0, 8.0);
+        report.http.response_flags = response_flags;
+        let evidence = answer(report).cause.evidence;
+        evidence.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(named(0), ["status=200"]);
+    assert_eq!(named(4), ["status=200", "response_flags=0x4"]);
+}
