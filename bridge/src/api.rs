@@ -7,6 +7,7 @@ mod access;
 mod beside;
 mod buckets;
 mod causes;
+mod code;
 mod connections;
 mod coverage;
 mod error;
@@ -19,6 +20,7 @@ mod openapi;
 mod page;
 mod query;
 mod requests;
+mod rest;
 mod traces;
 
 use std::sync::Arc;
@@ -37,7 +39,8 @@ use tokio::{
 };
 
 use self::access::Gate;
-pub use self::{access::Access, error::ApiError};
+pub(crate) use self::access::HEAD_BYTES_MAX;
+pub use self::{access::Access, code::Code, error::ApiError};
 use crate::{
     log::Log,
     metrics::{Exposition, Metrics},
@@ -194,7 +197,9 @@ fn finish(routes: Router<State>, state: State, access: Access) -> Router {
         .layer(from_fn_with_state(Gate::new(access), access::limit));
     limited
         .merge(other_methods(health_routes()))
+        .layer(from_fn(access::bound_head))
         .layer(from_fn_with_state(state.clone(), count))
+        .layer(from_fn(rest::read))
         .with_state(state)
 }
 

@@ -96,10 +96,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => {
             text::complain(&error);
-            ExitCode::from(match error {
-                CliError::NoTime(_) => WRONG_USAGE,
-                _ => FAILED,
-            })
+            let is_wrong_usage = matches!(error, CliError::NoTime(_));
+            ExitCode::from(if is_wrong_usage { WRONG_USAGE } else { FAILED })
         }
     }
 }

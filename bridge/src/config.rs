@@ -4,6 +4,7 @@
 //! schema and its line in `docs/configuration.md` all come from there. What is wrong is said in one line.
 
 mod address;
+mod check;
 mod file;
 mod reference;
 mod usage;
@@ -27,6 +28,9 @@ use crate::{
     server::{self, AccessSettings, TlsSettings},
     store,
 };
+
+/// `--log-spare-mib`, unless it is given.
+const SPARE_MIB: u32 = 256;
 
 /// Joins what the filter and the probe saw of each connection, answers questions and exports spans.
 #[derive(Clone, Debug, Parser)]
@@ -70,7 +74,7 @@ pub struct Config {
     /// File of the tokens with which facts are taken over TCP, one a line.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_FACTS_TOKEN_FILE")]
     facts_token_file: Option<PathBuf>,
-    /// Most batches taken in a second, on all sockets together.
+    /// Most batches taken in a second at each address; as many again are refused there for want of a token.
     #[arg(long, value_name = "COUNT", env = "SYNTRACE_FACTS_RATE", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..))]
     facts_rate: u32,
@@ -87,7 +91,7 @@ pub struct Config {
     /// File of the tokens with which questions are answered, one a line.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_LISTEN_TOKEN_FILE")]
     listen_token_file: Option<PathBuf>,
-    /// Most questions answered in a second.
+    /// Most questions answered in a second; as many again of those who show no token where one is wanted.
     #[arg(long, value_name = "COUNT", env = "SYNTRACE_LISTEN_RATE", default_value = "1000",
           value_parser = clap::value_parser!(u32).range(1..))]
     listen_rate: u32,
@@ -117,14 +121,10 @@ pub struct Config {
     #[arg(long, value_name = "MIB", env = "SYNTRACE_LOG_MIB", default_value = "1024",
           value_parser = clap::value_parser!(u32).range(1..))]
     log_mib: u32,
-    /// Size up to which the log is kept although all of it is settled, stored and exported, MiB.
-    #[arg(
-        long,
-        value_name = "MIB",
-        env = "SYNTRACE_LOG_SPARE_MIB",
-        default_value = "256"
-    )]
-    log_spare_mib: u32,
+    /// Size up to which the log is kept although all of it is settled, stored and exported, MiB; without
+    /// it 256, or all of a log that is bounded by less.
+    #[arg(long, value_name = "MIB", env = "SYNTRACE_LOG_SPARE_MIB")]
+    log_spare_mib: Option<u32>,
     /// Age beyond which the oldest of the log goes, exported or not, hours.
     #[arg(long, value_name = "HOURS", env = "SYNTRACE_LOG_HOURS", default_value = "24",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -294,7 +294,7 @@ impl Config {
             data_dir: self.data_dir.clone(),
             log: log::Settings {
                 bounds: log::Bounds {
-                    spare_bytes: mib(self.log_spare_mib),
+                    spare_bytes: mib(self.log_spare_mib.unwrap_or(SPARE_MIB.min(self.log_mib))),
                     bytes: mib(self.log_mib),
                     age: hours(self.log_hours),
                     ..log::Bounds::default()
@@ -334,49 +334,6 @@ impl Config {
             certificate: self.otlp_certificate.clone(),
             client: client.zip(self.otlp_client_key.clone()),
         })
-    }
-
-    /// Demands a protection of each address that others may reach.
-    fn check(&self) -> Result<(), Usage> {
-        let by_certificate = |encrypted: bool| encrypted && self.tls_client_ca.is_some();
-        if self.tls_certificate.is_some() != self.tls_key.is_some() {
-            return Err(Usage::of("--tls-certificate and --tls-key need each other"));
-        }
-        if self.otlp_client_certificate.is_some() != self.otlp_client_key.is_some() {
-            let both = "--otlp-client-certificate and --otlp-client-key need each other";
-            return Err(Usage::of(both));
-        }
-        if let Err(error) = self.otlp_headers.0.parse::<otlp::Headers>() {
-            return Err(Usage::of(format!(
-                "invalid value for --otlp-headers: {error}"
-            )));
-        }
-        for address in self.facts.iter().filter_map(FactsAddress::tcp) {
-            if self.facts_token_file.is_none() && !by_certificate(address.encrypted) {
-                return Err(Usage::of(format!(
-                    "--facts {address} needs --facts-token-file, or tls: and --tls-client-ca: \
-                     anyone could make facts up"
-                )));
-            }
-        }
-        let reads = self.listen.0;
-        if !reads.address.ip().is_loopback()
-            && self.listen_token_file.is_none()
-            && !by_certificate(reads.encrypted)
-        {
-            return Err(Usage::of(format!(
-                "--listen {reads} needs --listen-token-file, or tls: and --tls-client-ca: \
-                 other hosts may reach it"
-            )));
-        }
-        let mut tcp = self.facts.iter().filter_map(FactsAddress::tcp);
-        let encrypted = reads.encrypted || tcp.any(|address| address.encrypted);
-        if encrypted && self.tls_certificate.is_none() {
-            return Err(Usage::of(
-                "a tls: address needs --tls-certificate and --tls-key",
-            ));
-        }
-        Ok(())
     }
 
     fn tls(&self) -> Option<TlsSettings> {

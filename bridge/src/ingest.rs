@@ -73,19 +73,6 @@ struct Meaningless {
 
 // === impl IngestError ===
 
-impl IngestError {
-    /// Returns the stable name that the sender and the metrics get.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Undecodable(_) => "undecodable",
-            Self::NewerSchema { .. } => "newer_schema",
-            Self::TooManyFacts { .. } => "too_large",
-            Self::Batch { .. } => "invalid_batch",
-        }
-    }
-}
-
 /// Reads one batch.
 ///
 /// # Errors

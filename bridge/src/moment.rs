@@ -2,7 +2,12 @@
 //!
 //! Pure: who asks says what time it is. A time of the day is UTC, as in Envoy's access log.
 
-use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{Date, Time},
+    fmt::temporal::Pieces,
+    tz::TimeZone,
+};
 
 /// What [`parse`] reads, in words.
 pub(crate) const EXPECTED: &str = "a time (RFC 3339, such as 2025-01-31T12:00:00Z), one of the \
@@ -13,10 +18,20 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(at) = text.parse() {
         return Some(at);
     }
+    if let Some(at) = beyond(text) {
+        return Some(at);
+    }
     match time_of_day(text) {
         Some(time) => last(time, now),
         None => now.checked_sub(length(text)?).ok(),
     }
+}
+
+/// Reads a time that is later than any that can be told: it means the last one.
+fn beyond(text: &str) -> Option<Timestamp> {
+    let pieces = Pieces::parse(text).ok()?;
+    let is_whole = pieces.time().is_some() && pieces.offset().is_some();
+    (is_whole && pieces.date().year() == Date::MAX.year()).then_some(Timestamp::MAX)
 }
 
 /// Reads `10:04` or `10:04:05`, and nothing that has more to it.
@@ -66,6 +81,17 @@ mod tests {
             ("2d", "2025-01-29T12:00:00Z"),
         ] {
             assert_eq!(read(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_beyond_all_that_can_be_told_is_the_last_one() {
+        let last = Timestamp::MAX.to_string();
+        for text in ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999-12:00"] {
+            assert_eq!(read(text), Some(last.clone()), "{text}");
+        }
+        for text in ["9999-12-31T23:59:59", "9999-12-31", "9999-13-31T00:00:00Z"] {
+            assert_eq!(read(text), None, "{text}");
         }
     }
 

@@ -7,6 +7,7 @@ mod connections;
 mod facts_socket;
 mod protection;
 mod rate;
+mod silence;
 mod stall;
 mod tls;
 mod tokens;

@@ -168,6 +168,30 @@ async fn a_tls_address_asks_for_a_certificate_of_those_who_sign_clients() {
     assert!(try_ask(plain, get("/livez", None)).await.is_err());
 }
 
+#[tokio::test]
+async fn a_certificate_is_exchanged_while_the_bridge_runs() {
+    let place = Place::new();
+    let old = place.signer("old");
+    let new = place.signer("signer");
+    place.certificate(&old, "server");
+    let mut settings = place.settings();
+    settings.reads = "tls:127.0.0.1:0".parse().unwrap();
+    settings.tls = Some(TlsSettings {
+        certificate: place.path("server.pem"),
+        key: place.path("server.key"),
+        client_ca: None,
+    });
+    let protection = Protection::load(&settings).unwrap();
+    let bridge = start_with(&settings, protection.clone()).await;
+    assert_eq!(place.ask_by_tls(bridge.address, None).await, None);
+    place.certificate(&new, "server");
+    protection.renew(&settings).unwrap();
+    assert_eq!(place.ask_by_tls(bridge.address, None).await, Some(200));
+    fs::write(place.path("server.key"), "no key").unwrap();
+    assert!(protection.renew(&settings).is_err());
+    assert_eq!(place.ask_by_tls(bridge.address, None).await, Some(200));
+}
+
 /// The listener stands for a collector: that it knows no such path shows that the handshake was done.
 #[tokio::test]
 async fn spans_go_by_tls_to_a_collector_whose_signer_is_known_and_with_the_client_s_certificate() {
@@ -309,7 +333,10 @@ fn read(path: &Path) -> CertificateDer<'static> {
 }
 
 async fn start(settings: &Settings) -> Running {
-    let protection = Protection::load(settings).unwrap();
+    start_with(settings, Protection::load(settings).unwrap()).await
+}
+
+async fn start_with(settings: &Settings, protection: Protection) -> Running {
     let server = Server::bind(settings, protection).await.unwrap();
     let address = server.address();
     let pipeline = Pipeline::start(&Kept::default()).unwrap();

@@ -57,6 +57,9 @@ fn while_the_disk_is_full_it_answers_refuses_and_says_so_and_then_goes_on() {
     place.check();
     assert!(place.metric("syntrace_log_failing", 0));
     assert!(place.metric("syntrace_database_records_lost_total", 0));
+    // The bridge's own entries fit where batches do not.
+    let again = place.bridge.log().matches("Log took batches again").count();
+    assert_eq!(again, 1, "{}", place.bridge.log());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fs,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -57,6 +58,31 @@ async fn what_a_dead_collector_missed_it_gets_when_it_lives_again_over_restarts_
     play(&bridge, 3).await;
     collector.eventually_has(4 * COUNT).await;
     collector.has_each_span_under_one_id();
+}
+
+#[tokio::test]
+async fn where_the_place_of_the_export_cannot_be_read_everything_is_sent_again_under_the_same_ids()
+{
+    let place = Place::new();
+    let collector = Collector::start(|_| StatusCode::OK.into()).await;
+    let bridge = Bridge::start_with(&place.settings(&collector.url));
+    play(&bridge, 0).await;
+    collector.eventually_has(COUNT).await;
+    bridge.pipeline.finish().await.unwrap();
+    // Forty more wait for a collector that is dead.
+    let bridge = Bridge::start_with(&place.settings("http://127.0.0.1:9"));
+    play(&bridge, 1).await;
+    abandon(bridge.pipeline).await;
+    for damaged in ["", "\0\0\0\0"] {
+        fs::write(place.0.path().join("data/exported"), damaged).unwrap();
+        let collector = Collector::start(|_| StatusCode::OK.into()).await;
+        let bridge = Bridge::start_with(&place.settings(&collector.url));
+        collector.eventually_has(2 * COUNT).await;
+        collector.has_each_span_once();
+        let metrics = bridge.get("/metrics").await.text();
+        let lost = "\nsyntrace_spans_queue_full_total 0\n";
+        assert!(metrics.contains(lost), "{metrics}");
+    }
 }
 
 #[tokio::test]

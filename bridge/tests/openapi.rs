@@ -42,6 +42,23 @@ async fn every_path_is_described() {
 }
 
 #[tokio::test]
+async fn every_code_of_an_error_is_described_with_its_status() {
+    let bridge = Bridge::start();
+    let api = bridge.get("/openapi.json").await.json();
+    let schemas = &api["components"]["schemas"];
+    let of_error = &schemas["ErrorInner"]["properties"]["code"]["$ref"];
+    assert_eq!(of_error, "#/components/schemas/Code", "{of_error}");
+    let codes = schemas["Code"]["enum"].as_array().unwrap();
+    for code in ["unauthorised", "newer_schema", "too_fast", "head_too_large"] {
+        assert!(codes.iter().any(|described| described == code), "{code}");
+    }
+    let (status, code) = bridge.get("/v1/requests?since=noon").await.error();
+    let page = bridge.get("/docs").await.text();
+    let row = format!("<td><code>{code}</code></td><td>{status}</td>");
+    assert!(page.contains(&row), "{row}");
+}
+
+#[tokio::test]
 async fn the_page_of_the_description_has_all_parameters_and_loads_nothing() {
     let bridge = Bridge::start();
     let page = bridge.get("/docs").await;
@@ -51,6 +68,7 @@ async fn the_page_of_the_description_has_all_parameters_and_loads_nothing() {
         "min_retransmits",
         "Last-Event-ID",
         "POST /v1/facts",
+        "newer_schema",
     ] {
         assert!(text.contains(word), "{word}");
     }

@@ -17,9 +17,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 const SLOW: usize = 1_000;
+
+/// Connections that a bridge has room for, and how long one that is silent may stay.
+const ROOM: usize = 1_024;
+const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Questions of which the slowest of a hundred is looked at.
 const QUESTIONS: usize = 1_000;
@@ -66,6 +71,24 @@ fn a_thousand_slow_clients_keep_nobody_waiting_take_little_and_are_gone_within_t
     }
     assert!(bridge.answers());
     println!("p99 {p99_before:?} without them, {p99:?} with; {growth} bytes for {SLOW} sockets");
+}
+
+#[test]
+fn more_silent_clients_than_there_is_room_for_keep_nobody_waiting() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+    let bridge = Bridge::start();
+    let silent: Vec<_> = (0..ROOM + 100)
+        .map(|_| TcpStream::connect(&bridge.address).unwrap())
+        .collect();
+    let began_at = Instant::now();
+    for _ in 0..20 {
+        assert!(bridge.answers());
+    }
+    let took = began_at.elapsed();
+    assert!(took < HEAD_TIMEOUT / 2, "{took:?}");
+    drop(silent);
 }
 
 impl Bridge {

@@ -14,7 +14,7 @@ use crate::{
     confidence::Confidence,
     fact::Snapshot,
     phases,
-    record::{ConnectionRecord, Join, LinkKind, Phase, PhaseKind, RequestRecord, Role, Sharing},
+    record::{ConnectionRecord, Join, LinkKind, Phase, RequestRecord, Role, Sharing},
 };
 
 /// A rule that a record breaks.
@@ -207,8 +207,7 @@ fn touch(findings: &mut Findings, phases: &[Phase]) {
         });
         at_ns = phase.after_ns.saturating_add(phase.duration_ns);
     }
-    let ordered = phases.is_sorted_by_key(|phase| !phase.kind.is_before_request())
-        || phases.iter().any(|phase| phase.kind == PhaseKind::Open);
+    let ordered = phases.is_sorted_by_key(|phase| !phase.kind.is_before_request());
     findings.check(Rule::InOrder, ordered, || format!("{phases:?}"));
 }
 

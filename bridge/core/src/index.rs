@@ -147,4 +147,13 @@ mod tests {
         }
         assert!(index.table.is_empty() && index.alike.is_empty());
     }
+
+    #[test]
+    fn a_slot_that_is_not_there_is_not_taken_out() {
+        let mut index = Index::new(7);
+        index.insert(42, 1);
+        index.remove(42, 2);
+        index.remove(44, 1);
+        assert!(index.slots(42).eq([1]));
+    }
 }

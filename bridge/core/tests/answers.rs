@@ -21,6 +21,8 @@ use world::*;
 const DOWNSTREAM_TERMINATION: u64 = 1 << 14;
 const UPSTREAM_TIMEOUT: u64 = 1 << 2;
 const UPSTREAM_TERMINATION: u64 = 1 << 6;
+/// A flag that says nothing about an end.
+const UNNAMED: u64 = 1 << 30;
 
 /// A request that took 10 ms, answered by the service over a connection from port 6001.
 fn answered(status: u16, grpc_status: Option<u32>, response_flags: u64) -> Report {
@@ -87,6 +89,16 @@ fn each_ending_has_its_party_and_its_code() {
             Code::UpstreamReset,
         ),
         (answered(0, None, 0), Party::Unknown, Code::Unexplained),
+        (
+            answered(0, None, UNNAMED),
+            Party::Unknown,
+            Code::Unexplained,
+        ),
+        (
+            answered(200, None, UNNAMED),
+            Party::Service,
+            Code::Completed,
+        ),
         (not_asked, Party::Proxy, Code::Completed),
         (not_routed, Party::Proxy, Code::NoRoute),
         (refused_by_proxy, Party::Proxy, Code::AnsweredByProxy),
@@ -101,6 +113,35 @@ fn each_ending_has_its_party_and_its_code() {
             cause.sentence
         );
     }
+}
+
+#[test]
+fn a_tcp_session_has_no_status_and_needs_none() {
+    for flags in [0, UNNAMED] {
+        let mut session = answered(0, None, flags);
+        session.http.tcp_session = true;
+        assert_ne!(answer(session).cause.code, Code::Unexplained);
+    }
+}
+
+#[test]
+fn an_answer_had_not_begun_where_the_proxy_says_so_and_saw_no_byte_of_it() {
+    let reset = |details: &str, first_byte_ns| {
+        let mut report = answered(503, None, UPSTREAM_TERMINATION);
+        report.http.response_details = details.into();
+        report.upstream.as_mut().unwrap().first_byte_ns = first_byte_ns;
+        report
+    };
+    let details = "upstream_reset_before_response_started{connection_termination}";
+    let before = |report| answer(report).cause.code == Code::ResetBeforeFirstByte;
+    assert!(before(reset(details, None)));
+    assert!(!before(reset(details, Some(8_000_000))));
+    assert!(!before(reset("via_upstream", None)));
+    let upstream = None;
+    assert!(before(Report {
+        upstream,
+        ..reset(details, None)
+    }));
 }
 
 #[test]

@@ -34,11 +34,6 @@ fn open(cookie: u64, from: f64) -> Snapshot {
     ))
 }
 
-fn requests_of(reports: Vec<Report>) -> Vec<Fact> {
-    let facts = reports.into_iter();
-    facts.map(|report| Fact::Request(report.into())).collect()
-}
-
 fn outputs(reconciler: &mut Reconciler) -> Vec<Output> {
     std::iter::from_fn(|| reconciler.poll_output()).collect()
 }
@@ -227,6 +222,13 @@ fn facts_that_contradict_themselves_are_counted_and_shown_and_join_nothing_for_c
             },
         ),
         (
+            "other_ends",
+            Snapshot {
+                opening: Opening::Active,
+                ..fine.clone()
+            },
+        ),
+        (
             "other_times",
             Snapshot {
                 established_at: Some(boot(11.0)),
@@ -306,39 +308,6 @@ fn times_from_1970_and_2262_settle_and_are_counted() {
 }
 
 #[test]
-fn a_step_of_the_wall_clock_back_breaks_no_join() {
-    let mut reconciler = Reconciler::new(Limits::default());
-    let mut facts = vec![preamble().remove(0)];
-    let hour_ms = 3_600_000.0;
-    // Ten seconds as they were, then ten seconds again that the wall clock shows for a second time.
-    for n in 0..100 {
-        let at = f64::from(n) * 200.0;
-        let ahead = if n < 50 { hour_ms } else { hour_ms - 10_000.0 };
-        facts.push(Fact::Clock(ClockSample {
-            boot: boot(at),
-            unix: unix(at + ahead),
-        }));
-    }
-    let closed = |cookie, from: f64| {
-        socket(
-            cookie,
-            PASSIVE,
-            from_client(5000 + cookie as u16),
-            from,
-            from + 500.0,
-        )
-    };
-    facts.extend([closed(1, 2_000.0), closed(2, 12_000.0)].map(Fact::Connection));
-    reconciler.handle_batch(batch(probe(), 0, facts));
-    let shown = hour_ms - 10_000.0;
-    let after = request(1, from_client(5002), 12_100.0 + shown, 12_200.0 + shown);
-    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![after])));
-    let told = settle(&mut reconciler);
-    let joined = told.requests[0].received_on.connection();
-    assert_eq!(joined, Some(closed(2, 0.0).id()));
-}
-
-#[test]
 fn incidents_are_kept_by_connection_even_if_they_come_first() {
     let mut reconciler = Reconciler::new(Limits::default());
     let closed = socket(1, PASSIVE, from_client(5001), 10.0, 50.0);
@@ -368,30 +337,4 @@ fn incidents_are_kept_by_connection_even_if_they_come_first() {
     assert_eq!(record.coverage.incidents_evicted, 5);
     let counted = reconciler.coverage().incidents;
     assert_eq!(counted.get(&IncidentKind::Retransmit), Some(&21));
-}
-
-#[test]
-fn without_a_clock_requests_wait_within_their_bound() {
-    let limits = Limits {
-        live_requests: 10,
-        ..Limits::default()
-    };
-    let mut reconciler = Reconciler::new(limits);
-    let reports = (1..=100).map(|n| request(n, from_client(5001), 10.0, 20.0));
-    reconciler.handle_batch(batch(filter(), 0, requests_of(reports.collect())));
-    reconciler.handle_timeout(boot(1e6));
-    let coverage = reconciler.coverage();
-    assert_eq!(
-        (coverage.requests_live, coverage.requests_evicted),
-        (10, 90)
-    );
-    assert_eq!(
-        coverage.requests_unjoined.get(&Missing::NoKernelView),
-        Some(&90)
-    );
-    assert_eq!(reconciler.poll_timeout(), None);
-    reconciler.drain();
-    assert_eq!(reconciler.coverage().requests_settled, 100);
-    let proxy = |record: &ConnectionRecord| matches!(record.id, ConnectionId::Proxy { .. });
-    assert!(settle(&mut reconciler).connections.iter().all(proxy));
 }

@@ -174,25 +174,36 @@ fn a_failed_connect_is_not_certain_where_the_worker_is_only_likely() {
     assert!(likely.connection().is_some() && !likely.is_certain());
 }
 
+/// How sure it is which connect failed a request that ended at 41 ms, where the probe tells of it, of the request's
+/// connection and of the clock as it was then, and after that of the clock at another moment.
+fn refused_between(clock_from: f64, clock_until: f64) -> (u64, Confidence) {
+    let refused = failed(2, to_service(6001), Outcome::Refused, 40.5, 40.9);
+    let report = unserved(
+        request(1, from_client(5001), 20.0, 41.0),
+        "delayed connect error: 111",
+    );
+    let sockets = [open(39.0), refused].map(Fact::Connection).to_vec();
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, clocks(&[clock_from])));
+    reconciler.handle_batch(batch(probe(), 2, sockets));
+    reconciler.handle_batch(batch(probe(), 4, clocks(&[clock_until])));
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    let record = settle(&mut reconciler).requests.remove(0);
+    found(&record.opened.unwrap()).unwrap()
+}
+
 #[test]
 fn a_failed_connect_is_certain_if_all_that_ended_by_then_was_told() {
-    let told_at = |ms| {
-        let client = accepted(1, 10.0, 90.0);
-        let refused = failed(2, to_service(6001), Outcome::Refused, 40.5, 40.9);
-        let report = unserved(
-            request(1, from_client(5001), 20.0, 41.0),
-            "delayed connect error: 111",
-        );
-        let sockets = vec![established(&client), refused];
-        let mut reconciler = known(Limits::default(), sockets);
-        reconciler.handle_batch(batch(probe(), 4, clocks(&[ms])));
-        reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
-        let record = settle(&mut reconciler).requests.remove(0);
-        found(&record.opened.unwrap()).unwrap()
-    };
     // It may have ended 0.3 ms after the request, and facts be 5 ms out of order: in the 4 ms from 46.14 on.
-    assert_eq!(told_at(48.0), (2, LIKELY));
-    assert_eq!(told_at(52.0), (2, CERTAIN));
+    assert_eq!(refused_between(0.0, 48.0), (2, LIKELY));
+    assert_eq!(refused_between(0.0, 52.0), (2, CERTAIN));
+}
+
+#[test]
+fn a_failed_connect_is_not_certain_where_the_probe_tells_of_nothing_from_before() {
+    // It may have ended 5 ms before the request, and facts be 5 ms out of order: in the 4 ms from 29.36 on.
+    assert_eq!(refused_between(30.0, 52.0), (2, LIKELY));
+    assert_eq!(refused_between(28.0, 52.0), (2, CERTAIN));
 }
 
 /// How a request from 40 to 50 ms, whose connection was redirected, is joined after this one on another connection

@@ -12,7 +12,6 @@ mod world;
 
 use syntrace_core::{
     Confidence, Limits, Reconciler,
-    answer::{Code, Party},
     fact::{Batch, Fact, Report, SenderId, TagState},
     record::{IdSource, Join, LinkKind, Method, Missing, Role},
 };
@@ -21,20 +20,6 @@ use world::*;
 
 const PASSIVE: Opening = Opening::Passive;
 const ACTIVE: Opening = Opening::Active;
-
-/// The join of a story's only request.
-fn joined(join: &Join) -> (u64, Method, Confidence) {
-    let Join::To {
-        connection: ConnectionId::Socket { cookie, .. },
-        method,
-        confidence,
-        ..
-    } = join
-    else {
-        panic!("not joined to a socket: {join:?}")
-    };
-    (*cookie, *method, *confidence)
-}
 
 #[test]
 fn a_request_is_joined_to_the_socket_with_both_ends_at_its_time() {
@@ -119,93 +104,6 @@ fn equal_ends_in_two_namespaces_are_ambiguous() {
     );
     let expected = (1, Method::Exact, Confidence::Ambiguous { candidates: 2 });
     assert_eq!(joined(&told.requests[0].received_on), expected);
-}
-
-#[test]
-fn a_refused_connect_explains_the_503_that_waited_for_it() {
-    let told = tell(
-        vec![
-            socket(1, PASSIVE, from_client(5001), 110.0, 150.0),
-            failed(2, to_service(6001), Outcome::Refused, 111.1, 111.4),
-        ],
-        vec![unserved(
-            request(1, from_client(5001), 111.0, 112.0),
-            "delayed connect error: 111",
-        )],
-    );
-    let record = &told.requests[0];
-    assert_eq!(
-        joined(record.opened.as_ref().unwrap()),
-        (2, Method::Failure, Confidence::Certain)
-    );
-    assert_eq!(record.answer.cause.party, Party::Service);
-    assert_eq!(record.answer.cause.code, Code::ConnectRefused);
-    assert_eq!(
-        record.answer.cause.sentence.to_string(),
-        "503: the service at 198.51.100.2:80 refused the connection, RST 0.300 ms after the SYN"
-    );
-    // Its client had waited for the connection too: 0.2 ms for the handshake, 0.8 ms until it sent.
-    assert_eq!(record.answer.time.network_ns, 300_000 + 200_000);
-    assert_eq!(record.answer.time.client_ns, 800_000);
-    assert_eq!(record.duration_ns(), record.report.duration_ns + 1_000_000);
-}
-
-#[test]
-fn one_refused_connect_explains_every_request_that_it_failed() {
-    let text = "delayed connect error: Connection refused";
-    let told = tell(
-        vec![failed(2, to_service(6001), Outcome::Refused, 11.1, 11.4)],
-        (1..=3)
-            .map(|n| unserved(request(n, from_client(5001), 11.0, 12.0), text))
-            .collect(),
-    );
-    for record in &told.requests {
-        assert_eq!(joined(record.opened.as_ref().unwrap()).0, 2);
-    }
-    assert_eq!(told.connections[0].requests.len(), 3);
-}
-
-#[test]
-fn two_refused_connects_at_the_same_time_are_ambiguous() {
-    let told = tell(
-        vec![
-            failed(2, to_service(6001), Outcome::Refused, 11.1, 11.4),
-            failed(3, to_service(6002), Outcome::Refused, 11.2, 11.5),
-        ],
-        vec![unserved(
-            request(1, from_client(5001), 11.0, 12.0),
-            "delayed connect error: 111",
-        )],
-    );
-    let opened = told.requests[0].opened.as_ref().unwrap();
-    assert_eq!(joined(opened).2, Confidence::Ambiguous { candidates: 2 });
-    assert_eq!(
-        told.requests[0].answer.cause.confidence,
-        Confidence::Ambiguous { candidates: 2 }
-    );
-}
-
-#[test]
-fn a_refused_connect_of_another_namespace_or_time_explains_nothing() {
-    let mut elsewhere = failed(2, to_service(6001), Outcome::Refused, 11.1, 11.4);
-    elsewhere.netns = 8;
-    let told = tell(
-        vec![
-            socket(1, PASSIVE, from_client(5001), 10.0, 500.0),
-            elsewhere,
-            failed(3, to_service(6002), Outcome::Refused, 100.0, 100.4),
-        ],
-        vec![unserved(
-            request(1, from_client(5001), 11.0, 12.0),
-            "delayed connect error: 111",
-        )],
-    );
-    assert_eq!(
-        told.requests[0].opened,
-        Some(Join::Missing(Missing::NoConnection))
-    );
-    assert_eq!(told.requests[0].answer.cause.party, Party::Unknown);
-    assert_eq!(told.requests[0].answer.cause.code, Code::ConnectFailed);
 }
 
 #[test]
@@ -311,66 +209,6 @@ fn a_probe_that_says_goodbye_takes_the_kernel_view_with_it() {
     );
     reconciler.handle_batch(farewell(1));
     assert_eq!(reconciler.coverage().rung, None);
-}
-
-#[test]
-fn reports_that_come_before_the_first_clock_sample_wait_for_it() {
-    let mut reconciler = Reconciler::new(Limits::default());
-    let report = request(1, from_client(5001), 11.0, 20.0);
-    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
-    reconciler.handle_timeout(boot(1.0));
-    assert_eq!(reconciler.poll_output(), None);
-    let mut kernel = preamble();
-    kernel.push(Fact::Connection(socket(
-        1,
-        PASSIVE,
-        from_client(5001),
-        10.0,
-        50.0,
-    )));
-    reconciler.handle_batch(batch(probe(), 0, kernel));
-    let told = settle(&mut reconciler);
-    assert_eq!(joined(&told.requests[0].received_on).0, 1);
-}
-
-#[test]
-fn a_step_of_the_wall_clock_does_not_break_a_join() {
-    let mut reconciler = Reconciler::new(Limits::default());
-    let mut kernel = preamble();
-    let stepped = syntrace_model::ClockSample {
-        boot: boot(100.0),
-        unix: unix(1_000_100.0),
-    };
-    kernel.push(Fact::Clock(stepped));
-    kernel.push(Fact::Connection(socket(
-        1,
-        PASSIVE,
-        from_client(5001),
-        10.0,
-        50.0,
-    )));
-    kernel.push(Fact::Connection(socket(
-        2,
-        PASSIVE,
-        from_client(5001),
-        110.0,
-        150.0,
-    )));
-    reconciler.handle_batch(batch(probe(), 0, kernel));
-    let before = request(1, from_client(5001), 11.0, 20.0);
-    let after = request(2, from_client(5001), 1_000_120.0, 1_000_130.0);
-    let facts = [before, after]
-        .into_iter()
-        .map(|report| Fact::Request(report.into()))
-        .collect();
-    reconciler.handle_batch(batch(filter(), 0, facts));
-    let told = settle(&mut reconciler);
-    let cookies: Vec<_> = told
-        .requests
-        .iter()
-        .map(|record| joined(&record.received_on).0)
-        .collect();
-    assert_eq!(cookies, [1, 2]);
 }
 
 #[test]

@@ -24,6 +24,9 @@ use crate::server::{Rate, Tokens};
 /// Answers to those of one kind that are made or being sent at the same time.
 const ANSWERS_MAX: usize = 128;
 
+/// Bytes of a request's head. Beyond twice as many, nothing is read of it.
+pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
+
 /// What the endpoints of one kind ask of those who come. Clones have the same tokens.
 #[derive(Clone, Debug)]
 pub struct Access {
@@ -128,6 +131,18 @@ impl Budget {
         let place = Arc::clone(&self.places).try_acquire_owned();
         place.map_err(|_full| ApiError::TooManyAnswers)
     }
+}
+
+/// Refuses a head that is larger than any may be.
+pub(super) async fn bound_head(request: Request, next: Next) -> Result<Response, ApiError> {
+    let headers = request.headers().iter();
+    let headers = headers.map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let target = request.uri().path_and_query();
+    let target = target.map_or(0, |target| target.as_str().len());
+    if target + headers.sum::<usize>() > HEAD_BYTES_MAX {
+        return Err(ApiError::HeadTooLarge);
+    }
+    Ok(next.run(request).await)
 }
 
 /// Refuses what comes too fast, or too much at a time.

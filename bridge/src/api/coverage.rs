@@ -41,7 +41,7 @@ struct Log {
     missing: u64,
     /// Batches that this version of the bridge cannot read.
     unreadable: u64,
-    /// Bytes that belonged to no whole batch at the start.
+    /// Bytes that were cut off its end at the start, behind the last whole batch.
     torn_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What goes wrong at an endpoint: a status, a stable code, one sentence.
+//! What goes wrong at an endpoint: a stable code, which has a status, and one sentence.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::task::JoinError;
 use utoipa::ToSchema;
 
-use super::{BODY_BYTES_MAX, json::Json};
+use super::{BODY_BYTES_MAX, Code, HEAD_BYTES_MAX, json::Json};
 use crate::{ingest::IngestError, log::AppendError, store::ReadError};
 
 /// Seconds after which a sender may try again.
@@ -52,6 +52,9 @@ pub enum ApiError {
     /// As many answers are under way as there may be.
     #[error("too many answers are under way")]
     TooManyAnswers,
+    /// The head is larger than any may be.
+    #[error("the head is larger than {HEAD_BYTES_MAX} bytes")]
+    HeadTooLarge,
     /// The path leads nowhere.
     #[error("no such path")]
     UnknownPath,
@@ -117,55 +120,51 @@ pub(super) struct Body {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ErrorInner)]
 struct Inner {
-    /// Stable.
-    code: &'static str,
+    code: Code,
     /// For people.
     message: String,
 }
 
 impl ApiError {
-    /// Returns the status and the stable code.
+    /// Returns the stable code, which has a status.
     #[must_use]
-    pub fn code(&self) -> (StatusCode, &'static str) {
+    pub const fn code(&self) -> Code {
         match self {
-            Self::UnknownConnection(_) => (StatusCode::NOT_FOUND, "unknown_connection"),
-            Self::UnknownRequest(_) => (StatusCode::NOT_FOUND, "unknown_request"),
-            Self::UnknownTrace(_) => (StatusCode::NOT_FOUND, "unknown_trace"),
-            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised"),
-            Self::Rebuilding { .. } => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
-            Self::Behind => (StatusCode::SERVICE_UNAVAILABLE, "behind"),
-            Self::Read(ReadError::Database { .. }) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "database_failed")
-            }
-            Self::Read(ReadError::Hole(_)) => (StatusCode::SERVICE_UNAVAILABLE, "rebuilding"),
-            Self::TooFast => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
-            Self::TooManyAnswers => (StatusCode::TOO_MANY_REQUESTS, "too_many_answers"),
-            Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown_path"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Path(_) => (StatusCode::BAD_REQUEST, "invalid_path"),
-            Self::TooManyFollowers => (StatusCode::TOO_MANY_REQUESTS, "too_many_followers"),
-            Self::Encode(_) | Self::Answer(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-            Self::Query(_) => (StatusCode::BAD_REQUEST, "invalid_query"),
-            Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
-            Self::Ingest(error @ IngestError::TooManyFacts { .. }) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, error.code())
-            }
-            Self::Ingest(error) => (StatusCode::BAD_REQUEST, error.code()),
-            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Self::Incomplete => (StatusCode::REQUEST_TIMEOUT, "incomplete"),
-            Self::TooManyBatches => (StatusCode::TOO_MANY_REQUESTS, "too_many_batches"),
-            Self::Append(AppendError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            Self::Append(AppendError::Failed) => (StatusCode::SERVICE_UNAVAILABLE, "log_failed"),
-            Self::Append(AppendError::Closed) => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-            Self::Metrics(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::UnknownConnection(_) => Code::UnknownConnection,
+            Self::UnknownRequest(_) => Code::UnknownRequest,
+            Self::UnknownTrace(_) => Code::UnknownTrace,
+            Self::Unauthorised => Code::Unauthorised,
+            Self::Rebuilding { .. } | Self::Read(ReadError::Hole(_)) => Code::Rebuilding,
+            Self::Behind => Code::Behind,
+            Self::Read(ReadError::Database { .. }) => Code::DatabaseFailed,
+            Self::TooFast => Code::TooFast,
+            Self::TooManyAnswers => Code::TooManyAnswers,
+            Self::HeadTooLarge => Code::HeadTooLarge,
+            Self::UnknownPath => Code::UnknownPath,
+            Self::MethodNotAllowed => Code::MethodNotAllowed,
+            Self::Path(_) => Code::InvalidPath,
+            Self::TooManyFollowers => Code::TooManyFollowers,
+            Self::Encode(_) | Self::Answer(_) | Self::Metrics(_) => Code::Internal,
+            Self::Query(_) => Code::InvalidQuery,
+            Self::Parameter { .. } => Code::InvalidParameter,
+            Self::Ingest(IngestError::Undecodable(_)) => Code::Undecodable,
+            Self::Ingest(IngestError::NewerSchema { .. }) => Code::NewerSchema,
+            Self::Ingest(IngestError::Batch { .. }) => Code::InvalidBatch,
+            Self::Ingest(IngestError::TooManyFacts { .. }) | Self::TooLarge => Code::TooLarge,
+            Self::MediaType => Code::UnsupportedMediaType,
+            Self::Incomplete => Code::Incomplete,
+            Self::TooManyBatches => Code::TooManyBatches,
+            Self::Append(AppendError::Busy) => Code::Busy,
+            Self::Append(AppendError::Failed) => Code::LogFailed,
+            Self::Append(AppendError::Closed) => Code::Stopping,
         }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (status, code) = self.code();
+        let code = self.code();
+        let status = code.status();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = &self as &dyn std::error::Error, "Answer failed");
         }

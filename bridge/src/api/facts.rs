@@ -45,7 +45,7 @@ pub(super) async fn append(
 ) -> Result<StatusCode, ApiError> {
     let appended = try_append(&state, request).await;
     if let Err(error) = &appended {
-        let (_, code) = error.code();
+        let code = error.code().name();
         state.metrics.refused(code);
         tracing::debug!(%error, code, "Refused batch");
     }

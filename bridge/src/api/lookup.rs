@@ -97,7 +97,7 @@ mod tests {
         append(&state).await;
         let (looked, look) = found_at(2);
         let error = find(&state, look).await.unwrap_err();
-        assert_eq!(error.code().1, "behind");
+        assert_eq!(error.code().name(), "behind");
         assert_eq!(looked.load(Relaxed), 1);
     }
 

@@ -16,15 +16,18 @@ use utoipa::{
     },
 };
 
-use super::{causes, connections, coverage, error, facts, health, json::Json, requests, traces};
+use super::{
+    Code, causes, connections, coverage, error, facts, health, json::Json, requests, traces,
+};
 
 /// What may go wrong everywhere.
-const ANYWHERE: [(&str, &str); 2] = [
+const ANYWHERE: [(&str, &str); 3] = [
     ("400", "A parameter is unknown or has no meaning"),
     (
         "429",
         "Too many at once or in a second; after Retry-After, it may be tried again",
     ),
+    ("431", "The head is larger than 32 KiB"),
 ];
 
 /// The page's own rules: nothing is loaded from anywhere.
@@ -51,7 +54,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
         health::ready,
         facts::append,
     ),
-    components(schemas(error::Body)),
+    components(schemas(error::Body, Code)),
     modifiers(&Failures),
 )]
 struct Description;
@@ -129,6 +132,15 @@ fn render(api: &utoipa::openapi::OpenApi) -> String {
             }
         }
     }
+    page.push_str("<h2>Codes of errors</h2>\n<table>\n");
+    for code in Code::ALL {
+        let (name, status) = (escape(code.name()), code.status().as_u16());
+        let meaning = escape(code.meaning().trim());
+        page.push_str(&format!(
+            "<tr><td><code>{name}</code></td><td>{status}</td><td>{meaning}</td></tr>\n"
+        ));
+    }
+    page.push_str("</table>\n");
     page.push_str(
         "<p>The shapes of the answers are in <a href=\"/openapi.json\">openapi.json</a>.</p>\n",
     );

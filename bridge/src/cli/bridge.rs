@@ -4,8 +4,9 @@
 mod address;
 mod channel;
 mod stream;
+mod token;
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::body::Bytes;
 use http_body_util::{BodyExt as _, Empty, Limited};
@@ -170,7 +171,7 @@ impl Bridge {
         let tls = matches!(to.bridge, Address::Tls(_)).then(|| tls_client::config(files, true));
         Ok(Self {
             address: to.bridge.clone(),
-            token: to.token_file.as_ref().map(token).transpose()?,
+            token: to.token_file.as_deref().map(token::header).transpose()?,
             tls: tls.transpose()?.map(Arc::new),
         })
     }
@@ -315,20 +316,6 @@ impl Bridge {
     fn read(&self, body: &[u8]) -> Result<Value, AskError> {
         serde_json::from_slice(body).map_err(|source| self.strange(source))
     }
-}
-
-/// Reads the header that a token makes.
-fn token(path: &PathBuf) -> Result<header::HeaderValue, SetupError> {
-    let read = fs::read_to_string(path);
-    let text = read.map_err(|source| SetupError::Read {
-        path: path.clone(),
-        source,
-    })?;
-    let value = format!("Bearer {}", text.trim()).parse();
-    let mut value: header::HeaderValue =
-        value.map_err(|_wrong| SetupError::Characters { path: path.clone() })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn refused(status: StatusCode, body: &[u8]) -> AskError {

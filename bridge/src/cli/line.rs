@@ -38,7 +38,7 @@ pub(super) struct To {
         default_value = "http://127.0.0.1:4390"
     )]
     pub(super) bridge: Address,
-    /// File with the token that the bridge wants.
+    /// File with the token that the bridge wants; of several lines, the first.
     #[arg(long, global = true, value_name = "FILE", env = "SYNTRACE_TOKEN_FILE")]
     pub(super) token_file: Option<PathBuf>,
     /// Certificates of those who sign the bridge's, PEM; the system's without.

@@ -38,7 +38,7 @@ pub(super) fn run(directory: &Path, json: bool, out: &mut impl Write) -> Result<
     let (unreadable, missing) = (replayed.unreadable, replayed.extent.missing);
     if unreadable + missing > 0 {
         let of = text::counted_as(replayed.entries, "batch", "batches");
-        let lacks = format!("Of {of}, {missing} are missing and {unreadable} cannot be read");
+        let lacks = format!("{of}: {missing} missing, {unreadable} unreadable");
         writeln!(anstream::stderr(), "{BAD}{lacks}{BAD:#}")?;
     }
     if !json {

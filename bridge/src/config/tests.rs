@@ -67,6 +67,15 @@ fn a_secret_is_shown_neither_in_errors_nor_among_the_settings_in_force() {
 }
 
 #[test]
+fn a_part_of_the_log_is_not_larger_than_the_log() {
+    let line = refused(&["--log-mib", "100", "--log-spare-mib", "101"]);
+    assert!(line.contains("--log-spare-mib"), "{line}");
+    taken(&["--log-mib", "100", "--log-spare-mib", "100"]);
+    let spare = |arguments| taken(arguments).pipeline().log.bounds.spare_bytes >> 20;
+    assert_eq!((spare(&["--log-mib", "100"]), spare(&[])), (100, 256));
+}
+
+#[test]
 fn help_is_no_error() {
     let asked = parse(&["--help"]);
     assert!(matches!(asked, Err(Usage::Asked(text)) if text.contains("SYNTRACE_LISTEN")));

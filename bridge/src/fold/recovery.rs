@@ -85,7 +85,7 @@ impl Recovery {
         let reached = reached?;
         let (entries, _) = self.progress(reached);
         let left = Left {
-            torn_bytes: self.torn_bytes + extent.torn_bytes,
+            torn_bytes: self.torn_bytes,
             missing: reached.left.missing
                 + extent.missing
                 + self.until.0.saturating_sub(extent.next.0),

@@ -12,6 +12,9 @@
 //! | CRC-32 of the above | 4 | position | 8 |
 //! | | | CRC-32 of the above | 4 |
 //! | | | the batch as it was received | length |
+//!
+//! Layout 1 is read too. Its entries have one checksum, behind the length, of all that follows, and no
+//! position: they are counted, and end where one is not whole.
 
 use syntrace_model::{BootId, BootNanos};
 
@@ -30,6 +33,15 @@ const MAGIC: [u8; 7] = *b"SYNTLOG";
 
 const VERSION: u8 = 2;
 
+/// How entries lie in a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// As of version 1.
+    Counted,
+    /// As of this version.
+    Numbered,
+}
+
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -45,10 +57,8 @@ pub(crate) enum HeadError {
     /// It is not whole.
     #[error("the head of a segment is damaged")]
     Damaged,
-    /// Another version of the bridge wrote it.
-    #[error(
-        "a segment has the layout {0} of another version of the bridge; this one knows {VERSION}"
-    )]
+    /// A newer bridge wrote it.
+    #[error("a segment has the layout {0} of a newer bridge; this one knows those up to {VERSION}")]
     Version(u8),
 }
 
@@ -66,6 +76,7 @@ pub(crate) struct Frame<'a> {
 /// The entries of a segment, over whatever is damaged between them.
 #[derive(Debug)]
 pub(crate) struct Frames<'a> {
+    layout: Layout,
     rest: &'a [u8],
     next: Position,
     skipped: usize,
@@ -87,24 +98,27 @@ pub(crate) fn head(head: Head) -> Vec<u8> {
 /// # Errors
 ///
 /// [`HeadError`].
-pub(crate) fn take_head(bytes: &mut &[u8]) -> Result<Head, HeadError> {
+pub(crate) fn take_head(bytes: &mut &[u8]) -> Result<(Head, Layout), HeadError> {
     let whole = bytes.split_off(..HEAD_LEN);
     try_head(whole.unwrap_or_default()).unwrap_or(Err(HeadError::Damaged))
 }
 
-fn try_head(whole: &[u8]) -> Option<Result<Head, HeadError>> {
+fn try_head(whole: &[u8]) -> Option<Result<(Head, Layout), HeadError>> {
     let (mut said, checksum) = whole.split_last_chunk::<4>()?;
     if crc32fast::hash(said) != u32::from_le_bytes(*checksum) || take(&mut said)? != MAGIC {
         return None;
     }
     let [version] = take(&mut said)?;
-    if version != VERSION {
-        return Some(Err(HeadError::Version(version)));
-    }
-    Some(Ok(Head {
+    let layout = match version {
+        1 => Layout::Counted,
+        VERSION => Layout::Numbered,
+        _ => return Some(Err(HeadError::Version(version))),
+    };
+    let head = Head {
         boot: BootId(take(&mut said)?),
         first: Position(u64::from_le_bytes(take(&mut said)?)),
-    }))
+    };
+    Some(Ok((head, layout)))
 }
 
 /// Appends an entry, which is whole when it is numbered.
@@ -138,8 +152,9 @@ pub(crate) fn number(mut entries: &mut [u8], first: Position) {
 
 impl<'a> Frames<'a> {
     /// Returns the entries behind a head; the first stands at `first`.
-    pub(crate) const fn new(bytes: &'a [u8], first: Position) -> Self {
+    pub(crate) const fn new(bytes: &'a [u8], first: Position, layout: Layout) -> Self {
         Self {
+            layout,
             rest: bytes,
             next: first,
             skipped: 0,
@@ -159,6 +174,27 @@ impl<'a> Frames<'a> {
     /// Returns what lies behind the last entry that was found.
     pub(crate) const fn rest(&self) -> &'a [u8] {
         self.rest
+    }
+
+    /// Takes an entry of layout 1 off the front, if it is whole.
+    fn counted(&mut self) -> Option<Frame<'a>> {
+        let mut rest = self.rest;
+        let length = u32::from_le_bytes(take(&mut rest)?) as usize;
+        let expected = u32::from_le_bytes(take(&mut rest)?);
+        let checked = rest.get(..8 + length)?;
+        let at = BootNanos(u64::from_le_bytes(take(&mut rest)?));
+        let batch = rest.split_off(..length)?;
+        if length == 0 || crc32fast::hash(checked) != expected {
+            return None;
+        }
+        let position = self.next;
+        self.next = position.after();
+        self.rest = rest;
+        Some(Frame {
+            position,
+            at,
+            batch: Some(batch),
+        })
     }
 
     /// Returns the entry at the front, and its length in bytes, if as many are missing as may be in what
@@ -196,6 +232,9 @@ impl<'a> Iterator for Frames<'a> {
     type Item = Frame<'a>;
 
     fn next(&mut self) -> Option<Frame<'a>> {
+        if self.layout == Layout::Counted {
+            return self.counted();
+        }
         let mut skipped = 0;
         while let Some(from) = self.rest.get(skipped..).filter(|from| !from.is_empty()) {
             let Some((frame, length)) = self.front(from, skipped) else {
@@ -231,8 +270,8 @@ mod tests {
     fn what_was_put_is_taken() {
         let bytes = [head(HEAD), entries()].concat();
         let mut rest = bytes.as_slice();
-        assert_eq!(take_head(&mut rest), Ok(HEAD));
-        let mut frames = Frames::new(rest, HEAD.first);
+        assert_eq!(take_head(&mut rest), Ok((HEAD, Layout::Numbered)));
+        let mut frames = frames(rest, 42);
         for (position, batch) in (42..).zip(BATCHES) {
             let frame = Frame {
                 position: Position(position),
@@ -262,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_head_of_another_layout_is_told_from_a_damaged_one() {
+    fn a_whole_head_of_a_newer_layout_is_told_from_a_damaged_one() {
         let mut bytes = head(HEAD);
-        bytes[7] = 1;
+        bytes[7] = 3;
         let end = HEAD_LEN - 4;
         let checksum = crc32fast::hash(&bytes[..end]).to_le_bytes();
         bytes[end..].copy_from_slice(&checksum);
-        assert_eq!(take_head(&mut bytes.as_slice()), Err(HeadError::Version(1)));
+        assert_eq!(take_head(&mut bytes.as_slice()), Err(HeadError::Version(3)));
     }
 
     #[test]
@@ -279,7 +318,7 @@ mod tests {
             let mut damaged = whole.clone();
             damaged[place] ^= 0x40;
             let hit = ends.iter().position(|&end| place < end).unwrap();
-            let mut frames = Frames::new(&damaged, HEAD.first);
+            let mut frames = frames(&damaged, 42);
             let whole: Vec<_> = frames
                 .by_ref()
                 .filter(|frame| frame.batch.is_some())
@@ -306,7 +345,7 @@ mod tests {
     fn a_tail_that_was_cut_off_anywhere_is_no_entry() {
         let whole = entries();
         for end in 95..whole.len() {
-            let mut frames = Frames::new(&whole[..end], HEAD.first);
+            let mut frames = frames(&whole[..end], 42);
             assert_eq!(frames.by_ref().count(), 3, "{end} bytes");
             assert_eq!(frames.rest().len(), end - 95);
         }
@@ -316,23 +355,19 @@ mod tests {
     fn an_entry_that_says_it_stands_where_it_cannot_is_none() {
         let mut bytes = vec![0xa5; 10];
         bytes.append(&mut entries());
-        assert_eq!(
-            Frames::new(&bytes, Position(41)).count(),
-            0,
-            "one is missing in 10 bytes"
-        );
-        assert_eq!(
-            Frames::new(&bytes, Position(43)).count(),
-            3,
-            "it came before"
-        );
-        assert_eq!(Frames::new(&bytes, Position(42)).count(), 4);
+        assert_eq!(frames(&bytes, 41).count(), 0, "one is missing in 10 bytes");
+        assert_eq!(frames(&bytes, 43).count(), 3, "it came before");
+        assert_eq!(frames(&bytes, 42).count(), 4);
     }
 
     #[test]
     fn zeros_are_neither_head_nor_entry() {
         assert_eq!(take_head(&mut [0; 64].as_slice()), Err(HeadError::Damaged));
-        assert_eq!(Frames::new(&[0; 64], Position(0)).count(), 0);
+        assert_eq!(frames(&[0; 64], 0).count(), 0);
+    }
+
+    fn frames(bytes: &[u8], first: u64) -> Frames<'_> {
+        Frames::new(bytes, Position(first), Layout::Numbered)
     }
 
     fn entries() -> Vec<u8> {

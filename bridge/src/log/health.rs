@@ -23,7 +23,7 @@ pub struct Health {
 /// What was in the log and cannot be had any more, as far as this run knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// Bytes that belong to no whole entry.
+    /// Bytes that were cut off the end at the start, behind the last whole entry.
     pub torn_bytes: u64,
     /// Batches that are not there any more, because a file was damaged or removed from outside.
     pub missing: u64,
@@ -67,7 +67,9 @@ impl Health {
     }
 
     pub(super) fn found(&self, left: Left) {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        let mut known = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = known.missing + left.missing;
+        *known = Left { missing, ..left };
     }
 
     pub(super) fn wrote(&self, bytes: usize) {

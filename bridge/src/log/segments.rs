@@ -18,7 +18,7 @@ use syntrace_model::{BootId, BootNanos};
 use super::{
     Position,
     disk::{Disk, HALF},
-    frame::{self, ENTRY_LEN, Frames, HEAD_LEN, HeadError},
+    frame::{self, ENTRY_LEN, Frames, HEAD_LEN, HeadError, Layout},
 };
 
 /// Extension of a segment.
@@ -201,12 +201,12 @@ impl Segments {
             extent.reach(first);
             let mut rest = bytes.as_slice();
             // Without a head the entries have no times that mean something.
-            let boot = match frame::take_head(&mut rest) {
-                Ok(head) => Some(head.boot),
-                Err(HeadError::Damaged) => None,
+            let (boot, layout) = match frame::take_head(&mut rest) {
+                Ok((head, layout)) => (Some(head.boot), layout),
+                Err(HeadError::Damaged) => (None, Layout::Numbered),
                 Err(other) => return Err(invalid(other)),
             };
-            let mut frames = Frames::new(rest, first);
+            let mut frames = Frames::new(rest, first, layout);
             let is_before_end = |position| end.is_none_or(|end| position < end);
             while is_before_end(frames.end())
                 && let Some(found) = frames.next()
@@ -241,7 +241,8 @@ impl Segments {
                 };
                 extent.torn_bytes += (frames.skipped() + behind) as u64;
             }
-            extent.reach(frames.end().min(end.unwrap_or(frames.end())));
+            let seen = frames.end();
+            extent.reach(end.map_or(seen, |end| end.min(seen)));
         }
         Ok(extent)
     }
@@ -252,7 +253,7 @@ impl Segments {
     ///
     /// # Errors
     ///
-    /// If a file cannot be read or changed, or another version of the bridge wrote it.
+    /// If a file cannot be read or changed, or a newer bridge wrote it.
     pub fn mend(&self, disk: &Disk) -> io::Result<Mended> {
         for half in self.list(HALF)?.into_keys() {
             if let Err(error) = disk.remove(&self.path(half, HALF)) {
@@ -260,14 +261,15 @@ impl Segments {
             }
         }
         let firsts = self.firsts()?;
+        let mut layout = Layout::Numbered;
         for &first in &firsts {
             let mut head = [0; HEAD_LEN];
             let read = fs::File::open(self.segment(first))?.read_exact(&mut head);
-            if read.is_ok()
-                && let Err(other @ HeadError::Version(_)) = frame::take_head(&mut head.as_slice())
-            {
-                return Err(invalid(other));
-            }
+            layout = match frame::take_head(&mut head.as_slice()) {
+                Ok((_, layout)) => layout,
+                Err(newer @ HeadError::Version(_)) if read.is_ok() => return Err(invalid(newer)),
+                Err(_) => Layout::Numbered,
+            };
         }
         let mut mended = Mended {
             next: self.states()?.pop().unwrap_or_default(),
@@ -278,21 +280,25 @@ impl Segments {
         };
         let path = self.segment(last);
         let bytes = fs::read(&path)?;
-        let mut frames = Frames::new(bytes.get(HEAD_LEN..).unwrap_or_default(), last);
+        let entries = bytes.get(HEAD_LEN..).unwrap_or_default();
+        let mut frames = Frames::new(entries, last, layout);
         let found = frames.by_ref().count();
         let kept = if found == 0 {
             0
         } else {
             bytes.len() - frames.rest().len()
         };
-        if found == 0 {
+        mended.torn_bytes = (bytes.len() - kept) as u64;
+        mended.next = mended.next.max(frames.end());
+        if layout == Layout::Counted {
+            // Whether something whole follows nobody can say: it is left, and not written over.
+            mended.next = mended.next.max(last.after());
+        } else if found == 0 {
             disk.remove(&path)?;
         } else if kept < bytes.len() {
             let file = fs::OpenOptions::new().write(true).open(&path)?;
             disk.truncate(&file, kept as u64)?;
         }
-        mended.torn_bytes = (bytes.len() - kept) as u64;
-        mended.next = mended.next.max(frames.end());
         Ok(mended)
     }
 

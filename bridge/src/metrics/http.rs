@@ -24,6 +24,8 @@ pub enum Refusal {
     User,
     /// Its TLS handshake failed, or took too long.
     Handshake,
+    /// It was silent, and made room for another.
+    Room,
 }
 
 /// Counts a thing as present until it is dropped.
@@ -62,6 +64,7 @@ impl Http {
             Refusal::Accept => "accept",
             Refusal::User => "user",
             Refusal::Handshake => "handshake",
+            Refusal::Room => "room",
         };
         let labels = Refused { listener, reason };
         self.refused.get_or_create(&labels).inc();

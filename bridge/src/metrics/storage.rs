@@ -39,7 +39,7 @@ impl Collector for Storage {
             ),
             (
                 "log_torn_bytes",
-                "Bytes of the log that belonged to no whole batch at the start",
+                "Bytes that were cut off the end of the log at the start, behind its last whole batch",
                 log.left.torn_bytes,
             ),
             (

@@ -5,7 +5,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
@@ -19,10 +22,18 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{protection::Certificates, stall::Impatient};
-use crate::metrics::{Http, Refusal};
+use super::{
+    protection::Certificates,
+    silence::{Seat, Silent},
+    stall::Impatient,
+};
+use crate::{
+    api::HEAD_BYTES_MAX,
+    metrics::{Http, Refusal},
+};
 
-/// Connections that each listener holds at the same time; others wait to be accepted.
+/// Connections that each listener holds at the same time. For another one, one that is silent makes room;
+/// if there is none, it waits.
 const CONNECTIONS_MAX: usize = 1_024;
 
 /// How long a TLS handshake or a request's head may take, the silence before it included.
@@ -31,8 +42,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
 /// How long a peer may take nothing of an answer.
 const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of a request's head, and of what is read at once.
-const BUFFER_BYTES: usize = 32 << 10;
+/// Bytes that are read at once.
+const BUFFER_BYTES: usize = HEAD_BYTES_MAX;
 
 /// How long requests in flight may take after the order to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,16 +147,13 @@ pub(super) async fn serve(
     mut stopped: watch::Receiver<()>,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let silent = Silent::default();
     let graceful = GracefulShutdown::new();
     let name = listener.name;
     loop {
-        let accepted = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
+        let accepted = tokio::select! {
             _ = stopped.changed() => break,
-            accepted = accepted => accepted,
+            accepted = listener.accept() => accepted,
         };
         let accepted = match accepted {
             Ok(accepted) => accepted,
@@ -161,17 +169,31 @@ pub(super) async fn serve(
             http.refused(name, Refusal::User);
             continue;
         }
+        if room.available_permits() == 0 && silent.make_room() {
+            http.refused(name, Refusal::Room);
+        }
+        let place = tokio::select! {
+            _ = stopped.changed() => break,
+            place = Arc::clone(&room).acquire_owned() => place,
+        };
         let held = http.connected(name);
+        let (seat, told) = silent.seat();
         let (tls, app, http) = (listener.tls(), app.clone(), http.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _held = (place, held);
-            match secure(accepted, tls).await {
-                Ok(stream) => speak(stream, app, watcher).await,
-                Err(error) => {
-                    http.refused(name, Refusal::Handshake);
-                    tracing::debug!(%error, "TLS handshake failed");
+            let serving = async {
+                match secure(accepted, tls).await {
+                    Ok(stream) => speak(stream, app, &seat, watcher).await,
+                    Err(error) => {
+                        http.refused(name, Refusal::Handshake);
+                        tracing::debug!(%error, "TLS handshake failed");
+                    }
                 }
+            };
+            tokio::select! {
+                () = serving => {}
+                Ok(()) = told => tracing::debug!("Closed a silent connection"),
             }
         });
     }
@@ -192,14 +214,18 @@ async fn secure(accepted: Accepted, tls: Option<TlsAcceptor>) -> io::Result<Box<
     }
 }
 
-async fn speak(stream: Box<dyn Stream>, app: Router, watcher: Watcher) {
+async fn speak(stream: Box<dyn Stream>, app: Router, seat: &Seat, watcher: Watcher) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES);
     let stream = TokioIo::new(Impatient::new(stream, WRITE_PATIENCE));
-    let service = TowerToHyperService::new(app);
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(|request| {
+        seat.speaks();
+        app.call(request)
+    });
     let connection = builder.serve_connection(stream, service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "Connection ended early");

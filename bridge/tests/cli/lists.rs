@@ -65,9 +65,11 @@ fn a_list_that_is_cut_says_so_and_may_be_had_whole() {
 fn connections_of_a_network_are_listed_beyond_a_hundred_if_that_is_asked_for() {
     let bridge = Running::start(&[]);
     let connections = (0..250).map(|n| {
-        let mut connection = facts::downstream(1_000 + n);
-        connection.minted_id = Vec::new();
+        let mut connection = facts::downstream(1);
+        connection.socket_cookie = 1_000 + n;
+        connection.minted_id = (n + 1).to_be_bytes().repeat(2);
         connection.tag = Vec::new();
+        connection.tag_state = 0;
         connection.peer = Some(facts::end(facts::CLIENT, 2_000 + u32::try_from(n).unwrap()));
         Body::Connection(connection)
     });

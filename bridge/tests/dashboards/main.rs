@@ -22,7 +22,7 @@ use std::{
 };
 
 use serde_json::Value;
-use support::{Bridge, facts};
+use support::{Bridge, facts, place::Place};
 use syntrace_proto::fact::Body;
 
 #[test]
@@ -41,7 +41,8 @@ fn the_dashboard_is_what_its_panels_say() {
 
 #[tokio::test]
 async fn every_metric_that_is_asked_for_is_told() {
-    let bridge = Bridge::start();
+    let place = Place::new();
+    let bridge = place.start();
     let mut story = facts::story();
     for fact in &mut story.facts {
         if let Some(Body::Request(request)) = &mut fact.body {

@@ -133,6 +133,29 @@ fn reserve_again(ops: SockOps) {
     }
 }
 
+/// Where only tags are ordered: ends what the handshake of a socket left to be done, for it was begun
+/// under other orders, or SYNs crossed.
+#[cold]
+#[inline(never)]
+pub(crate) fn leave(ops: SockOps) {
+    let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
+        return;
+    };
+    let record = &mut live.record;
+    // Of others it is not known whether the place is still theirs: their close is not seen.
+    if !record.is_named() && !record.has(Note::TRIAL) {
+        return;
+    }
+    switch_off(&ops, record);
+    if record.has(Note::ASKED_AGAIN) {
+        record.strike(Note::ASKED_AGAIN);
+        count(Counter::SynCookie);
+    }
+    if !record.is_named() {
+        live::close(live);
+    }
+}
+
 /// The kernel has written its own options, and left the room reserved.
 #[inline(always)]
 pub(crate) fn write<const OBSERVES: bool>(ops: &SockOps) {

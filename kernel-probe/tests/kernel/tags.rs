@@ -229,6 +229,37 @@ fn a_middlebox_that_drops_the_tag_costs_one_retransmission_and_then_none() {
     );
 }
 
+/// What is switched off leaves the tag elsewhere in the header.
+#[test]
+fn a_tag_is_read_wherever_the_kernels_own_options_leave_it() {
+    let Some(_turn) = turn(&["ip"]) else { return };
+    for without in [
+        &["timestamps"][..],
+        &["sack"],
+        &["window_scaling"],
+        &["timestamps", "sack"],
+        &["timestamps", "sack", "window_scaling"],
+    ] {
+        let (cgroup, netns, receiver) = (Cgroup::new(), Netns::new(), Receiver::new());
+        for option in without {
+            netns.sysctl(&format!("net.ipv4.tcp_{option}=0"));
+        }
+        let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
+        let _probe = Probe::start(&cgroup, &receiver, &orders);
+        let size = Exchange {
+            request: 1,
+            response: 1,
+        };
+        let port = cgroup
+            .within(|| netns.within(|| exchange(&TcpListener::bind("127.0.0.1:0").unwrap(), size)));
+        let (active, passive) = receiver.both_ends(port, Outcome::Closed);
+        let states = (active.tag_state(), passive.tag_state());
+        let expected = (TagState::Answered, TagState::Believed);
+        assert_eq!(states, expected, "{without:?}");
+        assert_eq!(active.tag, passive.tag);
+    }
+}
+
 #[test]
 fn while_keys_change_a_tag_under_either_is_believed() {
     let Some(_turn) = turn(&[]) else { return };

@@ -22,13 +22,19 @@ mod manifest;
 #[expect(dead_code, reason = "the target `kernel` uses the rest")]
 #[path = "../kernel/netns.rs"]
 mod netns;
+mod orders;
 mod poll;
 mod pressure;
 mod probe;
 mod receiver;
 mod record;
 mod rejections;
+#[path = "../kernel/stats.rs"]
+mod stats;
 mod succession;
+#[expect(dead_code, reason = "the target `kernel` uses the rest")]
+#[path = "../kernel/traffic.rs"]
+mod traffic;
 mod waiting;
 mod watch;
 

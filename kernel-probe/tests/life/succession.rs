@@ -228,7 +228,7 @@ fn is_end_with_reason(end: &Connection, added: &Connection) -> bool {
 }
 
 /// The kernel frees what was let go some time after.
-fn assert_nothing_is_left(in_kernel: &InKernel, bpffs: &Bpffs) {
+pub(crate) fn assert_nothing_is_left(in_kernel: &InKernel, bpffs: &Bpffs) {
     assert!(bpffs.pins().is_empty());
     wait_for("the end of links, programs and maps", || {
         in_kernel.is_gone().then_some(())

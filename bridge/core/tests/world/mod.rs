@@ -17,7 +17,7 @@ use syntrace_core::{
         Batch, Counters, Fact, Http, Incident, IncidentKind, Report, Rung, SenderId, Snapshot, Tag,
         TagState, Upstream, Watch,
     },
-    record::{ConnectionRecord, Join, Missing, RequestRecord},
+    record::{ConnectionRecord, Join, Method, Missing, RequestRecord},
 };
 use syntrace_model::{
     BootId, BootNanos, ClockSample, ConnKey, ConnectionId, Endpoint, Opening, Outcome, SpanId,
@@ -245,12 +245,26 @@ pub fn preamble() -> Vec<Fact> {
     ]
 }
 
+/// Requests, as the filter tells of them.
+pub fn requests_of(reports: Vec<Report>) -> Vec<Fact> {
+    let facts = reports.into_iter();
+    facts.map(|report| Fact::Request(report.into())).collect()
+}
+
 /// Both clocks, read 100 ms after a request: the probe has told what it saw until then.
 pub fn clock_after(report: &Report) -> Fact {
     let ended_at = report.started_at.plus_ns(report.duration_ns);
     let unix = ended_at.plus_ns(100_000_000);
     let boot = BootNanos(unix.0 - WALL_MS * 1_000_000);
     Fact::Clock(ClockSample { boot, unix })
+}
+
+/// The client's connection: handshake done 0.2 ms after 10, accepted at `accepted_at`.
+pub fn client(accepted_at: f64) -> Snapshot {
+    Snapshot {
+        accepted_at: Some(boot(accepted_at)),
+        ..accepted(1, 10.0, 5_000.0)
+    }
 }
 
 /// What is known after the probe told of its rung, the clock and these sockets.
@@ -281,6 +295,11 @@ pub fn tell(sockets: Vec<Snapshot>, requests: Vec<Report>) -> Records {
     settle(&mut reconciler)
 }
 
+/// Tells a story of one request; returns its record.
+pub fn told(sockets: Vec<Snapshot>, report: Report) -> RequestRecord {
+    tell(sockets, vec![report]).requests.remove(0)
+}
+
 /// The cookie of the socket that was found, and how sure that is.
 pub fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
     match join {
@@ -292,6 +311,20 @@ pub fn found(join: &Join) -> Result<(u64, Confidence), Missing> {
         Join::To { .. } => panic!("not a socket: {join:?}"),
         Join::Missing(reason) => Err(*reason),
     }
+}
+
+/// The cookie of the socket that was found, how, and how sure that is.
+pub fn joined(join: &Join) -> (u64, Method, Confidence) {
+    let Join::To {
+        connection: ConnectionId::Socket { cookie, .. },
+        method,
+        confidence,
+        ..
+    } = join
+    else {
+        panic!("not joined to a socket: {join:?}")
+    };
+    (*cookie, *method, *confidence)
 }
 
 /// Something that happened to a connection between the client and the gateway's one port.

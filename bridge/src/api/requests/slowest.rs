@@ -122,7 +122,7 @@ mod tests {
     fn what_is_no_percentage_is_refused() {
         for text in ["100", "-1", "p99", "1e1", ""] {
             let error = Percentile::parse(Some(text.to_owned())).unwrap_err();
-            assert_eq!(error.code().1, "invalid_parameter", "{text}");
+            assert_eq!(error.code().name(), "invalid_parameter", "{text}");
         }
         assert_eq!(Percentile::parse(None).unwrap(), None);
     }

@@ -88,7 +88,7 @@ async fn a_damaged_entry_of_an_earlier_segment_is_missing_alone() {
 }
 
 #[tokio::test]
-async fn a_log_of_another_version_is_refused_and_left_as_it_is() {
+async fn a_log_of_a_newer_layout_is_refused_and_left_as_it_is() {
     let place = Place::new();
     let path = fill(&place, u64::MAX).await;
     let mut bytes = fs::read(&path).unwrap();
@@ -101,6 +101,44 @@ async fn a_log_of_another_version_is_refused_and_left_as_it_is() {
     assert_eq!(refused.kind(), ErrorKind::InvalidData);
     assert!(refused.to_string().contains("layout 3"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_log_of_layout_1_is_read_and_gone_on_with_behind_what_cannot_be_read_in_it() {
+    let mut head = frame::head(frame::Head {
+        boot: BOOT,
+        first: Position(0),
+    });
+    head[7] = 1;
+    let end = frame::HEAD_LEN - 4;
+    let checksum = crc32fast::hash(&head[..end]).to_le_bytes();
+    head[end..].copy_from_slice(&checksum);
+    let mut whole = head;
+    for batch in [b"00", b"01"] {
+        let said = [&7_u64.to_le_bytes()[..], batch].concat();
+        whole.extend_from_slice(&2_u32.to_le_bytes());
+        whole.extend_from_slice(&crc32fast::hash(&said).to_le_bytes());
+        whole.extend_from_slice(&said);
+    }
+    for (damaged, next) in [(false, 2), (true, 1)] {
+        let place = Place::new();
+        let path = place.segments().segment(Position(0));
+        if damaged {
+            whole[frame::HEAD_LEN + 16] ^= 1;
+        }
+        fs::write(&path, &whole).unwrap();
+        let mended = place.segments().mend(&Disk::default()).unwrap();
+        assert_eq!(mended.next, Position(next));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        let settings = place.settings(Disk::default());
+        let (log, reader) = Log::start(&settings, BOOT, mended.next).unwrap();
+        let text = format!("{next:02}");
+        log.append(text.as_bytes(), batch(0)).await.unwrap();
+        close(&log, reader).await;
+        let (extent, found) = read(&place);
+        let expected = if damaged { (1, 1) } else { (0, 3) };
+        assert_eq!((extent.missing, found), expected);
+    }
 }
 
 #[tokio::test]
