@@ -294,7 +294,7 @@ impl Config {
             data_dir: self.data_dir.clone(),
             log: log::Settings {
                 bounds: log::Bounds {
-                    spare_bytes: mib(self.log_spare_mib.unwrap_or(SPARE_MIB.min(self.log_mib))),
+                    spare_bytes: mib(self.log_spare()),
                     bytes: mib(self.log_mib),
                     age: hours(self.log_hours),
                     ..log::Bounds::default()
@@ -334,6 +334,11 @@ impl Config {
             certificate: self.otlp_certificate.clone(),
             client: client.zip(self.otlp_client_key.clone()),
         })
+    }
+
+    fn log_spare(&self) -> u32 {
+        let default = SPARE_MIB.min(self.log_mib);
+        self.log_spare_mib.unwrap_or(default)
     }
 
     fn tls(&self) -> Option<TlsSettings> {

@@ -47,6 +47,15 @@ async fn a_follower_is_told_of_what_settles_and_fits() {
 }
 
 #[tokio::test]
+async fn no_follower_is_told_of_the_slowest_of_what_is_not_there_yet() {
+    let bridge = Bridge::start();
+    let question = Request::get("/v1/requests?percentile=99");
+    let question = question.header(header::ACCEPT, "text/event-stream");
+    let answer = call(&bridge.router, question.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.error(), (400, "invalid_parameter".to_owned()));
+}
+
+#[tokio::test]
 async fn a_follower_that_comes_again_goes_on_after_the_last_event_that_it_saw() {
     let bridge = Bridge::start();
     let mut stream = Stream::open(&bridge, "/v1/connections", None).await;

@@ -156,7 +156,7 @@ fn an_ambiguous_join_without_its_candidates_is_found() {
             } = &mut record.received_on
             {
                 *confidence = Confidence::Ambiguous { candidates: count };
-                *candidates = named.iter().copied().collect();
+                *candidates = named.to_vec();
             }
         })
     };

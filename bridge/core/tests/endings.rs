@@ -12,10 +12,10 @@ mod world;
 
 use syntrace_core::{
     Limits, Output, Reconciler,
-    fact::{Batch, Fact, Incident, IncidentKind, Origin, Report, SenderId, Snapshot},
-    record::{ConnectionRecord, Missing},
+    fact::{Batch, Fact, Incident, IncidentKind, Origin, SenderId, Snapshot},
+    record::ConnectionRecord,
 };
-use syntrace_model::{BootId, BootNanos, ClockSample, ConnectionId, Opening, Outcome, UnixNanos};
+use syntrace_model::{BootId, BootNanos, Opening, Outcome, UnixNanos};
 use world::*;
 
 const PASSIVE: Opening = Opening::Passive;

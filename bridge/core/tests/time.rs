@@ -13,10 +13,10 @@ mod world;
 use syntrace_core::{
     Limits, Reconciler,
     answer::{Code, Party},
-    fact::{Fact, Http, Incident, IncidentKind, Mark, Report, Snapshot, Watch},
-    record::{Join, Missing, PhaseKind, RequestRecord, Sharing},
+    fact::{Fact, Incident, IncidentKind, Report, Snapshot, Watch},
+    record::{PhaseKind, RequestRecord, Sharing},
 };
-use syntrace_model::{Opening, Outcome};
+use syntrace_model::Opening;
 use world::*;
 
 /// The phases by name, in microseconds.

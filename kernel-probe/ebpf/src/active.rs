@@ -92,6 +92,7 @@ pub(crate) fn reserve<const OBSERVES: bool>(ops: &SockOps) {
     match ops.state() {
         TcpState::SYN_SENT => {}
         TcpState::ESTABLISHED if OBSERVES => return reserve_again(*ops),
+        TcpState::ESTABLISHED => return leave(*ops),
         _ => return,
     }
     let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
