@@ -120,7 +120,10 @@ fn machine(benchmarks: &[Benchmark]) -> anyhow::Result<Machine> {
         .into_owned();
     let memory = value("/proc/meminfo", "MemTotal")?;
     let kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
-    let times = benchmarks.iter().map(|benchmark| &benchmark.measured_at);
+    // A part may be measured again by itself: each says when.
+    let times = || benchmarks.iter().map(|benchmark| &*benchmark.measured_at);
+    let (first, last) = (times().min(), times().max());
+    let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
     Ok(Machine {
         description: format!(
             "{} processors ({}), {} GiB, Linux {kernel}, {}",
@@ -129,7 +132,7 @@ fn machine(benchmarks: &[Benchmark]) -> anyhow::Result<Machine> {
             kib.div_ceil(1 << 20),
             value("/etc/os-release", "PRETTY_NAME")?,
         ),
-        measured_at: times.max().cloned().unwrap_or_default(),
+        measured_at: format!("{first} to {last}"),
     })
 }
 
