@@ -15,12 +15,12 @@ mod tokens;
 use std::{future::Future, io, net::SocketAddr, path::PathBuf};
 
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpSocket, UnixListener},
     sync::watch,
 };
 
 use self::{
-    connections::{Listener, serve},
+    connections::{BACKLOG, Listener, serve},
     facts_socket::{FactsSocket, Held},
 };
 pub use self::{
@@ -101,10 +101,10 @@ impl Server {
                     unix.push(Listener::unix(listener, &settings.facts_uids));
                     held.push(holds);
                 }
-                FactsAddress::Tcp(address) => tcp.push(bind_tcp(*address, &protection).await?.0),
+                FactsAddress::Tcp(address) => tcp.push(bind_tcp(*address, &protection)?.0),
             }
         }
-        let (reads, address) = bind_tcp(settings.reads.0, &protection).await?;
+        let (reads, address) = bind_tcp(settings.reads.0, &protection)?;
         Ok(Self {
             unix,
             tcp,
@@ -160,16 +160,25 @@ fn bind_unix(path: PathBuf, mode: u32) -> Result<(UnixListener, Held), FactsSock
     Ok(FactsSocket::bind(&path, mode)?.into_parts())
 }
 
-async fn bind_tcp(
-    at: TcpAddress,
-    protection: &Protection,
-) -> Result<(Listener, SocketAddr), BindError> {
+fn bind_tcp(at: TcpAddress, protection: &Protection) -> Result<(Listener, SocketAddr), BindError> {
     let failed = |source| BindError::Tcp {
         address: at.address,
         source,
     };
-    let listener = TcpListener::bind(at.address).await.map_err(failed)?;
+    let listener = listen(at.address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let tls = protection.tls.clone().filter(|_| at.encrypted);
     Ok((Listener::tcp(listener, tls), address))
+}
+
+/// As [`TcpListener::bind`], with room in the kernel's queue for as many as are served at the same time: where
+/// it is full, a client's handshake takes a second longer.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

@@ -14,6 +14,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,8 +36,12 @@ const MEMORY_BYTES_MAX: u64 = 16 << 20;
 /// How long they may stay.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// One test at a time: each measures, or fills a listener.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A bridge as a process, which has a memory of its own.
 struct Bridge {
+    _alone: MutexGuard<'static, ()>,
     child: Child,
     address: String,
     _directory: TempDir,
@@ -93,6 +98,7 @@ fn more_silent_clients_than_there_is_room_for_keep_nobody_waiting() {
 
 impl Bridge {
     fn start() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("facts.sock");
         let mut child = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"))
@@ -110,6 +116,7 @@ impl Bridge {
             .find_map(|line| Some(line.unwrap().split_once("address=")?.1.to_owned()))
             .unwrap();
         Self {
+            _alone: alone,
             child,
             address,
             _directory: directory,
@@ -134,7 +141,10 @@ impl Bridge {
         stream.write_all(request).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        answer.starts_with("HTTP/1.1 200")
+        answer.starts_with("HTTP/1.1 200") || {
+            println!("{answer}");
+            false
+        }
     }
 
     /// Returns how long the slowest of a hundred answers took.

@@ -1,4 +1,4 @@
-//! Reads on after an answer that did not wait for the whole body: a sender that still writes reads no
+//! Reads on beside an answer that did not wait for the whole body: a sender that still writes reads no
 //! answer, and one whose bytes are left unread sees its connection reset.
 
 use std::{
@@ -45,10 +45,9 @@ pub(super) async fn read(request: Request, next: Next) -> Response {
     };
     let answer = next.run(request.map(lend)).await;
     if let Ok(rest) = rest.try_recv() {
-        // Whatever is still left is the connection's end.
-        timeout(REST_TIMEOUT, read_on(rest))
-            .await
-            .unwrap_or_default();
+        // Beside the answer: one that waits for a slow sender would keep its place from others. Whatever is
+        // still left when the time is over is the connection's end.
+        tokio::spawn(timeout(REST_TIMEOUT, read_on(rest)));
     }
     answer
 }

@@ -36,6 +36,9 @@ use crate::{
 /// if there is none, it waits.
 const CONNECTIONS_MAX: usize = 1_024;
 
+/// Connections that may wait to be accepted.
+pub(super) const BACKLOG: u32 = 1_024;
+
 /// How long a TLS handshake or a request's head may take, the silence before it included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
 
