@@ -36,6 +36,7 @@ function ledger(coverage) {
   return h("section", { class: "card" }, h("h2", {}, "The ledger"), table(["What", "Count"], [
     ["The probe’s rung", coverage.rung ? coverage.rung.name : "no probe"],
     ...(coverage.rung?.missing ?? []).map((reason) => [`Without ${reason}`, "–"]),
+    ...Object.entries(coverage.rung?.counted ?? {}).map(([what, n]) => [`Counted by the probe: ${plain(what)}`, count(n)]),
     ["Connections live · settled", `${count(connections.live)} · ${count(connections.settled)}`],
     ["Requests live · settled", `${count(requests.live)} · ${count(requests.settled)}`],
     ["Records cut short by a bound", count(connections.evicted + requests.evicted)],

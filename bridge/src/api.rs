@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod follow;
 mod health;
+mod intake;
 mod json;
 mod lookup;
 mod openapi;
@@ -33,14 +34,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::spawn_blocking,
-};
+use tokio::{sync::watch, task::spawn_blocking};
 
-use self::access::Gate;
-pub(crate) use self::access::HEAD_BYTES_MAX;
 pub use self::{access::Access, code::Code, error::ApiError};
+use self::{access::Gate, intake::Intake};
+pub(crate) use self::{access::HEAD_BYTES_MAX, follow::is_stream};
 use crate::{
     log::Log,
     metrics::{Exposition, Metrics},
@@ -51,9 +49,6 @@ use crate::{
 /// Largest body of a batch.
 pub const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Batches that are read and decoded at the same time.
-const BATCHES_MAX: usize = 8;
-
 /// What the endpoints work on.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -61,7 +56,7 @@ pub struct State {
     pub(crate) view: SharedView,
     metrics: Metrics,
     exposition: Arc<Exposition>,
-    batches: Arc<Semaphore>,
+    intake: Intake,
     /// False once followers are to end.
     running: Arc<watch::Sender<bool>>,
     shown: Arc<Shown>,
@@ -95,7 +90,7 @@ impl State {
     pub fn new(log: Arc<Log>, view: SharedView, metrics: Metrics) -> Self {
         Self {
             exposition: Arc::new(metrics.exposition(view.clone(), Arc::clone(&log))),
-            batches: Arc::new(Semaphore::new(BATCHES_MAX)),
+            intake: Intake::default(),
             running: Arc::new(watch::Sender::new(true)),
             shown: Arc::default(),
             log,
@@ -139,8 +134,11 @@ pub fn reads(state: State, access: Access) -> Router {
     finish(routes, state, access)
 }
 
-/// Returns the endpoint that takes facts, and those that tell senders whether it does.
+/// Returns the endpoint that takes facts, and those that tell senders whether it does. Each has places for
+/// batches of its own.
 pub fn facts(state: State, access: Access) -> Router {
+    let intake = Intake::default();
+    let state = State { intake, ..state };
     finish(guarded(facts_route()), state, access)
 }
 

@@ -30,6 +30,9 @@ const TEXT_MAX: usize = 4_096;
 /// Field number of `Batch.facts`.
 const FACTS_TAG: u32 = 4;
 
+/// What a name of something counted is.
+const NAME_EXPECTED: &str = "1 to 64 of a-z, 0-9 and _";
+
 /// The rungs of the ladder.
 const RUNGS: [&str; 4] = ["full", "observe", "poll", "l7-only"];
 
@@ -166,11 +169,10 @@ fn translate(batch: wire::Batch, facts: usize) -> Result<Batch, IngestError> {
         return Err(refused("losses", batch.losses.len(), "at most 64 causes"));
     }
     if let Some(loss) = batch.losses.iter().find(|loss| !is_name(&loss.cause)) {
-        let expected = "1 to 64 of a-z, 0-9 and _";
         return Err(refused(
             "losses.cause",
             format!("{:?}", loss.cause),
-            expected,
+            NAME_EXPECTED,
         ));
     }
     Ok(Batch {
@@ -235,9 +237,24 @@ fn translate_rung(rung: wire::Rung) -> Result<Rung, Meaningless> {
             "at most 64 sentences",
         ));
     }
+    if rung.counted.len() > LOSSES_MAX {
+        return Err(meaningless(
+            "rung.counted",
+            rung.counted.len(),
+            "at most 64 names",
+        ));
+    }
+    if let Some(count) = rung.counted.iter().find(|count| !is_name(&count.name)) {
+        let found = format!("{:?}", count.name);
+        return Err(meaningless("rung.counted", found, NAME_EXPECTED));
+    }
+    let counted = rung.counted.into_iter();
     Ok(Rung {
         name: rung.name.into(),
         missing: rung.missing.into_iter().map(text).collect(),
+        counted: counted
+            .map(|count| (count.name.into(), count.count))
+            .collect(),
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod connections;
 mod facts_socket;
+mod leaving;
 mod protection;
 mod rate;
 mod silence;
@@ -19,6 +20,7 @@ use tokio::{
     sync::watch,
 };
 
+pub(crate) use self::silence::Claim;
 use self::{
     connections::{BACKLOG, Listener, serve},
     facts_socket::{FactsSocket, Held},

@@ -16,7 +16,7 @@ use prost::Message as _;
 use serde_json::json;
 use support::{Bridge, call, facts, facts_request};
 use syntrace_bridge::{log, pipeline::Settings};
-use syntrace_proto::{Batch, FACTS_PATH, Fact, Loss, Rung, fact};
+use syntrace_proto::{Batch, Count, FACTS_PATH, Fact, Loss, Rung, fact};
 
 #[tokio::test]
 async fn an_accepted_batch_is_seen_by_those_who_ask() {
@@ -24,7 +24,8 @@ async fn an_accepted_batch_is_seen_by_those_who_ask() {
     bridge.accept(&facts::story()).await;
     let seen = |answer: &support::Answer| answer.json()["requests"]["settled"] == 2;
     let coverage = bridge.eventually("/v1/coverage", seen).await;
-    assert_eq!(coverage["rung"], json!({"name": "full", "missing": []}));
+    let rung = json!({"name": "full", "missing": [], "counted": {}});
+    assert_eq!(coverage["rung"], rung);
     assert_eq!(coverage["undecodable"], 0);
     assert_eq!(coverage["lost"], 0);
 }
@@ -176,14 +177,29 @@ async fn a_fact_without_meaning_is_counted_by_its_field_and_the_others_are_taken
         change(&mut request);
         Some(fact::Body::Request(request))
     };
-    let rung = |name: &str| {
-        let missing = Vec::new();
-        let name = name.to_owned();
-        Some(fact::Body::Rung(Rung { name, missing }))
+    let rung = |change: fn(&mut Rung)| {
+        let mut rung = Rung {
+            name: "full".to_owned(),
+            ..Rung::default()
+        };
+        change(&mut rung);
+        Some(fact::Body::Rung(rung))
     };
     let cases = [
         (None, "body"),
-        (rung("half"), "rung.name"),
+        (rung(|rung| rung.name = "half".to_owned()), "rung.name"),
+        (
+            rung(|rung| rung.missing = vec![String::new(); 65]),
+            "rung.missing",
+        ),
+        (
+            rung(|rung| rung.counted = vec![count("no name")]),
+            "rung.counted",
+        ),
+        (
+            rung(|rung| rung.counted = vec![count("name"); 65]),
+            "rung.counted",
+        ),
         (
             connection(|connection| connection.boot_id = vec![1; 15]),
             "connection.boot_id",
@@ -388,5 +404,12 @@ impl hyper::body::Body for Never {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         Poll::Pending
+    }
+}
+
+fn count(name: &str) -> Count {
+    Count {
+        name: name.to_owned(),
+        count: 1,
     }
 }

@@ -28,6 +28,10 @@ const NEXT_TOKEN: &str = "another-token-of-more-than-sixteen";
 const RATE: &str = "20";
 const FLOOD: usize = 200;
 
+/// Batches that each listener reads at the same time, and how long the body of one may take.
+const BATCHES_MAX: usize = 8;
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A bridge whose questions and facts over TCP need a token.
 struct Guarded {
     bridge: Process,
@@ -75,6 +79,42 @@ fn a_flood_of_facts_over_tcp_keeps_the_socket_of_the_host_from_nothing() {
         }
     }
     assert!(flood.contains(&429), "{flood:?}");
+}
+
+#[test]
+fn bodies_that_do_not_come_keep_nobody_out_for_long_and_the_socket_of_the_host_from_nothing() {
+    let bridge = Guarded::start();
+    let whole = batch(Some(TOKEN));
+    let (half, _rest) = whole.split_at(whole.len() - 1);
+    let slow: Vec<_> = (0..=BATCHES_MAX)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&bridge.facts).unwrap();
+            stream.write_all(half).unwrap();
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    let refused = "syntrace_batches_refused_total{code=\"too_many_batches\"} 1";
+    while !bridge.answer("/metrics", Some(TOKEN)).contains(refused) {
+        assert!(began.elapsed() < DEADLINE, "one too many came");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let unix = UnixStream::connect(socket(bridge.place.path())).unwrap();
+    assert_eq!(ask(unix, &batch(None)), 204);
+    let send = || ask(TcpStream::connect(&bridge.facts).unwrap(), &whole);
+    while send() != 204 {
+        // Fewer batches than are taken in a second.
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(began.elapsed() < BODY_TIMEOUT / 2, "{:?}", began.elapsed());
+    let told = slow.into_iter().filter(|mut stream| {
+        stream
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).is_ok() && head == *b"HTTP/1.1 429"
+    });
+    assert_eq!(told.count(), 2, "who made room may come again, too");
 }
 
 #[test]
@@ -174,9 +214,13 @@ impl Guarded {
     }
 
     fn question(&self, path: &str, token: Option<&str>) -> u16 {
+        status(&self.answer(path, token))
+    }
+
+    fn answer(&self, path: &str, token: Option<&str>) -> String {
         let stream = TcpStream::connect(&self.reads).unwrap();
         let head = format!("GET {path} HTTP/1.1\r\n{}\r\n", headers(token));
-        ask(stream, head.as_bytes())
+        answer(stream, head.as_bytes())
     }
 
     fn hang_up(&self) {
@@ -202,10 +246,17 @@ fn batch(token: Option<&str>) -> Vec<u8> {
 }
 
 /// Returns the status of the answer.
-fn ask(mut stream: impl Read + Write, request: &[u8]) -> u16 {
+fn ask(stream: impl Read + Write, request: &[u8]) -> u16 {
+    status(&answer(stream, request))
+}
+
+fn answer(mut stream: impl Read + Write, request: &[u8]) -> String {
     stream.write_all(request).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8(answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).unwrap().parse().unwrap()
 }

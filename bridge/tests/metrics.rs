@@ -101,6 +101,13 @@ async fn times_dyes_marks_and_incidents_are_counted() {
 async fn what_senders_saw_is_what_arrived_and_what_was_lost() {
     let bridge = Bridge::start();
     let mut batch = facts::story();
+    let Some(Fact::Rung(rung)) = &mut batch.facts[0].body else {
+        panic!("the story begins with what the probe sees");
+    };
+    rung.counted = vec![syntrace_proto::Count {
+        name: "tag_mac_invalid".to_owned(),
+        count: 2,
+    }];
     batch.losses = vec![syntrace_proto::Loss {
         cause: "ring_full".to_owned(),
         count: 3,
@@ -126,6 +133,10 @@ async fn what_senders_saw_is_what_arrived_and_what_was_lost() {
         .sum();
     assert_eq!(value("syntrace_facts_lost_total{cause=\"ring_full\"}"), 3);
     assert_eq!(value("syntrace_facts_emitted_total "), received + 3);
+    let counted = &coverage["rung"]["counted"];
+    assert_eq!(*counted, serde_json::json!({"tag_mac_invalid": 2}));
+    let name = "syntrace_probe_counted_total{what=\"tag_mac_invalid\"}";
+    assert_eq!(value(name), 2);
 }
 
 /// Distinct words in every field that could become a label: the page and the memory that it takes stay

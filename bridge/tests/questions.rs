@@ -1,9 +1,5 @@
 //! The endpoints that read, asked about one story.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -14,19 +10,17 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use serde_json::{Value, json};
-use support::{Answer, Bridge, call, facts};
+use support::{
+    Answer, Bridge, call,
+    facts::{self, DOWNSTREAM, FAILED, REFUSED, SERVED, UPSTREAM},
+    ids,
+};
 use syntrace_bridge::api::{self, Access};
 use syntrace_proto::{Outcome, fact::Body as Fact};
 
-const DOWNSTREAM: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.1";
-const UPSTREAM: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.2";
-const REFUSED: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.3";
-const SERVED: &str = "5151515151515151";
-const FAILED: &str = "5252525252525252";
-
 #[tokio::test]
 async fn a_connection_and_its_requests_look_as_documented() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let shown = json!({
         "connection": bridge.get(&format!("/v1/connections/{DOWNSTREAM}")).await.json(),
         "failed_connect": bridge.get(&format!("/v1/connections/{REFUSED}")).await.json(),
@@ -54,139 +48,8 @@ async fn what_is_not_settled_is_shown_as_such() {
 }
 
 #[tokio::test]
-async fn connections_are_listed_the_newest_first_and_filtered() {
-    let bridge = after_the_story().await;
-    let cases = [
-        ("", vec![REFUSED, UPSTREAM, DOWNSTREAM]),
-        ("?local=192.0.2.1:8080", vec![DOWNSTREAM]),
-        ("?peer=192.0.2.3:9001", vec![REFUSED]),
-        ("?peer=192.0.2.1:8080", vec![]),
-        ("?local=192.0.2.1:8080&peer=192.0.2.3:9001", vec![]),
-        ("?role=downstream", vec![DOWNSTREAM]),
-        ("?role=upstream", vec![REFUSED, UPSTREAM]),
-        ("?outcome=refused", vec![REFUSED]),
-        ("?local=192.0.2.1", vec![REFUSED, UPSTREAM, DOWNSTREAM]),
-        ("?peer=192.0.2.3/32", vec![REFUSED, UPSTREAM]),
-        ("?network=192.0.2.2/31", vec![REFUSED, UPSTREAM, DOWNSTREAM]),
-        ("?network=192.0.2.2", vec![DOWNSTREAM]),
-        ("?network=2001:db8::/32", vec![]),
-        ("?since=2023-11-14T22:13:20.002Z", vec![REFUSED, UPSTREAM]),
-        ("?until=2023-11-14T22:13:20.002Z", vec![DOWNSTREAM]),
-        (
-            "?since=1900-01-01T00:00:00Z&until=9999-12-30T00:00:00Z",
-            vec![REFUSED, UPSTREAM, DOWNSTREAM],
-        ),
-        ("?party=service", vec![REFUSED]),
-        ("?cause=connect_refused", vec![REFUSED]),
-        ("?cause=connect_unanswered", vec![]),
-        ("?cluster=dead", vec![REFUSED, DOWNSTREAM]),
-        ("?dye=gray%3Dv2", vec![]),
-        ("?min_wait_ms=1", vec![]),
-        (
-            "?min_wait_ms=0&min_retransmits=0",
-            vec![REFUSED, UPSTREAM, DOWNSTREAM],
-        ),
-        ("?min_retransmits=1", vec![]),
-        ("?settled=true", vec![REFUSED, UPSTREAM, DOWNSTREAM]),
-        ("?settled=false", vec![]),
-        ("?at=2023-11-14T22:13:20.001Z", vec![DOWNSTREAM]),
-        ("?at=2023-11-14T22:13:20.055Z", vec![UPSTREAM]),
-        ("?at=2023-11-14T22:13:21Z", vec![]),
-    ];
-    for (query, expected) in cases {
-        let list = bridge.get(&format!("/v1/connections{query}")).await.json();
-        assert_eq!(ids(&list["connections"]), expected, "{query}");
-        assert_eq!(list["next"], Value::Null);
-    }
-}
-
-#[tokio::test]
-async fn requests_are_listed_the_newest_first_and_filtered() {
-    let bridge = after_the_story().await;
-    let cases = [
-        ("", vec![FAILED, SERVED]),
-        ("?status=200", vec![SERVED]),
-        ("?cause=connect_refused", vec![FAILED]),
-        ("?since=2023-11-14T22:13:20.010Z", vec![FAILED]),
-        ("?until=2023-11-14T22:13:20.010Z", vec![SERVED]),
-        ("?at=2023-11-14T22:13:20.010Z", vec![SERVED]),
-        ("?status=5xx", vec![FAILED]),
-        ("?status=4xx", vec![]),
-        ("?grpc_status=14", vec![FAILED]),
-        ("?party=service", vec![FAILED, SERVED]),
-        ("?cluster=dead", vec![FAILED]),
-        ("?peer=192.0.2.2", vec![FAILED, SERVED]),
-        ("?network=192.0.2.3:9001", vec![FAILED]),
-        ("?min_duration_ms=10", vec![SERVED]),
-        ("?min_wait_ms=1", vec![SERVED]),
-        ("?min_retransmits=1", vec![]),
-        (&*format!("?connection={UPSTREAM}"), vec![SERVED]),
-        (&*format!("?connection={DOWNSTREAM}"), vec![FAILED, SERVED]),
-    ];
-    for (query, expected) in cases {
-        let list = bridge.get(&format!("/v1/requests{query}")).await.json();
-        assert_eq!(ids(&list["requests"]), expected, "{query}");
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_goes_on_where_the_page_ended() {
-    let bridge = after_the_story().await;
-    for (path, key, expected) in [
-        (
-            "/v1/connections",
-            "connections",
-            vec![REFUSED, UPSTREAM, DOWNSTREAM],
-        ),
-        ("/v1/requests", "requests", vec![FAILED, SERVED]),
-    ] {
-        let mut seen = Vec::new();
-        let mut next = bridge.get(&format!("{path}?limit=1")).await.json();
-        loop {
-            seen.extend(ids(&next[key]).into_iter().map(str::to_owned));
-            let Some(cursor) = next["next"].as_str() else {
-                break;
-            };
-            next = bridge
-                .get(&format!("{path}?limit=1&cursor={cursor}"))
-                .await
-                .json();
-        }
-        assert_eq!(seen, expected);
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_goes_on_where_the_page_ended_whatever_came_meanwhile() {
-    let bridge = after_the_story().await;
-    let first = bridge.get("/v1/connections?limit=2").await.json();
-    assert_eq!(ids(&first["connections"]), [REFUSED, UPSTREAM]);
-    let mut newer = facts::batch(vec![Fact::Connection(facts::refused(8))]);
-    newer.first_seq = 7;
-    bridge.accept(&newer).await;
-    let settled = |answer: &Answer| answer.json()["connections"]["settled"] == 4;
-    bridge.eventually("/v1/coverage", settled).await;
-    let cursor = first["next"].as_str().unwrap();
-    let path = format!("/v1/connections?limit=2&cursor={cursor}");
-    let second = bridge.get(&path).await.json();
-    assert_eq!(ids(&second["connections"]), [DOWNSTREAM]);
-    assert_eq!(second["next"], Value::Null);
-}
-
-#[tokio::test]
-async fn a_page_that_is_searched_one_by_one_has_a_cursor_too() {
-    let bridge = after_the_story().await;
-    let path = "/v1/connections?cluster=dead&limit=1";
-    let first = bridge.get(path).await.json();
-    assert_eq!(ids(&first["connections"]), [REFUSED]);
-    let cursor = first["next"].as_str().unwrap();
-    let second = bridge.get(&format!("{path}&cursor={cursor}")).await.json();
-    assert_eq!(ids(&second["connections"]), [DOWNSTREAM]);
-}
-
-#[tokio::test]
 async fn a_record_is_audited_on_request() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let path = format!("/v1/connections/{DOWNSTREAM}");
     assert_eq!(bridge.get(&path).await.json().get("audit"), None);
     let audited = bridge.get(&format!("{path}?audit")).await.json();
@@ -195,7 +58,7 @@ async fn a_record_is_audited_on_request() {
 
 #[tokio::test]
 async fn a_trace_is_shown_as_the_spans_that_are_exported() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let path = format!("/v1/traces/{}", "f1".repeat(16));
     let request =
         Request::get(path).header(header::ACCEPT, "application/vnd.opentelemetry.otlp+json");
@@ -214,7 +77,7 @@ async fn a_trace_is_shown_as_the_spans_that_are_exported() {
 
 #[tokio::test]
 async fn causes_are_counted_over_time_where_a_step_is_given() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let path = "/v1/causes?since=2023-11-14T22:13:19Z&until=2023-11-14T22:13:22Z&step=1s";
     let causes = bridge.get(path).await.json();
     assert_eq!(
@@ -234,7 +97,7 @@ async fn causes_are_counted_over_time_where_a_step_is_given() {
 
 #[tokio::test]
 async fn times_may_be_told_from_now_and_a_window_of_the_most_buckets_fits() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     for path in ["causes", "requests", "connections"] {
         for (query, expected) in [
             ("since=15m", 0),
@@ -259,7 +122,7 @@ async fn times_may_be_told_from_now_and_a_window_of_the_most_buckets_fits() {
 
 #[tokio::test]
 async fn trouble_that_is_in_no_requests_time_is_counted_beside_the_causes() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     assert_eq!(bridge.get("/v1/causes").await.json().get("beside"), None);
     let mut lossy = facts::downstream(8);
     (lossy.syn_ack_retransmits, lossy.retransmits) = (1, 2);
@@ -290,7 +153,7 @@ async fn trouble_that_is_in_no_requests_time_is_counted_beside_the_causes() {
 
 #[tokio::test]
 async fn every_name_of_a_connection_leads_to_the_same_trace() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let tag = "7a".repeat(16);
     let trace_id = "f1".repeat(16);
     for name in [&trace_id, &tag] {
@@ -303,7 +166,7 @@ async fn every_name_of_a_connection_leads_to_the_same_trace() {
 
 #[tokio::test]
 async fn a_request_id_leads_to_the_request_and_its_connections() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let path = "/v1/traces/11111111-2222-4333-8444-555555555555";
     let trace = bridge.get(path).await.json();
     assert_eq!(trace["id"], "f1".repeat(16));
@@ -313,7 +176,7 @@ async fn a_request_id_leads_to_the_request_and_its_connections() {
 
 #[tokio::test]
 async fn a_trace_that_a_request_brought_keeps_its_id() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let brought = "c1".repeat(16);
     let trace = bridge.get(&format!("/v1/traces/{brought}")).await.json();
     assert_eq!(trace["id"], brought);
@@ -323,7 +186,7 @@ async fn a_trace_that_a_request_brought_keeps_its_id() {
 
 #[tokio::test]
 async fn causes_are_counted_with_an_example_and_without_what_completed() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let causes = bridge.get("/v1/causes").await.json();
     assert_eq!(
         (&causes["requests"], &causes["failed"]),
@@ -367,7 +230,7 @@ async fn health_names_the_view_that_is_missing() {
 
 #[tokio::test]
 async fn metrics_count_what_came_and_what_settled() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     bridge.post("nonsense").await;
     let request = Request::get("/metrics").header(header::ACCEPT, "application/openmetrics-text");
     let answer = call(&bridge.router, request.body(Body::empty()).unwrap()).await;
@@ -391,7 +254,7 @@ async fn metrics_count_what_came_and_what_settled() {
 
 #[tokio::test]
 async fn each_wrong_question_has_its_code() {
-    let bridge = after_the_story().await;
+    let bridge = Bridge::after_the_story().await;
     let cases = [
         (
             "/v1/connections/b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.99",
@@ -452,21 +315,6 @@ async fn facts_are_not_taken_where_only_questions_are() {
     assert_eq!(answer.error(), (404, "unknown_path".to_owned()));
     let answer = call(&reads, Request::get("/livez").body(Body::empty()).unwrap()).await;
     assert_eq!(answer.status, StatusCode::OK);
-}
-
-async fn after_the_story() -> Bridge {
-    let bridge = Bridge::start();
-    bridge.accept(&facts::story()).await;
-    let settled = |answer: &Answer| answer.json()["connections"]["settled"] == 3;
-    bridge.eventually("/v1/coverage", settled).await;
-    bridge
-}
-
-fn ids(records: &Value) -> Vec<&str> {
-    let records = records.as_array().unwrap().iter();
-    records
-        .map(|record| record["id"].as_str().unwrap())
-        .collect()
 }
 
 /// Compares with the committed file; `UPDATE=1` rewrites it.

@@ -27,6 +27,8 @@ const SLOW: usize = 1_000;
 const ROOM: usize = 1_024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
 
+const TOKEN: &str = "a-token-of-more-than-sixteen-bytes";
+
 /// Questions of which the slowest of a hundred is looked at.
 const QUESTIONS: usize = 1_000;
 
@@ -96,12 +98,48 @@ fn more_silent_clients_than_there_is_room_for_keep_nobody_waiting() {
     drop(silent);
 }
 
+#[test]
+fn as_many_clients_without_a_token_as_there_is_room_for_keep_nobody_waiting() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+    let bridge = Bridge::start_with(Some(TOKEN));
+    let refused: Vec<_> = (0..ROOM)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&bridge.address).unwrap();
+            let request = b"GET /v1/causes HTTP/1.1\r\nhost: bridge\r\n\r\n";
+            stream.write_all(request).unwrap();
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 401");
+            stream
+        })
+        .collect();
+    let began_at = Instant::now();
+    for _ in 0..20 {
+        assert!(bridge.answers());
+    }
+    let took = began_at.elapsed();
+    assert!(took < HEAD_TIMEOUT / 2, "{took:?}");
+    drop(refused);
+}
+
 impl Bridge {
     fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    fn start_with(token: Option<&str>) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("facts.sock");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_syntrace-bridge"));
+        if let Some(token) = token {
+            let path = directory.path().join("tokens");
+            fs::write(&path, token).unwrap();
+            command.env("SYNTRACE_LISTEN_TOKEN_FILE", path);
+        }
+        let mut child = command
             .args(["--facts", &format!("unix:{}", socket.display())])
             .args(["--listen", "127.0.0.1:0"])
             .env("NO_COLOR", "1")
@@ -137,8 +175,11 @@ impl Bridge {
 
     fn answers(&self) -> bool {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let request = b"GET /v1/causes HTTP/1.1\r\nhost: bridge\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).unwrap();
+        let request = format!(
+            "GET /v1/causes HTTP/1.1\r\nhost: bridge\r\nconnection: close\r\n\
+             authorization: Bearer {TOKEN}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.starts_with("HTTP/1.1 200") || {

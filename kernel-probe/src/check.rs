@@ -27,13 +27,15 @@ pub struct Report {
 /// bpffs at `bpffs`. What an operator orders, such as tags, counts as ordered.
 #[must_use]
 pub fn check(bpffs: &Path) -> Report {
-    let (mut ladder, programs) = match Loaded::load(None, None) {
+    let (mut ladder, programs) = match Loaded::load(None, None, &[]) {
         Ok(loaded) => {
             let mut ladder = loaded.ladder.clone();
             note(&mut ladder, Capability::Backfill, backfill(&loaded));
             let programs = loaded.verified_instructions().into_iter();
             let programs = programs.map(|(name, count)| (name.to_owned(), count));
-            (ladder, programs.collect())
+            let mut programs: Vec<_> = programs.collect();
+            programs.sort();
+            (ladder, programs)
         }
         Err(error) => (Ladder::without_hooks(&error.to_string()), Vec::new()),
     };
@@ -53,7 +55,8 @@ pub fn check(bpffs: &Path) -> Report {
     if cgroup2.is_none() {
         ladder.lose_hooks("cgroup v2 is not mounted");
     }
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease");
+    let release = release.unwrap_or_else(|error| format!("unknown: {error}"));
     Report {
         kernel: release.trim_end().to_owned(),
         privileges: Held::of(None).map_or_else(|error| error.to_string(), |held| held.to_string()),

@@ -16,11 +16,16 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
+use crate::request::{Request, is_requested};
+
 /// What asks a probe to hand over to a successor.
 const HAND_OVER: Signal = Signal::USR1;
 
 /// How long a probe may take to hand over, or to end.
 const LET_GO_WITHIN: Duration = Duration::from_secs(10);
+
+/// The end of that time, in which nobody asks any more, for a probe that saw the request just before.
+const WITHDRAWN_FOR: Duration = Duration::from_secs(1);
 
 /// What the kernel calls a process of ours: its first 15 bytes.
 const NAME: &str = "syntrace-probe";
@@ -69,17 +74,41 @@ impl Claim {
     }
 
     /// Claims `cgroup` from the probe that has it, which is asked to hand over, and waits for that.
+    /// One that another successor becomes meanwhile is asked in its turn.
     ///
     /// # Errors
     ///
-    /// [`ClaimError::NotLetGo`] if it does not within 10 s.
+    /// [`ClaimError::NotLetGo`] if it does not within 10 s; then nobody asks it any more.
     pub(crate) fn take_over(cgroup: &File) -> Result<Self, ClaimError> {
-        let mut claim = Self::of(cgroup);
-        wait_for(holder(cgroup), HAND_OVER, || {
-            claim = Self::of(cgroup);
-            !matches!(claim, Err(ClaimError::Held(_)))
-        })?;
-        claim
+        let request = Request::for_cgroup(cgroup).map_err(ClaimError::Lock)?;
+        let mut asked = None;
+        let claimed = wait_for(LET_GO_WITHIN - WITHDRAWN_FOR, || match Self::of(cgroup) {
+            Err(ClaimError::Held(holder)) => {
+                if holder != asked {
+                    ask(holder, HAND_OVER);
+                    asked = holder;
+                }
+                None
+            }
+            claim => Some(claim),
+        });
+        drop(request);
+        let seen_before = || {
+            wait_for(WITHDRAWN_FOR, || match Self::of(cgroup) {
+                Err(ClaimError::Held(_)) => None,
+                claim => Some(claim),
+            })
+        };
+        let claimed = claimed.or_else(seen_before);
+        claimed.unwrap_or(Err(ClaimError::NotLetGo))
+    }
+
+    /// Returns whether a successor asks for the cgroup.
+    pub(crate) fn is_requested(&self) -> bool {
+        is_requested(&self.cgroup).unwrap_or_else(|error| {
+            tracing::debug!(%error, "Could not look who asks for the cgroup");
+            false
+        })
     }
 }
 
@@ -89,26 +118,23 @@ impl Claim {
 ///
 /// [`ClaimError::NotLetGo`] if it does not within 10 s.
 pub(crate) fn end(cgroup_id: u64, process: u32) -> Result<(), ClaimError> {
-    wait_for(Some(process), Signal::TERM, || {
-        holder_of(cgroup_id) != Some(process)
-    })
+    ask(Some(process), Signal::TERM);
+    let has_let_go = || (holder_of(cgroup_id) != Some(process)).then_some(());
+    wait_for(LET_GO_WITHIN, has_let_go).ok_or(ClaimError::NotLetGo)
 }
 
-/// Sends `signal` to `process`, and waits until it `has_let_go`.
-fn wait_for(
-    process: Option<u32>,
-    signal: Signal,
-    mut has_let_go: impl FnMut() -> bool,
-) -> Result<(), ClaimError> {
-    ask(process, signal);
+/// Returns what `found` finds, as soon as it does; `None` if it does not `within` that time.
+fn wait_for<T>(within: Duration, mut found: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();
-    while !has_let_go() {
-        if began.elapsed() > LET_GO_WITHIN {
-            return Err(ClaimError::NotLetGo);
+    loop {
+        if let Some(found) = found() {
+            return Some(found);
+        }
+        if began.elapsed() > within {
+            return None;
         }
         thread::sleep(TRY_EVERY);
     }
-    Ok(())
 }
 
 impl Drop for Claim {

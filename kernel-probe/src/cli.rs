@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Print them.
     Watch(Settings),
     /// Write them to a file.
-    Record(Settings, File),
+    Record(Settings, File, PathBuf),
     /// Send what a file holds.
     Replay(PathBuf, BridgeAddress),
     /// Remove what is below this bpffs, of all cgroups or of one.
@@ -73,7 +73,8 @@ enum Action {
         #[command(flatten)]
         whom: Whom,
     },
-    /// Sends what a file holds to the bridge; what it has already is kept once.
+    /// Sends what a file holds to the bridge; what it has already is kept once. A last batch that was
+    /// cut off is left out.
     Replay {
         /// A file that `record` wrote.
         file: PathBuf,
@@ -135,7 +136,8 @@ struct Whom {
     /// The cgroup v2 directory whose sockets are followed, with all below it.
     #[arg(long, value_name = "PATH", env = "SYNTRACE_CGROUP")]
     cgroup: Option<PathBuf>,
-    /// A process, which is followed with its cgroup, or alone if that is the root.
+    /// A process, which is followed with its cgroup; or alone, by what it has open every 5 s, if
+    /// that is the root.
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
 }
@@ -155,7 +157,9 @@ struct Orders {
         default_value = ""
     )]
     host_id: String,
-    /// Tags SYNs to this network with the trace id; may be given up to 32 times.
+    /// Tags SYNs to this network with the trace id; may be given up to 32 times. An address of it
+    /// goes untagged for ten minutes, on all ports, where a tagged SYN was sent again, refused, or
+    /// given up.
     #[arg(
         long,
         value_name = "NETWORK",
@@ -172,7 +176,8 @@ struct Orders {
     )]
     believe_from: Vec<Network>,
     /// The mesh's key, 32 hexadecimal digits: signs tags; only tags under it are believed then, or
-    /// under the key of the file's second line, while keys are changed.
+    /// under the key of the file's second line, while keys are changed. Only its owner should be
+    /// able to read the file.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_MESH_KEY_FILE")]
     mesh_key_file: Option<PathBuf>,
     #[command(flatten)]
@@ -183,7 +188,8 @@ struct Orders {
     /// Takes over from the probe that follows the same cgroup, without losing an event.
     #[arg(long)]
     take_over: bool,
-    /// Switches a capability off, such as accept-wait; may be given several times.
+    /// Switches a capability off, such as accept-wait; may be given several times. Without `tag`
+    /// nothing is tagged, and no tag is believed or answered.
     #[arg(
         long,
         value_name = "CAPABILITY",
@@ -212,9 +218,12 @@ pub(crate) fn parse() -> Result<Command, Usage> {
             let settings = only(whom.check()?);
             let opened =
                 File::create_new(&file).map_err(|error| wrong("FILE", &file.display(), &error))?;
-            Ok(Command::Record(settings, opened))
+            Ok(Command::Record(settings, opened, file))
         }
-        Action::Replay { file, bridge } => Ok(Command::Replay(file, bridge)),
+        Action::Replay { file, bridge } => {
+            File::open(&file).map_err(|error| wrong("FILE", &file.display(), &error))?;
+            Ok(Command::Replay(file, bridge))
+        }
         Action::Status(bpffs) => Ok(Command::Status(bpffs.path)),
         Action::Run(orders) => orders.check(),
     }

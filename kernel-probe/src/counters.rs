@@ -7,7 +7,7 @@ use std::sync::{
 
 use aya::maps::{MapData, PerCpuArray};
 use syntrace_ebpf_common::Counter;
-use syntrace_proto::Loss;
+use syntrace_proto::{Count, Loss};
 
 /// Name of the loss of a ring-buffer record that could not be decoded.
 const UNDECODABLE: &str = "undecodable";
@@ -61,6 +61,19 @@ impl Counters {
             .filter(|&(_, count)| count > 0)
             .map(|(cause, count)| Loss {
                 cause: cause.to_owned(),
+                count,
+            })
+            .collect()
+    }
+
+    /// Returns what was left undone or not believed so far, none of it a loss; those of 0 are left out.
+    pub(crate) fn counted(&self) -> Vec<Count> {
+        let kernel = Counter::ALL.iter().filter(|counter| !counter.is_loss());
+        let kernel = kernel.map(|&counter| (counter.name(), self.kernel_count(counter)));
+        kernel
+            .filter(|&(_, count)| count > 0)
+            .map(|(name, count)| Count {
+                name: name.to_owned(),
                 count,
             })
             .collect()

@@ -204,6 +204,17 @@ fn program(lines: &[&str]) -> Option<String> {
         .find_map(|line| quoted(line, "prog '", '\'').or_else(|| quoted(line, "program `", '`')))
 }
 
+// === impl Explanation ===
+
+impl Explanation {
+    /// Returns whether the text was a verifier's log at all: it names a program, an instruction, or
+    /// a cause that is known.
+    #[must_use]
+    pub const fn is_of_a_log(&self) -> bool {
+        self.program.is_some() || self.instruction.is_some() || self.cause.is_some()
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
@@ -261,6 +272,14 @@ processed 1 insns (limit 1000000) max_states_per_insn 0
         assert_eq!(found.verdict, "something new");
         assert_eq!(found.cause, None);
         assert_eq!(explain("").verdict, "");
+    }
+
+    #[test]
+    fn only_a_log_is_taken_for_one() {
+        assert!(explain(LOG).is_of_a_log());
+        assert!(explain("R0 !read_ok").is_of_a_log());
+        assert!(!explain("").is_of_a_log());
+        assert!(!explain("127.0.0.1 localhost\n").is_of_a_log());
     }
 
     #[test]

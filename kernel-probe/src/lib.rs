@@ -35,6 +35,7 @@ mod pressure;
 mod privileges;
 mod process;
 mod record;
+mod request;
 mod run;
 mod rung;
 mod sender;

@@ -3,6 +3,7 @@
 use std::{error::Error as StdError, io};
 
 use aya::{EbpfError, programs::ProgramError};
+use rustix::io::Errno;
 
 use crate::{
     attach::AttachError,
@@ -14,7 +15,11 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// One process is followed, and no cgroup.
-    #[error("hooks need a cgroup v2 that is not the root, and none was given")]
+    #[error(
+        "hooks need a cgroup v2 that is not the root, and none was given; without them no handshake \
+         and no accept wait is seen, and what comes and goes within 5 s, such as a refused connect, \
+         only in a network namespace of its own: move the process into a cgroup of its own"
+    )]
     NoCgroup,
     /// The process lacks these capabilities.
     #[error(
@@ -23,7 +28,10 @@ pub enum LoadError {
     )]
     Lacking(Held),
     /// The process may not load or attach programs.
-    #[error("loading eBPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
+    #[error(
+        "the kernel did not permit it, though this process lacks no capability that it shows: a user \
+         namespace, a seccomp filter or a security module forbids eBPF programs; {}", chain(.0)
+    )]
     NotPermitted(#[source] EbpfError),
     /// The kernel's verifier refused a program.
     #[error("the verifier of this kernel refused `{program}`: {}", in_words(why))]
@@ -36,6 +44,17 @@ pub enum LoadError {
     /// The kernel lacks what a map or a program needs.
     #[error("this kernel cannot hold the programs, which need Linux 6.10 with BTF: {}", chain(.0))]
     Unsupported(#[source] EbpfError),
+    /// The kernel has no memory for the maps or the programs.
+    #[error(
+        "the kernel gave no memory for the programs' maps; a smaller --ring-bytes takes less, \
+         or this process's memory limit must be higher: {}", chain(.0)
+    )]
+    OutOfMemory(#[source] EbpfError),
+    /// The process may not have as many files open as there are maps and programs.
+    #[error(
+        "the programs' maps are files, and this process may open no more: raise its limit (ulimit -n)"
+    )]
+    TooManyFiles(#[source] EbpfError),
     /// The object lacks a part that the loader knows: both were built apart.
     #[error("the eBPF object has no `{0}`")]
     Incomplete(&'static str),
@@ -75,8 +94,10 @@ pub(crate) fn verify(
         Err(ProgramError::LoadError {
             io_error,
             verifier_log,
-        }) if io_error.kind() != io::ErrorKind::PermissionDenied
-            || !verifier_log.to_string().is_empty() =>
+        }) if !matches!(
+            io_error.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::OutOfMemory
+        ) || !verifier_log.to_string().is_empty() =>
         {
             let log = verifier_log.to_string();
             tracing::debug!(program, %log, "Refused program");
@@ -93,16 +114,16 @@ pub(crate) fn verify(
     }
 }
 
-/// Names what the kernel refused: for lack of privileges, or because it cannot do it.
+/// Names what the kernel refused: for lack of privileges or memory, or because it cannot do it.
 pub(crate) fn unsupported(error: impl Into<EbpfError>) -> LoadError {
     let error = error.into();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(found) = cause {
-        let denied = found
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
-        if denied {
-            return LoadError::NotPermitted(error);
+        match found.downcast_ref().and_then(Errno::from_io_error) {
+            Some(Errno::PERM | Errno::ACCESS) => return LoadError::NotPermitted(error),
+            Some(Errno::NOMEM) => return LoadError::OutOfMemory(error),
+            Some(Errno::MFILE | Errno::NFILE) => return LoadError::TooManyFiles(error),
+            Some(_) | None => {}
         }
         cause = found.source();
     }
@@ -152,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lack_of_privileges_is_told_from_a_lack_of_the_kernel() {
+    fn a_lack_of_privileges_or_memory_is_told_from_a_lack_of_the_kernel() {
         let error = |errno| {
             unsupported(ProgramError::SyscallError(SyscallError {
                 call: "bpf_prog_load",
@@ -160,6 +181,12 @@ mod tests {
             }))
         };
         assert!(matches!(error(1), LoadError::NotPermitted(_)));
+        let full = error(12);
+        assert!(matches!(full, LoadError::OutOfMemory(_)));
+        assert!(full.to_string().contains("--ring-bytes"));
+        let many = error(24);
+        assert!(matches!(many, LoadError::TooManyFiles(_)));
+        assert!(many.to_string().contains("ulimit -n"));
         let old = error(22);
         assert!(matches!(old, LoadError::Unsupported(_)));
         assert!(old.to_string().contains("Linux 6.10"));

@@ -92,7 +92,7 @@ impl Loaded {
     ///
     /// A program that only one capability needs may fail: then the ladder says so. Maps that are
     /// among `pins` are used, and others pinned there. A ring that is made has `ring_bytes`, or what
-    /// the object says.
+    /// the object says. What is in `without` is left out, where it is chosen by loading.
     ///
     /// # Kernel
     ///
@@ -105,8 +105,12 @@ impl Loaded {
     pub(crate) fn load(
         pins: Option<&Pins>,
         ring_bytes: Option<RingBytes>,
+        without: &[Capability],
     ) -> Result<Self, LoadError> {
-        let (types, unknown) = (KernelTypes::read(), KernelTypes::unknown());
+        let (mut types, unknown) = (KernelTypes::read(), KernelTypes::unknown());
+        if without.contains(&Capability::CloseReason) {
+            types = types.without_errors();
+        }
         let loaded = match Self::load_with(&types, pins, ring_bytes) {
             Err(LoadError::Refused { why, .. }) if types != unknown => {
                 tracing::debug!(verdict = why.verdict, "Loading again without kernel fields");

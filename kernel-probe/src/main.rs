@@ -20,6 +20,11 @@ use crate::cli::{Command, Form, Usage};
 const WRONG_CONFIGURATION: u8 = 64;
 
 fn main() -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
+        .init();
     let command = match cli::parse() {
         Ok(command) => command,
         Err(Usage::Asked(text)) => {
@@ -31,11 +36,6 @@ fn main() -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(WRONG_CONFIGURATION));
         }
     };
-    tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()))
-        .init();
     match carry_out(command) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
@@ -52,8 +52,8 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
             block_on(run(settings, destination, succession))??;
         }
         Command::Watch(settings) => block_on(watch(settings, io::stdout()))??,
-        Command::Record(settings, file) => {
-            let n_batches = block_on(record(settings, file))??;
+        Command::Record(settings, file, path) => {
+            let n_batches = block_on(record(settings, file, &path))??;
             print([format!("recorded {n_batches} batches")])?;
         }
         Command::Replay(file, bridge) => {
@@ -66,7 +66,13 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
         }
         Command::Status(bpffs) => print(status(&bpffs))?,
         Command::Explain(file) => {
-            print([explain(&read(&file)?).to_string().trim_end().to_owned()])?;
+            let found = explain(&read(&file)?);
+            ensure!(
+                found.is_of_a_log(),
+                "expected a verifier's log, found none in {}",
+                file.display()
+            );
+            print([found.to_string().trim_end().to_owned()])?;
         }
         Command::Manifest(None) => print([Manifest::of_this_kernel()?.to_string()])?,
         Command::Manifest(Some(file)) => {

@@ -36,6 +36,9 @@ pub enum ManifestError {
     /// The text is no manifest.
     #[error("expected a manifest as JSON: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// The text has no figures.
+    #[error("expected a manifest with figures of programs and maps")]
+    Empty,
 }
 
 // === impl Manifest ===
@@ -47,7 +50,7 @@ impl Manifest {
     ///
     /// [`ManifestError::Load`] explains what the kernel or the process lacks.
     pub fn of_this_kernel() -> Result<Self, ManifestError> {
-        let loaded = Loaded::load(None, None)?;
+        let loaded = Loaded::load(None, None, &[])?;
         let mut programs = Object::new();
         for (name, info) in loaded.programs() {
             let attached = ATTACHED.iter().find(|(program, ..)| *program == name);
@@ -75,9 +78,14 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`ManifestError::Malformed`] if it is something else.
+    /// [`ManifestError::Malformed`] or [`ManifestError::Empty`] if it is something else.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        Ok(Self(serde_json::from_str(text)?))
+        let manifest: Value = serde_json::from_str(text)?;
+        let entries = |kind| manifest.get(kind).and_then(Value::as_object);
+        match (entries("programs"), entries("maps")) {
+            (Some(programs), Some(_)) if !programs.is_empty() => Ok(Self(manifest)),
+            _ => Err(ManifestError::Empty),
+        }
     }
 
     /// Returns one line for each instruction count and map that is new, or more than 10 % above
@@ -142,9 +150,23 @@ mod tests {
                 "EVENTS: 1101 bytes, 1000 before"
             ]
         );
-        let nothing = Manifest::parse(r#"{"programs":{},"maps":{}}"#).unwrap();
-        assert_eq!(kept.growth_since(&nothing).len(), 2);
-        assert!(Manifest::parse("{").is_err());
+        let others = Manifest::parse(r#"{"programs":{"other":{}},"maps":{}}"#).unwrap();
+        assert_eq!(kept.growth_since(&others).len(), 2);
+        assert!(matches!(
+            Manifest::parse("{"),
+            Err(ManifestError::Malformed(_))
+        ));
+        for text in [
+            "{}",
+            "[]",
+            r#"{"programs":{},"maps":{}}"#,
+            r#"{"programs":{"a":{}}}"#,
+        ] {
+            assert!(
+                matches!(Manifest::parse(text), Err(ManifestError::Empty)),
+                "{text}"
+            );
+        }
     }
 
     fn manifest(instructions: u64, bytes: u64) -> Manifest {

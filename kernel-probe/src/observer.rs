@@ -154,14 +154,14 @@ impl Observer {
             host,
         } = self;
         let (ladder, connections) = (&*ladder, survey.connections());
-        take(Body::Rung(ladder.borrow().to_fact()));
+        take(Body::Rung(ladder.borrow().to_fact(counters.counted())));
         let tell = |result, lost| {
             counters.survey_lost(lost);
             let mut ladder = ladder.borrow_mut();
             let before = ladder.clone();
             note(&mut ladder, connections, result);
             if *ladder != before {
-                let rung = ladder.to_fact();
+                let rung = ladder.to_fact(counters.counted());
                 tracing::info!(rung = rung.name, missing = ?rung.missing, "Changed what can be seen");
                 take(Body::Rung(rung));
             }
@@ -170,7 +170,7 @@ impl Observer {
             let mut ticks = interval_at(Instant::now() + RUNG_INTERVAL, RUNG_INTERVAL);
             loop {
                 ticks.tick().await;
-                take(Body::Rung(ladder.borrow().to_fact()));
+                take(Body::Rung(ladder.borrow().to_fact(counters.counted())));
             }
         };
         let decode = |record: &[u8]| forward(record, host, counters, take);
@@ -186,9 +186,12 @@ impl Observer {
         if self.pins.is_none() {
             return self.end(counters, take);
         }
-        let Self { mut survey, .. } = self;
+        let Self {
+            mut survey, ladder, ..
+        } = self;
         survey.drain(take);
         counters.survey_lost(survey.losses());
+        take(Body::Rung(ladder.borrow().to_fact(counters.counted())));
     }
 
     /// Detaches, then hands on what is left, and leaves nothing behind.
@@ -197,7 +200,7 @@ impl Observer {
             view,
             mut survey,
             pins,
-            ladder: _,
+            ladder,
             host,
         } = self;
         if let Some(Err(error)) = pins.map(|pins| pins.remove()) {
@@ -208,6 +211,7 @@ impl Observer {
         }
         survey.drain(take);
         counters.survey_lost(survey.losses());
+        take(Body::Rung(ladder.borrow().to_fact(counters.counted())));
     }
 }
 

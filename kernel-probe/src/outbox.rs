@@ -305,7 +305,7 @@ mod tests {
     fn rung() -> Body {
         Body::Rung(Rung {
             name: "observe".to_owned(),
-            missing: Vec::new(),
+            ..Rung::default()
         })
     }
 

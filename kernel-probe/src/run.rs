@@ -16,6 +16,7 @@ use crate::{
     members::Whose,
     observer::Observer,
     outbox::{Bound, Outbox},
+    pins::{Pins, PinsError},
     sender::Sender,
     settings::Settings,
     view::random,
@@ -86,19 +87,37 @@ pub async fn run(
     let mut hand_over = signal(SignalKind::user_defined1()).map_err(RunError::Signals)?;
     let host = Host::new().map_err(RunError::Host)?;
     let outbox = Outbox::new(new_sender(destination.host_id)?, BOUND);
+    if let Err(reason @ (PinsError::NoBpffs(_) | PinsError::Folder { .. })) = Pins::of(&settings) {
+        tracing::warn!(
+            %reason,
+            "Nothing is pinned: a crash or a take-over loses what happens until the next probe \
+             observes, and the handshakes of connections that are open then"
+        );
+    }
     let (mut observer, counters, claim) = begin(settings, host, succession)?;
     tracing::info!(rung = observer.rung(), "Attached");
     let sender = Sender::new(outbox, counters, &destination.bridge);
 
     let take = |body| sender.post(body);
     let mut delivery = pin!(sender.deliver());
-    let has_successor = tokio::select! {
-        () = observer.follow(sender.counters(), &take) => false,
-        () = sender.flush() => false,
-        () = &mut delivery => false,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-        _ = hand_over.recv() => true,
+    let has_successor = {
+        let mut follow = pin!(observer.follow(sender.counters(), &take));
+        let mut flush = pin!(sender.flush());
+        loop {
+            tokio::select! {
+                () = &mut follow => break false,
+                () = &mut flush => break false,
+                () = &mut delivery => break false,
+                _ = terminate.recv() => break false,
+                _ = interrupt.recv() => break false,
+                _ = hand_over.recv() => {
+                    if claim.as_ref().is_some_and(Claim::is_requested) {
+                        break true;
+                    }
+                    tracing::info!("Went on: who asked for the cgroup has gone");
+                }
+            }
+        }
     };
     tracing::info!(has_successor, "Stopping");
     if has_successor {

@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use syntrace_proto::Rung;
+use syntrace_proto::{Count, Rung};
 
 /// What the probe may be able to see or do; independent of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,13 +196,14 @@ impl Ladder {
         }
     }
 
-    /// Returns the fact that tells the bridge.
+    /// Returns the fact that tells the bridge, with what was `counted` meanwhile.
     #[must_use]
-    pub fn to_fact(&self) -> Rung {
+    pub fn to_fact(&self, counted: Vec<Count>) -> Rung {
         let sentence = |missing: &Missing| format!("{}: {}", missing.capability, missing.reason);
         Rung {
             name: self.name().to_owned(),
             missing: self.missing.iter().map(sentence).collect(),
+            counted,
         }
     }
 }
@@ -258,6 +259,6 @@ mod tests {
         let mut ladder = Ladder::default();
         ladder.lose(Capability::Tag, "not ordered");
         ladder.lose(Capability::Tag, "not permitted");
-        assert_eq!(ladder.to_fact().missing, ["tag: not ordered"]);
+        assert_eq!(ladder.to_fact(Vec::new()).missing, ["tag: not ordered"]);
     }
 }

@@ -2,8 +2,9 @@
 
 use std::{
     fmt,
-    fs::{self, File},
-    io,
+    fs::File,
+    io::{self, Read as _},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     str,
 };
@@ -12,6 +13,15 @@ use crate::{members::Whose, network::Network, process::cgroup2, rung::Capability
 
 /// `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP2: u64 = 0x6367_7270;
+
+/// A file that every cgroup v2 has, but for the root of the hierarchy.
+const NOT_IN_ROOT: &str = "cgroup.events";
+
+/// How long a file of mesh keys may be, in bytes.
+const MESH_KEYS_LEN: u64 = 256;
+
+/// Permission bits of the group and of everybody.
+const OTHERS: u32 = 0o077;
 
 /// What the operator orders.
 #[derive(Debug)]
@@ -55,6 +65,12 @@ pub enum CgroupError {
     /// The path is not in the cgroup v2 hierarchy.
     #[error("expected a cgroup v2 directory, such as one below /sys/fs/cgroup")]
     NotCgroup2,
+    /// The path is the root of the hierarchy, where hooks would run for every connection of the
+    /// machine.
+    #[error(
+        "hooks need a cgroup v2 that is not the root; move the processes into one of their own"
+    )]
+    Root,
     /// There is no cgroup v2 hierarchy.
     #[error("this machine has no cgroup v2 mounted; --pid follows one process without it")]
     NoCgroup2,
@@ -78,9 +94,12 @@ pub enum MeshKeyError {
 /// [`CgroupError`] says what is there instead.
 pub fn cgroup(path: &Path) -> Result<File, CgroupError> {
     let directory = File::open(path).map_err(CgroupError::Open)?;
+    let is_directory = directory.metadata().map_err(CgroupError::Open)?.is_dir();
     let system =
         rustix::fs::fstatfs(&directory).map_err(|error| CgroupError::Open(error.into()))?;
     match u64::try_from(system.f_type) {
+        Ok(CGROUP2) if !is_directory => Err(CgroupError::NotCgroup2),
+        Ok(CGROUP2) if !path.join(NOT_IN_ROOT).exists() => Err(CgroupError::Root),
         Ok(CGROUP2) => Ok(directory),
         Ok(_) | Err(_) if cgroup2().is_some() => Err(CgroupError::NotCgroup2),
         Ok(_) | Err(_) => Err(CgroupError::NoCgroup2),
@@ -90,14 +109,29 @@ pub fn cgroup(path: &Path) -> Result<File, CgroupError> {
 // === impl MeshKeys ===
 
 impl MeshKeys {
-    /// Reads the keys that the file at `path` holds, 32 hexadecimal digits a line.
+    /// Reads the keys that the file at `path` holds, 32 hexadecimal digits a line. Warns if others
+    /// than its owner may read it.
     ///
     /// # Errors
     ///
     /// [`MeshKeyError`] says what the file holds instead, never its content.
     pub fn read(path: &PathBuf) -> Result<Self, MeshKeyError> {
-        let text = fs::read_to_string(path).map_err(MeshKeyError::Read)?;
-        Self::parse(&text).ok_or(MeshKeyError::Digits)
+        let file = File::open(path).map_err(MeshKeyError::Read)?;
+        let about = file.metadata().map_err(MeshKeyError::Read)?;
+        let mut text = String::new();
+        file.take(MESH_KEYS_LEN)
+            .read_to_string(&mut text)
+            .map_err(MeshKeyError::Read)?;
+        let keys = Self::parse(&text).ok_or(MeshKeyError::Digits)?;
+        let mode = about.permissions().mode();
+        if about.is_file() && mode & OTHERS != 0 {
+            tracing::warn!(
+                path = %path.display(),
+                mode = %format_args!("{:o}", mode & 0o7777),
+                "Others than the owner may use the file of mesh keys"
+            );
+        }
+        Ok(keys)
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -56,7 +56,7 @@ impl KernelView {
         let Whose::Cgroup(cgroup) = &settings.whose else {
             return Err(LoadError::NoCgroup);
         };
-        let mut loaded = Loaded::load(pins, settings.ring_bytes)?;
+        let mut loaded = Loaded::load(pins, settings.ring_bytes, &settings.without)?;
         if !config.orders(Flags::TAG) && !config.orders(Flags::BELIEVE) {
             loaded.ladder.lose(
                 Capability::Tag,
@@ -187,11 +187,15 @@ impl KernelView {
 pub(crate) fn config(settings: &Settings, host_key: [u8; 16]) -> Config {
     let ordered = |is_ordered: bool, flag| if is_ordered { flag } else { Flags::default() };
     let is_on = |capability| !settings.without.contains(&capability);
+    let tags = is_on(Capability::Tag);
     let flags = ordered(is_on(Capability::LifeCycle), Flags::OBSERVE)
         .union(ordered(is_on(Capability::AcceptWait), Flags::ACCEPT_WAIT))
         .union(ordered(is_on(Capability::Incidents), Flags::INCIDENTS))
-        .union(ordered(!settings.tag_to.is_empty(), Flags::TAG))
-        .union(ordered(!settings.believe_from.is_empty(), Flags::BELIEVE))
+        .union(ordered(tags && !settings.tag_to.is_empty(), Flags::TAG))
+        .union(ordered(
+            tags && !settings.believe_from.is_empty(),
+            Flags::BELIEVE,
+        ))
         .union(ordered(settings.mesh_keys.is_some(), Flags::MESH_KEYED));
     // Without a mesh key nobody checks the MAC; then the host's key fills its place.
     let mesh_keys = settings

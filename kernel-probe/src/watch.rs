@@ -1,6 +1,7 @@
 //! Prints what happens to connections, for a person at a terminal: no bridge, nothing pinned.
 
 mod line;
+mod missing;
 
 use std::{cell::RefCell, io, io::Write, pin::pin};
 

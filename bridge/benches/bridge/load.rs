@@ -27,7 +27,7 @@ const APART_NS: u64 = 1_000;
 pub(crate) fn opening(at: ClockSample) -> Vec<u8> {
     let rung = Rung {
         name: "full".to_owned(),
-        missing: Vec::new(),
+        ..Rung::default()
     };
     let upstream = (0..UPSTREAM).map(|name| Body::Connection(upstream(name, before(at))));
     let bodies = [Body::Rung(rung), reading(at)].into_iter().chain(upstream);

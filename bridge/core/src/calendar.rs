@@ -1,35 +1,82 @@
 //! Slots by time, in ticks: those of one tick side by side.
 //!
-//! Entering and leaving cost the same however many there are: a value keeps its place within its tick. The
-//! order within a tick means nothing: who needs one sorts what a tick holds.
+//! Entering and leaving cost the same however many there are: a tick is found by its hash, and a value keeps
+//! its place within its tick. Only a tick that is new, or has become empty, is looked for among all. The order
+//! within a tick means nothing until it is taken: then it is that of the keys.
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeSet;
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::slab::{Slab, Slot};
 
-/// Slots by tick.
-#[derive(Debug, Default)]
-pub(crate) struct Calendar {
+/// The most slots for which a tick that was taken leaves its memory to the next that begins.
+const SPARE_MAX: usize = 1024;
+
+/// Slots by tick, each with what says where it stands within its tick.
+#[derive(Debug)]
+pub(crate) struct Calendar<K = ()> {
     /// No tick is empty.
-    ticks: BTreeMap<u64, Vec<Slot>>,
+    ticks: HashMap<u64, Vec<(K, Slot)>, FixedState>,
+    /// The same ticks, in order.
+    order: BTreeSet<u64>,
+    /// The memory of the tick that was taken last.
+    spare: Vec<(K, Slot)>,
 }
 
 // === impl Calendar ===
 
-impl Calendar {
+impl<K> Calendar<K> {
+    /// Returns an empty calendar. Results do not depend on `seed`.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self {
+            ticks: HashMap::with_hasher(FixedState::with_seed(seed)),
+            order: BTreeSet::new(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Returns the first tick that holds anything.
+    pub(crate) fn first_tick(&self) -> Option<u64> {
+        self.order.first().copied()
+    }
+
+    /// Returns a slot of the first tick that holds any.
+    pub(crate) fn first(&self) -> Option<Slot> {
+        self.last_of(self.first_tick()?)
+    }
+
+    /// Returns the slot of a tick that takes the place of whichever leaves it next.
+    pub(crate) fn last_of(&self, tick: u64) -> Option<Slot> {
+        self.ticks.get(&tick)?.last().map(|&(_, slot)| slot)
+    }
+
+    /// Returns what the ticks hold at or before `tick`, the latest tick first.
+    pub(crate) fn until(&self, tick: u64) -> impl Iterator<Item = impl Iterator<Item = Slot>> {
+        let ticks = self.order.range(..=tick).rev();
+        let held = ticks.filter_map(|tick| self.ticks.get(tick));
+        held.map(|held| held.iter().map(|&(_, slot)| slot))
+    }
+}
+
+impl<K: Ord> Calendar<K> {
     /// Enters a slot; `place` is where its value keeps its place within the tick.
     pub(crate) fn insert<T>(
         &mut self,
         slab: &mut Slab<T>,
-        tick: u64,
+        (tick, key): (u64, K),
         slot: Slot,
         place: impl Fn(&mut T) -> &mut u32,
     ) {
-        let held = self.ticks.entry(tick).or_default();
+        let held = self.ticks.entry(tick).or_insert_with(|| {
+            self.order.insert(tick);
+            std::mem::take(&mut self.spare)
+        });
         if let Some(value) = slab.get_mut(slot) {
             *place(value) = held.len() as u32;
         }
-        held.push(slot);
+        held.push((key, slot));
     }
 
     /// Takes a slot out that was entered at `tick`, unless the tick was taken as a whole.
@@ -44,35 +91,34 @@ impl Calendar {
             return;
         };
         let at = slab.get_mut(slot).map(|value| *place(value) as usize);
-        let Some(at) = at.filter(|&at| held.get().get(at) == Some(&slot)) else {
+        let is_there = |&at: &usize| held.get().get(at).is_some_and(|&(_, there)| there == slot);
+        let Some(at) = at.filter(is_there) else {
             return;
         };
         held.get_mut().swap_remove(at);
         if held.get().is_empty() {
             held.remove();
-        } else if let Some(moved) = held.get().get(at).and_then(|&moved| slab.get_mut(moved)) {
+            self.order.remove(&tick);
+        } else if let Some(&(_, moved)) = held.get().get(at)
+            && let Some(moved) = slab.get_mut(moved)
+        {
             *place(moved) = at as u32;
         }
     }
 
-    /// Takes a tick out; returns what it held.
+    /// Takes a tick out; returns what it held, in order.
     pub(crate) fn take(&mut self, tick: u64) -> Vec<Slot> {
-        self.ticks.remove(&tick).unwrap_or_default()
-    }
-
-    /// Returns the first tick that holds anything.
-    pub(crate) fn first_tick(&self) -> Option<u64> {
-        self.ticks.first_key_value().map(|(&tick, _)| tick)
-    }
-
-    /// Returns a slot of the first tick that holds any.
-    pub(crate) fn first(&self) -> Option<Slot> {
-        self.ticks.first_key_value()?.1.last().copied()
-    }
-
-    /// Returns what the ticks hold at or before `tick`, the latest tick first.
-    pub(crate) fn until(&self, tick: u64) -> impl Iterator<Item = &[Slot]> {
-        self.ticks.range(..=tick).rev().map(|(_, held)| &**held)
+        self.order.remove(&tick);
+        let Some(mut held) = self.ticks.remove(&tick) else {
+            return Vec::new();
+        };
+        held.sort_unstable();
+        let slots = held.iter().map(|&(_, slot)| slot).collect();
+        if held.capacity() <= SPARE_MAX {
+            held.clear();
+            self.spare = held;
+        }
+        slots
     }
 }
 
@@ -82,17 +128,17 @@ mod tests {
 
     fn enter(calendar: &mut Calendar, slab: &mut Slab<u32>, tick: u64) -> Slot {
         let slot = slab.insert(u32::MAX);
-        calendar.insert(slab, tick, slot, |place| place);
+        calendar.insert(slab, (tick, ()), slot, |place| place);
         slot
     }
 
     #[test]
     fn slots_leave_from_the_beginning_the_middle_and_the_end() {
         for leaving in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0]] {
-            let (mut slab, mut calendar) = (Slab::default(), Calendar::default());
+            let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
             let mut left: Vec<_> = (0..3).map(|_| enter(&mut calendar, &mut slab, 7)).collect();
             for slot in leaving {
-                let mut held: Vec<_> = calendar.until(7).flatten().copied().collect();
+                let mut held: Vec<_> = calendar.until(7).flatten().collect();
                 held.sort_unstable();
                 assert_eq!(held, left);
                 calendar.remove(&mut slab, 7, slot, |place| place);
@@ -104,21 +150,46 @@ mod tests {
 
     #[test]
     fn ticks_are_given_in_order() {
-        let (mut slab, mut calendar) = (Slab::default(), Calendar::default());
+        let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
         let slots = [30, 10, 20].map(|tick| enter(&mut calendar, &mut slab, tick));
         assert_eq!(calendar.first_tick(), Some(10));
         assert_eq!(calendar.first(), Some(slots[1]));
-        let until: Vec<_> = calendar.until(25).collect();
-        assert_eq!(until, [[slots[2]], [slots[1]]]);
+        let until: Vec<_> = calendar.until(25).flatten().collect();
+        assert_eq!(until, [slots[2], slots[1]]);
+    }
+
+    #[test]
+    fn a_tick_is_taken_in_the_order_of_its_keys() {
+        let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
+        let slots = [30, 10, 20].map(|key| {
+            let slot = slab.insert(u32::MAX);
+            calendar.insert(&mut slab, (7, key), slot, |place| place);
+            slot
+        });
+        assert_eq!(calendar.take(7), [slots[1], slots[2], slots[0]]);
+        assert_eq!(calendar.first_tick(), None);
     }
 
     #[test]
     fn who_leaves_after_the_tick_was_taken_disturbs_nobody() {
-        let (mut slab, mut calendar) = (Slab::default(), Calendar::default());
+        let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
         let taken = enter(&mut calendar, &mut slab, 7);
         assert_eq!(calendar.take(7), [taken]);
         let other = enter(&mut calendar, &mut slab, 7);
         calendar.remove(&mut slab, 7, taken, |place| place);
         assert_eq!(calendar.take(7), [other]);
+    }
+
+    #[test]
+    fn the_memory_of_a_long_tick_is_given_back() {
+        let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
+        let kept_after = |n: usize, calendar: &mut Calendar, slab: &mut Slab<u32>| {
+            (0..n).for_each(|_| _ = enter(calendar, slab, 7));
+            assert_eq!(calendar.take(7).len(), n);
+            calendar.spare.capacity()
+        };
+        let kept = kept_after(SPARE_MAX, &mut calendar, &mut slab);
+        assert!((1..=SPARE_MAX).contains(&kept));
+        assert_eq!(kept_after(2 * SPARE_MAX, &mut calendar, &mut slab), 0);
     }
 }

@@ -62,6 +62,8 @@ pub struct Rung {
     pub name: Box<str>,
     /// One sentence for each capability that is missing.
     pub missing: Vec<Box<str>>,
+    /// What the probe left undone or did not believe, by name, since its epoch began; none of it is a loss.
+    pub counted: Vec<(Box<str>, u64)>,
 }
 
 /// All that the kernel knows of one socket at one moment; a later one replaces it.

@@ -101,11 +101,15 @@ impl Index {
         let first = self.table.find(spread(hash), |first| first.is(hash));
         let shared = first.filter(|first| first.hash != hash);
         let alike = shared.and_then(|_| self.alike.find(spread(hash), |known| known.0 == hash));
-        let rest = alike.map(|(_, slots)| slots.iter()).unwrap_or_default();
-        first
-            .map(|first| first.slot)
-            .into_iter()
-            .chain(rest.copied())
+        let rest = alike.into_iter().flat_map(|(_, slots)| slots);
+        let first = first.map(|first| first.slot);
+        first.into_iter().chain(rest.copied())
+    }
+
+    /// Returns one of the slots under a hash.
+    pub(crate) fn slot(&self, hash: u32) -> Option<Slot> {
+        let first = self.table.find(spread(hash), |first| first.is(hash));
+        first.map(|first| first.slot)
     }
 }
 

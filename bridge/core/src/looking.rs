@@ -37,6 +37,7 @@ impl Reconciler {
         let requests = || due.iter().filter_map(|&slot| self.requests.at(slot));
         let reports = requests().map(|pending| look(&pending.report));
         black_box(reports.fold(0, u64::wrapping_add));
+        self.requests.look_up(due);
         let sought = requests().flat_map(|pending| {
             let Sides {
                 received_on,

@@ -3,7 +3,7 @@
 //! They stay for about the grace period, so there are few of them beside connections; what is asked for
 //! rarely (by trace, newest first) is looked for among all.
 
-use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
+use std::{cmp::Reverse, collections::BinaryHeap, hint::black_box, sync::Arc};
 
 use syntrace_model::{BootNanos, ConnKey, Opening, SpanId, TraceId, UnixNanos};
 
@@ -65,7 +65,8 @@ pub(crate) struct Sides {
 pub(crate) struct Requests {
     pending: Slab<Pending>,
     by_span: Index,
-    by_due: Calendar,
+    /// In order of when they settle, then of their ids.
+    by_due: Calendar<(Option<BootNanos>, SpanId)>,
 }
 
 // === impl Requests ===
@@ -75,7 +76,7 @@ impl Requests {
         Self {
             pending: Slab::default(),
             by_span: Index::new(seed),
-            by_due: Calendar::default(),
+            by_due: Calendar::new(seed),
         }
     }
 
@@ -126,9 +127,9 @@ impl Requests {
             let Some(pending) = self.pending.get_mut(slot) else {
                 continue;
             };
-            let (before, next) = (pending.place, place(pending));
-            pending.place = next;
-            let (before, after) = (before.tick(), next.tick());
+            let before = pending.place.tick();
+            pending.place = place(pending);
+            let after = pending.standing();
             self.by_due
                 .remove(&mut self.pending, before, slot, |pending| &mut pending.due);
             self.by_due
@@ -137,11 +138,13 @@ impl Requests {
     }
 
     fn enter(&mut self, pending: Pending) {
-        let (id, tick) = (pending.span_id, pending.place.tick());
+        let (id, standing) = (pending.span_id, pending.standing());
         let slot = self.pending.insert(pending);
         self.by_span.insert(self.by_span.hash(id), slot);
         self.by_due
-            .insert(&mut self.pending, tick, slot, |pending| &mut pending.due);
+            .insert(&mut self.pending, standing, slot, |pending| {
+                &mut pending.due
+            });
     }
 
     /// Takes a request out that is in the calendar no more.
@@ -157,6 +160,15 @@ impl Requests {
             self.by_due
                 .remove(&mut self.pending, tick, slot, |pending| &mut pending.due);
         }
+    }
+
+    /// Looks at where the index holds these requests: see [`crate::looking`].
+    pub(crate) fn look_up(&self, slots: &[Slot]) {
+        let spans = slots
+            .iter()
+            .filter_map(|&slot| Some(self.at(slot)?.span_id));
+        let held = spans.filter_map(|id| self.by_span.slot(self.by_span.hash(id)));
+        black_box(held.fold(0, Slot::wrapping_add));
     }
 
     /// Returns what is kept at a place.
@@ -242,12 +254,7 @@ impl Requests {
     /// Takes the requests out of the calendar that settle at the end of a tick; returns where they are
     /// kept, in order.
     pub(crate) fn take_due(&mut self, tick: u64) -> Vec<Slot> {
-        let mut due = self.by_due.take(tick);
-        due.sort_by_cached_key(|&slot| {
-            let pending = self.pending.get(slot)?;
-            Some((pending.place.due, pending.span_id))
-        });
-        due
+        self.by_due.take(tick)
     }
 
     /// Takes the requests out of the calendar that wait for a clock, in the same way.
@@ -307,6 +314,15 @@ impl Sides {
             received_on: accepted.map(|key| sockets.sought(Opening::Passive, key)),
             served_by: dialled.map(|key| sockets.sought(Opening::Active, key)),
         }
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// Returns the tick at whose end it settles, and its place in the order of those that do.
+    fn standing(&self) -> (u64, (Option<BootNanos>, SpanId)) {
+        (self.place.tick(), (self.place.due, self.span_id))
     }
 }
 

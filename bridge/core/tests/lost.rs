@@ -124,6 +124,7 @@ fn without_a_probe_that_sees_the_kernel_nothing_is_joined() {
     let rung = Rung {
         name: "l7-only".into(),
         missing: Vec::new(),
+        counted: Vec::new(),
     };
     reconciler.handle_batch(batch(
         probe(),

@@ -19,7 +19,7 @@ use axum::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::ApiError;
-use crate::server::{Rate, Tokens};
+use crate::server::{Claim, Rate, Tokens};
 
 /// Answers to those of one kind that are made or being sent at the same time.
 const ANSWERS_MAX: usize = 128;
@@ -153,6 +153,9 @@ pub(super) async fn limit(
 ) -> Result<Response, ApiError> {
     let place = if gate.access.admits(request.headers()) {
         request.extensions_mut().insert(Known);
+        if let Some(claim) = request.extensions().get::<Claim>() {
+            claim.is_known();
+        }
         gate.known.take()
     } else {
         gate.strangers.take()

@@ -135,16 +135,18 @@ pub(super) async fn list(
         };
         let turn = |ask: &Ask<_>| view.connections(ask, |record| filter.fits(record));
         let joins = |record: &ConnectionRecord| filter.joins(&view, record);
-        let mut page = page::fill(ask, turn, joins, |record| record.requests.len())?;
+        let weigh = |record: &ConnectionRecord| record.requests.len() * page::LINK_BYTES;
+        let mut page = page::fill(ask, turn, joins, weigh)?;
         view.add_late(page.records.iter_mut());
         let (connections, next) = page::shown(&page);
-        Ok::<_, ReadError>(List {
+        let list = List {
             connections,
             next,
             incomplete: page.hole.map(Incomplete::from),
-        })
+        };
+        Ok::<_, ReadError>(Json(list).into_response())
     });
-    Ok(Json(list.await??).into_response())
+    Ok(list.await??)
 }
 
 /// Shows one connection.

@@ -62,6 +62,8 @@ struct Export {
 struct Rung {
     name: String,
     missing: Vec<String>,
+    /// What the probe left undone or did not believe, since it began; none of it is a loss.
+    counted: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -173,22 +175,27 @@ impl From<&fact::Rung> for Rung {
         Self {
             name: rung.name.to_string(),
             missing: rung.missing.iter().map(ToString::to_string).collect(),
+            counted: by_name(&rung.counted),
         }
     }
 }
 
 impl From<&SenderCoverage> for Sender {
     fn from(coverage: &SenderCoverage) -> Self {
-        let lost = coverage.lost.iter();
         Self {
             name: coverage.sender.name.to_string(),
             epoch: format!("{:016x}", coverage.sender.epoch),
             received: coverage.received,
             missing: coverage.missing,
-            lost: lost
-                .map(|(cause, count)| (cause.to_string(), *count))
-                .collect(),
+            lost: by_name(&coverage.lost),
             goodbye: coverage.goodbye,
         }
     }
+}
+
+fn by_name(counts: &[(Box<str>, u64)]) -> BTreeMap<String, u64> {
+    let counts = counts.iter();
+    counts
+        .map(|(name, count)| (name.to_string(), *count))
+        .collect()
 }

@@ -57,11 +57,11 @@ async fn try_append(state: &State, request: Request) -> Result<(), ApiError> {
         return Err(ApiError::MediaType);
     }
     // Before the body is read: this bounds what bodies and their decoding take at any moment.
-    let _permit = state
-        .batches
-        .try_acquire()
-        .map_err(|_full| ApiError::TooManyBatches)?;
-    let body = match timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
+    let place = state.intake.take().await;
+    let mut place = place.ok_or(ApiError::TooManyBatches)?;
+    let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &()));
+    let body = place.arrival(body).await.ok_or(ApiError::TooManyBatches)?;
+    let body = match body {
         Ok(Ok(body)) => body,
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
             return Err(ApiError::TooLarge);

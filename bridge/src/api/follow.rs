@@ -69,6 +69,12 @@ pub(super) fn is_asked(headers: &HeaderMap) -> bool {
     accepted.any(|value| value.contains("text/event-stream"))
 }
 
+/// Returns whether an answer is an event stream.
+pub(crate) fn is_stream(answer: &Response) -> bool {
+    let content_type = answer.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value == "text/event-stream")
+}
+
 /// Streams what `look` shows of the records that settle.
 pub(super) fn stream<R: Serialize>(
     state: &State,

@@ -13,18 +13,22 @@ use crate::{
 /// Records that the pages of one question are chosen from, if they must be looked at one by one.
 const TURNS_MAX: usize = 20;
 
-/// Links that the records of one page show: a page ends early beyond it.
-const LINKS_MAX: usize = 20_000;
+/// Bytes that the records of one page may weigh: a page ends early beyond it.
+const BYTES_MAX: usize = 4 << 20;
 
-/// Takes `turn`s until the page is full: of what a turn gives, what `keep` keeps.
+/// Bytes that a link to another record, or an incident, weighs.
+pub(super) const LINK_BYTES: usize = 200;
+
+/// Takes `turn`s until the page is full: of what a turn gives, what `keep` keeps. `weigh` returns about how
+/// many bytes a record takes on it, of what has no bound of its own.
 pub(super) fn fill<R: Record>(
     mut ask: Ask<R::Id>,
     turn: impl Fn(&Ask<R::Id>) -> Result<Page<R>, ReadError>,
     keep: impl Fn(&R) -> Result<bool, ReadError>,
-    links: impl Fn(&R) -> usize,
+    weigh: impl Fn(&R) -> usize,
 ) -> Result<Page<R>, ReadError> {
     let mut records: Vec<Arc<R>> = Vec::new();
-    let mut shown = 0;
+    let mut bytes = 0;
     let mut hole = None;
     for _ in 0..TURNS_MAX {
         let page = turn(&ask)?;
@@ -34,11 +38,11 @@ pub(super) fn fill<R: Record>(
             if known(keep(&record).map(Some), &mut hole)? != Some(true) {
                 continue;
             }
-            shown += links(&record);
+            bytes += weigh(&record);
             let place = record.place();
             records.push(record);
             let is_last = index + 1 == count && page.next.is_none();
-            if (records.len() == ask.limit || shown > LINKS_MAX) && !is_last {
+            if (records.len() == ask.limit || bytes > BYTES_MAX) && !is_last {
                 return Ok(Page {
                     records,
                     next: Some(place),

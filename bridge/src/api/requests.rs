@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
+use syntrace_core::record::RequestRecord;
 use utoipa::{IntoParams, ToSchema};
 
 pub(super) use self::filter::cluster_of;
@@ -148,16 +149,54 @@ pub(super) async fn list(
             limit: paging.limit,
         };
         let turn = |ask: &Ask<_>| view.requests(ask, |record| filter.keeps(record));
-        let page = page::fill(ask, turn, |_| Ok(true), |record| record.incidents.len())?;
+        let page = page::fill(ask, turn, |_| Ok(true), weight)?;
         let (requests, next) = page::shown(&page);
-        Ok::<_, ReadError>(List {
+        let list = List {
             requests,
             next,
             among,
             incomplete: page.hole.map(Incomplete::from),
-        })
+        };
+        Ok::<_, ReadError>(Json(list).into_response())
     });
-    Ok(Json(list.await??).into_response())
+    Ok(list.await??)
+}
+
+/// Returns about how many bytes a request takes on a page: the texts that clients, services and
+/// configurations choose, and what there is any number of.
+fn weight(record: &RequestRecord) -> usize {
+    let (report, http) = (&record.report, &record.report.http);
+    let upstream = report.upstream.as_ref();
+    let texts = [
+        &report.tracestate,
+        &http.method,
+        &http.path,
+        &http.authority,
+        &http.protocol,
+        &http.response_details,
+        &http.request_id,
+        &http.dye,
+        &http.baggage,
+        &http.route,
+        &http.server_name,
+    ];
+    let texts = texts
+        .into_iter()
+        .chain(http.mark.as_ref().map(|mark| &mark.reason))
+        .chain(
+            upstream
+                .into_iter()
+                .flat_map(|to| [&to.cluster, &to.failure]),
+        )
+        .chain(http.headers.iter().flat_map(|one| [&one.name, &one.value]))
+        .map(|text| text.len());
+    let many = [
+        http.headers.len(),
+        report.links.len(),
+        record.earlier.len(),
+        record.incidents.len(),
+    ];
+    texts.sum::<usize>() + many.iter().sum::<usize>() * page::LINK_BYTES
 }
 
 /// Shows one request.

@@ -81,25 +81,31 @@ pub(super) async fn one(
     });
     let (trace_id, found) = found.await?.ok_or(ApiError::UnknownTrace(id))?;
     if otlp {
-        let spans = super::blocking(move || otlp_json(&found, &state.shown.service_name));
-        let text = json::text(&spans.await?).map_err(ApiError::Encode)?;
+        let text = super::blocking(move || {
+            let spans = otlp_json(&found, &state.shown.service_name);
+            json::text(&spans)
+        });
+        let text = text.await?.map_err(ApiError::Encode)?;
         return Ok(([(header::CONTENT_TYPE, OTLP_JSON)], text).into_response());
     }
-    Ok(Json(Trace {
-        id: trace_id.to_string(),
-        connections: found
-            .connections
-            .values()
-            .map(|record| (&**record).into())
-            .collect(),
-        requests: found
-            .requests
-            .values()
-            .map(|record| (&**record).into())
-            .collect(),
-        incomplete: found.hole.map(Incomplete::from),
-    })
-    .into_response())
+    let shown = super::blocking(move || {
+        let trace = Trace {
+            id: trace_id.to_string(),
+            connections: found
+                .connections
+                .values()
+                .map(|record| (&**record).into())
+                .collect(),
+            requests: found
+                .requests
+                .values()
+                .map(|record| (&**record).into())
+                .collect(),
+            incomplete: found.hole.map(Incomplete::from),
+        };
+        Json(trace).into_response()
+    });
+    shown.await
 }
 
 /// Returns the id to which the name leads; `None` if nothing is known under it.

@@ -2,7 +2,7 @@
 //!
 //! Read from what the HTTP API documents, and lenient: a newer bridge has more fields.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -186,6 +186,8 @@ pub(super) struct Export {
 pub(super) struct Rung {
     pub(super) name: String,
     pub(super) missing: Vec<String>,
+    #[serde(default)]
+    pub(super) counted: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -48,6 +48,13 @@ fn say(out: &mut impl Write, coverage: &answers::Coverage) -> io::Result<()> {
             text::visible(reason)
         )?;
     }
+    for (name, count) in coverage.rung.iter().flat_map(|rung| &rung.counted) {
+        writeln!(
+            out,
+            "  {FAINT}counted{FAINT:#}       {count} {}",
+            text::plain(name)
+        )?;
+    }
     let (connections, requests) = (&coverage.connections, &coverage.requests);
     let of = |live: u64, settled: u64, evicted: u64| {
         format!("{live} live, {settled} settled, {evicted} cut short by a bound")

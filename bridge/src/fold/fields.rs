@@ -21,7 +21,7 @@ fields! {
     AssignedState { minted, requests, requests_evicted, number, first_end, began_at, idle_at }
     IncidentsState { newest, evicted }
     RequestState { sender, report, arrived_at, due, repeated }
-    Rung { name, missing }
+    Rung { name, missing, counted }
     Teller { sender, state, told_until, sockets }
     Binding { netns, pid, dialled_by, accepted_by }
 }

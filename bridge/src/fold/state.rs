@@ -220,7 +220,8 @@ impl States {
                 // A restart begins to read further back.
                 self.bytes += writing.behind;
                 let error = failed.ok().and_then(Result::err);
-                tracing::warn!(?error, "State of the fold was not kept");
+                let error = error.as_ref().map(|error| error as &dyn std::error::Error);
+                tracing::warn!(error, "State of the fold was not kept");
                 None
             }
         }

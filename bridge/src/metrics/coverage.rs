@@ -12,7 +12,10 @@ use prometheus_client::{
 };
 use syntrace_core::Coverage;
 
-use super::{bounded::Words, storage::write};
+use super::{
+    bounded::{Label, Words},
+    storage::write,
+};
 use crate::view::SharedView;
 
 /// Causes of loss that get a label of their own; senders choose the words.
@@ -26,6 +29,7 @@ const RUNGS: [&str; 4] = ["full", "observe", "poll", "l7-only"];
 pub(super) struct Ledger {
     view: SharedView,
     causes: Words,
+    counted: Words,
 }
 
 impl Ledger {
@@ -33,6 +37,7 @@ impl Ledger {
         Self {
             view,
             causes: Words::new(CAUSES_MAX),
+            counted: Words::new(CAUSES_MAX),
         }
     }
 }
@@ -41,16 +46,19 @@ impl Collector for Ledger {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let coverage = self.view.coverage();
         self.encode_counts(&mut encoder, &coverage)?;
-        let lost = coverage.senders.iter().flat_map(|sender| &sender.lost);
-        let mut by_cause = BTreeMap::<_, u64>::new();
-        for (cause, count) in lost {
-            *by_cause.entry(self.causes.label(cause)).or_default() += count;
-        }
-        let help = "Facts that senders say they lost, by cause";
         let kind = ConstCounter::new(0_u64).metric_type();
+        let lost = coverage.senders.iter().flat_map(|sender| &sender.lost);
+        let help = "Facts that senders say they lost, by cause";
         let mut family = encoder.encode_descriptor("facts_lost", help, None, kind)?;
-        for (cause, count) in by_cause {
+        for (cause, count) in summed(&self.causes, lost) {
             let labels = [("cause", cause)];
+            ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        let counted = coverage.rung.iter().flat_map(|rung| &rung.counted);
+        let help = "What the probe left undone or did not believe, none of it a loss";
+        let mut family = encoder.encode_descriptor("probe_counted", help, None, kind)?;
+        for (what, count) in summed(&self.counted, counted) {
+            let labels = [("what", what)];
             ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
         }
         let help = "Facts without meaning, by the field that has none";
@@ -137,6 +145,18 @@ impl Ledger {
         ];
         write(encoder, &gauges, &counters)
     }
+}
+
+/// Sums what senders counted by word: those that share a label are one series.
+fn summed<'a>(
+    words: &Words,
+    counts: impl Iterator<Item = &'a (Box<str>, u64)>,
+) -> BTreeMap<Label, u64> {
+    let mut by_label = BTreeMap::<_, u64>::new();
+    for (word, count) in counts {
+        *by_label.entry(words.label(word)).or_default() += count;
+    }
+    by_label
 }
 
 /// Returns whether the kernel and the proxy are being watched.

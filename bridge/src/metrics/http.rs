@@ -24,7 +24,7 @@ pub enum Refusal {
     User,
     /// Its TLS handshake failed, or took too long.
     Handshake,
-    /// It was silent, and made room for another.
+    /// Nobody had asked on it who may, and it made room for another.
     Room,
 }
 

@@ -2,10 +2,20 @@
 //!
 //! `axum::serve` sets none of these bounds. One protocol only: there is no time in which it is guessed.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::{
+    Request,
+    body::Incoming,
     server::conn::http1,
     service::{Service as _, service_fn},
 };
@@ -23,17 +33,18 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    leaving::Watched,
     protection::Certificates,
     silence::{Seat, Silent},
     stall::Impatient,
 };
 use crate::{
-    api::HEAD_BYTES_MAX,
+    api::{self, HEAD_BYTES_MAX},
     metrics::{Http, Refusal},
 };
 
-/// Connections that each listener holds at the same time. For another one, one that is silent makes room;
-/// if there is none, it waits.
+/// Connections that each listener holds at the same time. For another one, one on which nobody asked who
+/// may makes room; if there is none, it waits.
 const CONNECTIONS_MAX: usize = 1_024;
 
 /// Connections that may wait to be accepted.
@@ -221,13 +232,22 @@ async fn speak(stream: Box<dyn Stream>, app: Router, seat: &Seat, watcher: Watch
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
+        .half_close(true)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES);
+    let has_no_end = Arc::<AtomicBool>::default();
+    let stream = Watched::new(stream, Arc::clone(&has_no_end));
     let stream = TokioIo::new(Impatient::new(stream, WRITE_PATIENCE));
     let app = TowerToHyperService::new(app);
-    let service = service_fn(|request| {
-        seat.speaks();
-        app.call(request)
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(seat.claim());
+        let answer = app.call(request);
+        let has_no_end = Arc::clone(&has_no_end);
+        async move {
+            let answer = answer.await?;
+            has_no_end.store(api::is_stream(&answer), Relaxed);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = builder.serve_connection(stream, service);
     if let Err(error) = watcher.watch(connection).await {

@@ -1,5 +1,5 @@
-//! Connections on which no whole head came yet: where there is no room for another, the one that has been
-//! silent the longest makes it. Whoever has asked for something once stays.
+//! Connections on which nothing came yet of anybody who may ask: where there is no room for another, the
+//! one that has been there the longest makes it. Whoever may ask, and has asked once, stays.
 
 use std::{
     collections::BTreeMap,
@@ -19,9 +19,13 @@ struct Seats {
     seats: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
-/// The seat of a connection, until it says something or ends.
+/// The seat of a connection, until it ends.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct Seat(Claim);
+
+/// What a request brings along, for whoever knows its sender.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
     silent: Silent,
     number: u64,
 }
@@ -35,7 +39,7 @@ impl Silent {
         let number = seats.came;
         seats.seats.insert(number, leave);
         let silent = self.clone();
-        (Seat { silent, number }, told)
+        (Seat(Claim { silent, number }), told)
     }
 
     /// Tells the one that has been silent the longest to make room; false if none is silent.
@@ -50,15 +54,22 @@ impl Silent {
 }
 
 impl Seat {
-    /// Says that a head came whole.
-    pub(super) fn speaks(&self) {
+    /// Returns what a request on this connection brings along.
+    pub(super) fn claim(&self) -> Claim {
+        self.0.clone()
+    }
+}
+
+impl Claim {
+    /// Says that the request's sender may ask: its connection makes no room any more.
+    pub(crate) fn is_known(&self) {
         self.silent.seats().seats.remove(&self.number);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.speaks();
+        self.0.is_known();
     }
 }
 
@@ -67,12 +78,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_silent_makes_room_and_who_speaks_stays() {
+    fn the_longest_silent_makes_room_and_who_is_known_stays() {
         let silent = Silent::default();
         let (first, mut first_told) = silent.seat();
         let (_second, mut second_told) = silent.seat();
         let (third, mut third_told) = silent.seat();
-        first.speaks();
+        first.claim().is_known();
         drop(third);
         assert!(silent.make_room());
         assert_eq!(second_told.try_recv(), Ok(()));

@@ -21,13 +21,20 @@ pub const GATEWAY: [u8; 4] = [192, 0, 2, 1];
 pub const CLIENT: [u8; 4] = [192, 0, 2, 2];
 pub const SERVICE: [u8; 4] = [192, 0, 2, 3];
 
+/// The ids of the story's connections and requests.
+pub const DOWNSTREAM: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.1";
+pub const UPSTREAM: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.2";
+pub const REFUSED: &str = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.3";
+pub const SERVED: &str = "5151515151515151";
+pub const FAILED: &str = "5252525252525252";
+
 /// One connection with one request, the upstream connection that it opened, and a second request that
 /// a refused connect failed.
 pub fn story() -> Batch {
     batch(vec![
         Body::Rung(Rung {
             name: "full".to_owned(),
-            missing: Vec::new(),
+            ..Rung::default()
         }),
         Body::Clock(clock()),
         Body::Connection(downstream(1)),

@@ -67,6 +67,15 @@ impl Bridge {
         Self { pipeline, router }
     }
 
+    /// Starts a bridge; returns when the story is settled.
+    pub async fn after_the_story() -> Self {
+        let bridge = Self::start();
+        bridge.accept(&facts::story()).await;
+        let settled = |answer: &Answer| answer.json()["connections"]["settled"] == 3;
+        bridge.eventually("/v1/coverage", settled).await;
+        bridge
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         call(
             &self.router,
@@ -132,4 +141,12 @@ pub async fn call(router: &Router, request: Request<Body>) -> Answer {
             .to_bytes()
             .to_vec(),
     }
+}
+
+/// Returns the ids of records, in their order.
+pub fn ids(records: &Value) -> Vec<&str> {
+    let records = records.as_array().unwrap().iter();
+    records
+        .map(|record| record["id"].as_str().unwrap())
+        .collect()
 }

@@ -12,7 +12,7 @@ pub const OPENING: u64 = 2;
 pub fn opening() -> Batch {
     let rung = Rung {
         name: "full".to_owned(),
-        missing: Vec::new(),
+        ..Rung::default()
     };
     let mut batch = facts::batch(vec![Body::Rung(rung), Body::Clock(clock_now())]);
     batch.sender = Some(sender(0));
@@ -90,6 +90,7 @@ pub fn rungs(first_seq: u64, count: u64) -> Batch {
         Body::Rung(Rung {
             name: "full".to_owned(),
             missing: vec!["a sentence that takes up some room".to_owned(); 4],
+            ..Rung::default()
         })
     };
     let mut batch = facts::batch((0..count).map(|_| rung()).collect());

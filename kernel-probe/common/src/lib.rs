@@ -47,6 +47,6 @@ pub use record::{
     name_attempt,
 };
 pub use replay::{Borne, REPLAY_WORDS};
-pub use siphash::{siphash13_wide, siphash24};
+pub use siphash::{siphash13, siphash24};
 pub use volume::{Volume, application_bytes};
 pub use wide::Wide;

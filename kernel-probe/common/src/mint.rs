@@ -1,15 +1,15 @@
 //! Ids of connections: unguessable, unique, and recognisable under a mesh key.
 //!
-//! A tag is 8 bytes keyed hash of the socket and of when its SYN left, of which the first two count
+//! A tag is 8 bytes keyed hash of when and on which processor its SYN left, of which the first two count
 //! tags instead; then 8 bytes MAC over those and a coarse wall time. The MAC tells a receiver that the
 //! sender holds a key; the time bounds how long a tag that was overheard can be borne again; the
 //! count lets the receiver remember tags that follow each other side by side. Without a mesh key
-//! nobody checks the second half: it is more of the hash. Where no tag is sent, an id is
-//! a hash of the socket's number alone.
+//! nobody checks the second half: then the hash stands there, and all of the first but its count follows from
+//! it. Where no tag is sent, an id is a hash of the socket's number alone.
 
 use crate::{
     config::{Config, Flags},
-    siphash::{siphash13_wide, siphash24},
+    siphash::{siphash13, siphash24},
     wide::Wide,
 };
 
@@ -19,11 +19,13 @@ const TICK_SHIFT: u32 = 36;
 /// What the second half of an id is a hash of, beside the socket, where it is no MAC.
 const UNTAGGED: u64 = 1;
 
+/// The golden ratio's part of 2^64: small multiples of it lie far from each other, and a number's multiple
+/// depends on all of its bits.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// What a tag is minted of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TagOrigin {
-    /// A number that no other socket of the host has at the same time.
-    pub socket: u64,
     /// When its SYN was sent, `CLOCK_BOOTTIME` in nanoseconds.
     pub syn_at: u64,
     /// The processor that mints it.
@@ -32,17 +34,27 @@ pub struct TagOrigin {
     pub before: u32,
 }
 
+impl TagOrigin {
+    /// Returns a number that no other tag of the host is minted of: no processor sends two SYNs at once,
+    /// and of two among a thousand the same number comes at times that lie three months apart.
+    #[inline]
+    const fn moment(&self) -> u64 {
+        self.syn_at
+            .wrapping_add((self.processor as u64).wrapping_mul(SPREAD))
+    }
+}
+
 /// Returns the tag of a SYN, signed where there is a mesh key.
 #[inline(always)]
 #[must_use]
 pub fn mint_tag(config: &Config, of: TagOrigin) -> Wide {
     let count = count(config.host_key, of);
+    let origin = [of.moment()];
     if !config.orders(Flags::MESH_KEYED) {
-        let [low, high] = siphash13_wide(config.host_key, [of.socket, of.syn_at]);
-        return join(counted(low, count), high);
+        let hash = siphash13(config.host_key, origin);
+        return join(counted(hash.wrapping_mul(SPREAD), count), hash);
     }
-    let identity = siphash24(config.host_key, [of.socket, of.syn_at]);
-    let identity = counted(identity, count);
+    let identity = counted(siphash24(config.host_key, origin), count);
     let [key, _] = config.mesh_keys;
     let tick = tick(config.unix_ns(of.syn_at));
     join(identity, mac(key, identity, tick))
@@ -122,7 +134,6 @@ mod tests {
     const TICK_NS: u64 = 1 << TICK_SHIFT;
     const NOW: u64 = 5 * TICK_NS;
     const OF: TagOrigin = TagOrigin {
-        socket: 7,
         syn_at: NOW,
         processor: 0,
         before: 0,
@@ -180,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn another_socket_or_host_has_another_id() {
+    fn another_moment_processor_or_host_has_another_id() {
         let config = config();
         let other = Config {
             host_key: Wide([4; 2]),
             ..config
         };
         let others = [
-            TagOrigin { socket: 8, ..OF },
+            TagOrigin { processor: 1, ..OF },
             TagOrigin {
                 syn_at: NOW + 1,
                 ..OF
@@ -200,7 +211,10 @@ mod tests {
         };
         for other in others {
             for config in [config, unsigned] {
-                assert_ne!(mint_tag(&config, OF), mint_tag(&config, other));
+                let [tag, other] = [OF, other].map(|of| mint_tag(&config, of).0);
+                // The count is of the processor, too.
+                assert_ne!(tag[0] >> 16, other[0] >> 16);
+                assert_ne!(tag[1], other[1]);
             }
         }
         let untagged = |key, cookie| mint_untagged(key, cookie);
@@ -229,7 +243,13 @@ mod tests {
     fn tags_that_count_the_same_differ_in_all_other_bytes() {
         let (first, second) = (
             mint_tag(&config(), OF),
-            mint_tag(&config(), TagOrigin { socket: 8, ..OF }),
+            mint_tag(
+                &config(),
+                TagOrigin {
+                    syn_at: NOW + 1,
+                    ..OF
+                },
+            ),
         );
         assert_eq!(first.to_bytes()[..2], second.to_bytes()[..2]);
         for (first, second) in first.0.iter().zip(second.0) {

@@ -56,12 +56,20 @@ impl Networks {
     #[inline(always)]
     #[must_use]
     pub fn have(&self, address: Wide) -> bool {
-        let Wide([first, second]) = address;
-        for Place { mask, values } in &self.places {
-            if first & mask[0] == values[0] && second & mask[1] == values[1] {
+        let [first, ..] = &self.places;
+        first.has(address) || self.others_have(address)
+    }
+
+    /// The same for all places but the first, which is often the only one that holds something.
+    #[cold]
+    #[inline(never)]
+    fn others_have(&self, address: Wide) -> bool {
+        let [_, others @ ..] = &self.places;
+        for place in others {
+            if place.has(address) {
                 return true;
             }
-            if mask[0] | mask[1] == 0 {
+            if place.is_free() {
                 return false;
             }
         }
@@ -89,6 +97,18 @@ impl Place {
         mask: [0; 2],
         values: [u64::MAX; 2],
     };
+
+    #[inline(always)]
+    const fn has(&self, address: Wide) -> bool {
+        let Wide([first, second]) = address;
+        let Self { mask, values } = self;
+        first & mask[0] == values[0] && second & mask[1] == values[1]
+    }
+
+    #[inline(always)]
+    const fn is_free(&self) -> bool {
+        self.mask[0] | self.mask[1] == 0
+    }
 }
 
 #[cfg(test)]

@@ -130,7 +130,6 @@ mod tests {
         };
         let minted = |before| {
             let of = TagOrigin {
-                socket: 7,
                 syn_at: u64::from(before),
                 processor: 3,
                 before,

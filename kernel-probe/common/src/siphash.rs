@@ -2,41 +2,37 @@
 //!
 //! Whole words only: every message here is built of `u64`s, and the verifier likes fixed loops.
 
+use core::hint::black_box;
+
 use crate::wide::Wide;
 
 /// Returns the SipHash-2-4 of `message`, each word read as 8 little-endian bytes, under `key`.
 #[inline]
 #[must_use]
 pub fn siphash24<const N: usize>(key: Wide, message: [u64; N]) -> u64 {
-    narrow::<2, 4, N>(key, message)
+    apart::<2, 4, N>(key, message)
 }
 
-/// Returns the SipHash-1-3 of 128 bits in the same way, the first 64 first: unguessable, as what hash
-/// tables need, for two thirds of the work. No MAC.
+/// Returns the SipHash-1-3 in the same way: unguessable, as what hash tables need, for half of the
+/// work. No MAC.
 #[inline(always)]
 #[must_use]
-pub fn siphash13_wide<const N: usize>(key: Wide, message: [u64; N]) -> [u64; 2] {
-    wide::<1, 3, N>(key, message)
+pub fn siphash13<const N: usize>(key: Wide, message: [u64; N]) -> u64 {
+    hash::<1, 3, N>(key, message)
 }
 
 #[cold]
 #[inline(never)]
-fn narrow<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; N]) -> u64 {
+fn apart<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; N]) -> u64 {
+    hash::<C, D, N>(key, message)
+}
+
+#[inline(always)]
+fn hash<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; N]) -> u64 {
     let mut state = State::<C, D>::under(key);
     state.absorb_all(message);
     state.v2 ^= 0xff;
     state.squeeze()
-}
-
-#[inline(always)]
-fn wide<const C: u32, const D: u32, const N: usize>(key: Wide, message: [u64; N]) -> [u64; 2] {
-    let mut state = State::<C, D>::under(key);
-    state.v1 ^= 0xee;
-    state.absorb_all(message);
-    state.v2 ^= 0xee;
-    let first = state.squeeze();
-    state.v1 ^= 0xdd;
-    [first, state.squeeze()]
 }
 
 /// The state, of which `C` rounds take a word in, and `D` give a word out.
@@ -68,9 +64,11 @@ impl<const C: u32, const D: u32> State<C, D> {
         self.absorb((N as u64 * 8) << 56);
     }
 
+    /// A loop, whose bound the compiler does not see: what a program's run costs is in good part to fetch its
+    /// code. The kernel's verifier knows the bound.
     #[inline]
     fn squeeze(&mut self) -> u64 {
-        for _ in 0..D {
+        for _ in 0..black_box(u64::from(D)) {
             self.round();
         }
         self.v0 ^ self.v1 ^ self.v2 ^ self.v3
@@ -124,23 +122,6 @@ mod tests {
         );
     }
 
-    /// `vectors_sip128` of the same, for 0 and 8 bytes.
-    #[test]
-    fn the_reference_vectors_of_128_bits_hold() {
-        let key = Wide::from_bytes(core::array::from_fn(|at| at as u8));
-        let empty = [
-            [0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6],
-            [0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93],
-        ];
-        let eight = [
-            [0x3b, 0x62, 0xa9, 0xba, 0x62, 0x58, 0xf5, 0x61],
-            [0x0f, 0x83, 0xe2, 0x64, 0xf3, 0x14, 0x97, 0xb4],
-        ];
-        assert_eq!(wide::<2, 4, 0>(key, []).map(u64::to_le_bytes), empty);
-        let words = [0x0706_0504_0302_0100];
-        assert_eq!(wide::<2, 4, 1>(key, words).map(u64::to_le_bytes), eight);
-    }
-
     #[test]
     fn with_fewer_rounds_it_is_the_standard_librarys() {
         extern crate std;
@@ -149,8 +130,6 @@ mod tests {
         let mut hasher = DefaultHasher::new();
         hasher.write(&7_u64.to_le_bytes());
         hasher.write(&8_u64.to_le_bytes());
-        assert_eq!(narrow::<1, 3, 2>(Wide::ZERO, [7, 8]), hasher.finish());
-        let [first, second] = siphash13_wide(Wide::ZERO, [7, 8]);
-        assert!(first != second && first != hasher.finish());
+        assert_eq!(siphash13(Wide::ZERO, [7, 8]), hasher.finish());
     }
 }

@@ -173,7 +173,6 @@ pub(crate) fn write<const OBSERVES: bool>(ops: &SockOps) {
     record.strike(Note::RESERVED);
     let tag = if !OBSERVES || record.tag_state == TagState::None as u8 {
         let origin = TagOrigin {
-            socket: live::key(config, ops.sk()),
             syn_at: record.syn_at,
             processor: processor(),
             before: tag::count_minted(),
@@ -227,6 +226,43 @@ pub(crate) fn established<const OBSERVES: bool>(ops: &SockOps) {
     record.outcome = Outcome::Established as u8;
     life::measure(ops, record, TcpState::ESTABLISHED, false);
     emit(config, record, Moment::Established, now);
+}
+
+/// Where only tags are ordered: a segment was sent again. A SYN may have been so because of its tag.
+#[cold]
+#[inline(never)]
+pub(crate) fn sent_again(ops: SockOps) {
+    if ops.state() != TcpState::SYN_SENT {
+        return;
+    }
+    let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
+        return;
+    };
+    let record = &mut live.record;
+    record.syn_retransmits = record.syn_retransmits.saturating_add(1);
+    retreat(ops, record, now());
+    // Nothing more is to be done for the tag: the connect may fail, and nobody would see it.
+    if !record.is_named() {
+        switch_off(&ops, record);
+        live::close(live);
+    }
+}
+
+/// Where only tags are ordered: a socket on trial, or one that other orders left, changes its state. A trial that
+/// leads to no connection may do so because of the tag.
+#[cold]
+#[inline(never)]
+pub(crate) fn given_up(ops: SockOps) {
+    if TcpState(ops.arg1()) != TcpState::CLOSE {
+        return;
+    }
+    let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) else {
+        return;
+    };
+    if TcpState(ops.arg0()) == TcpState::SYN_SENT {
+        retreat(ops, &live.record, now());
+    }
+    live::close(live);
 }
 
 /// Switches the callback for writing options off, where it is ours.

@@ -7,7 +7,7 @@
 use aya_ebpf::bindings::{
     BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB, BPF_SOCK_OPS_HDR_OPT_LEN_CB, BPF_SOCK_OPS_NEEDS_ECN,
     BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB, BPF_SOCK_OPS_RETRANS_CB, BPF_SOCK_OPS_RWND_INIT,
-    BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_SOCK_OPS_WRITE_HDR_OPT_CB,
+    BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_TCP_LISTEN_CB, BPF_SOCK_OPS_WRITE_HDR_OPT_CB,
 };
 
 use crate::{active, context::SockOps, life, passive};
@@ -24,8 +24,10 @@ pub(crate) fn dispatch<const OBSERVES: bool>(ops: &SockOps, op: u32) {
         BPF_SOCK_OPS_HDR_OPT_LEN_CB => passive::syn_ack::<OBSERVES>(ops),
         BPF_SOCK_OPS_WRITE_HDR_OPT_CB if ops.is_fullsock() => active::write::<OBSERVES>(ops),
         BPF_SOCK_OPS_WRITE_HDR_OPT_CB => passive::write(ops),
-        BPF_SOCK_OPS_TCP_LISTEN_CB => passive::listen(ops),
-        BPF_SOCK_OPS_RETRANS_CB => life::retransmitted::<OBSERVES>(ops),
+        BPF_SOCK_OPS_TCP_LISTEN_CB => passive::listen(*ops),
+        BPF_SOCK_OPS_RETRANS_CB if OBSERVES => life::retransmitted(ops),
+        BPF_SOCK_OPS_RETRANS_CB => active::sent_again(*ops),
+        BPF_SOCK_OPS_STATE_CB if !OBSERVES => active::given_up(*ops),
         _ => {}
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn measure(
 
 /// A segment was sent again.
 #[inline(always)]
-pub(crate) fn retransmitted<const OBSERVES: bool>(ops: &SockOps) {
+pub(crate) fn retransmitted(ops: &SockOps) {
     let Some(config) = maps::config() else {
         return;
     };
@@ -76,12 +76,7 @@ pub(crate) fn retransmitted<const OBSERVES: bool>(ops: &SockOps) {
     if ops.state() == TcpState::SYN_SENT {
         record.syn_retransmits = record.syn_retransmits.saturating_add(1);
         active::retreat(*ops, record, now);
-        if OBSERVES {
-            emit(config, record, Moment::SynRetransmitted, now);
-        }
-        return;
-    }
-    if !OBSERVES {
+        emit(config, record, Moment::SynRetransmitted, now);
         return;
     }
     record.retransmits = data_retransmits(ops, record);
@@ -94,7 +89,7 @@ pub(crate) fn retransmitted<const OBSERVES: bool>(ops: &SockOps) {
 
 /// The socket goes from another state to CLOSE.
 #[inline(always)]
-pub(crate) fn closed<const OBSERVES: bool>(ops: &SockOps) {
+pub(crate) fn closed(ops: &SockOps) {
     let from = TcpState(ops.arg0());
     let Some(config) = maps::config() else {
         return;
@@ -128,9 +123,6 @@ pub(crate) fn closed<const OBSERVES: bool>(ops: &SockOps) {
         // Whatever it was, the tag may be the reason: something on the way may answer it by RST or
         // ICMP, and a short connect timeout ends before a retransmission tells.
         active::retreat(*ops, record, now);
-    }
-    if !OBSERVES {
-        return live::close(live);
     }
     measure(ops, record, from, peer_finished);
     if !matches!(outcome, Outcome::Closed)

@@ -29,8 +29,9 @@ const OURS: u32 = BPF_SOCK_OPS_RETRANS_CB_FLAG;
 const OF_OTHERS: u32 = BPF_SOCK_OPS_STATE_CB_FLAG;
 
 /// A socket begins to listen: its SYN-ACKs are to be seen.
-#[inline(always)]
-pub(crate) fn listen(ops: &SockOps) {
+#[cold]
+#[inline(never)]
+pub(crate) fn listen(ops: SockOps) {
     if !maps::config().is_some_and(|config| config.orders(Flags::BELIEVE)) {
         return;
     }

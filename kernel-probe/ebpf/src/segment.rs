@@ -29,18 +29,33 @@ static SK_BUFF_TYPE: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static IN6_ADDR_TYPE: Global<u32> = Global::new(0);
 
-/// Where a TCP header has its length, in words, in the upper half of a byte.
-const LENGTH_AT: usize = 12;
+/// Eight bytes of a TCP header: where they lie, which of them count, and what these hold.
+struct Bytes {
+    at: usize,
+    mask: u64,
+    values: u64,
+}
 
-/// The longest length.
-const FULL: u8 = 15;
+/// The longest length of a header: in words, in the upper half of a byte.
+const FULL: Bytes = Bytes::new(12, [0xf0, 0, 0, 0, 0, 0, 0, 0], [0xf0, 0, 0, 0, 0, 0, 0, 0]);
 
 // What Linux writes into a SYN and into its answer before options of programs, where nothing is
-// switched off (`tcp_options_write` in net/ipv4/tcp_output.c): where it lies, and how it begins.
-const MSS: (usize, u16) = (20, u16::from_ne_bytes([2, 4]));
-const SACK_AND_TIMESTAMPS: (usize, u32) = (24, u32::from_ne_bytes([4, 2, 8, 10]));
-const WINDOW_SCALE: (usize, u16) = (36, u16::from_ne_bytes([1, 3]));
-const TAG: (usize, u32) = (40, TAG_HEAD);
+// switched off (`tcp_options_write` in net/ipv4/tcp_output.c): the segment size with its value, then how the
+// selective acknowledgements and the time stamps begin; and before the tag, the window's scale with its value.
+const FIRST_OPTIONS: Bytes = Bytes::new(
+    20,
+    [255, 255, 0, 0, 255, 255, 255, 255],
+    [2, 4, 0, 0, 4, 2, 8, 10],
+);
+const LAST_OPTIONS: Bytes = {
+    let [kind, length, ex_id @ ..] = TAG_HEAD.to_ne_bytes();
+    let [first, second] = ex_id;
+    Bytes::new(
+        36,
+        [255, 255, 0, 0, 255, 255, 255, 255],
+        [1, 3, 0, 0, kind, length, first, second],
+    )
+};
 const ID_AT: usize = 44;
 
 /// Returns the id in a tag that lies where Linux puts it; `None` says nothing.
@@ -57,21 +72,34 @@ pub(crate) fn tag(ops: &SockOps, segment: In) -> Option<Wide> {
     let skb = Fields::at(context).read::<*const c_void>(skb);
     let skb = Fields::of(skb, SK_BUFF_TYPE.load())?;
     let header = skb.read::<*const c_void>(SKB_DATA_OFFSET.load());
-    if read::<u8>(header, LENGTH_AT)? >> 4 != FULL
-        || read::<u16>(header, MSS.0)? != MSS.1
-        || read::<u32>(header, SACK_AND_TIMESTAMPS.0)? != SACK_AND_TIMESTAMPS.1
-        || read::<u16>(header, WINDOW_SCALE.0)? != WINDOW_SCALE.1
-        || read::<u32>(header, TAG.0)? != TAG.1
-    {
+    let is_usual =
+        FULL.are_in(header)? && FIRST_OPTIONS.are_in(header)? && LAST_OPTIONS.are_in(header)?;
+    if !is_usual {
         return None;
     }
-    let id = Wide([read(header, ID_AT)?, read(header, ID_AT + 8)?]);
+    let id = bytes(header, ID_AT)?;
+    let id = Wide([id.read(0), id.read(8)]);
     (!id.is_zero()).then_some(id)
 }
 
-/// Reads bytes at any address, as the kernel's types allow it: what faults is zero.
+/// Returns the 16 bytes at any address, as the kernel's types allow it: what faults is zero.
 #[inline(always)]
-fn read<T: Copy>(base: *const c_void, offset: usize) -> Option<T> {
-    let bytes = Fields::of(base.wrapping_byte_add(offset), IN6_ADDR_TYPE.load())?;
-    Some(bytes.read(0))
+fn bytes(base: *const c_void, offset: usize) -> Option<Fields> {
+    Fields::of(base.wrapping_byte_add(offset), IN6_ADDR_TYPE.load())
+}
+
+impl Bytes {
+    const fn new(at: usize, mask: [u8; 8], values: [u8; 8]) -> Self {
+        Self {
+            at,
+            mask: u64::from_ne_bytes(mask),
+            values: u64::from_ne_bytes(values),
+        }
+    }
+
+    /// Returns whether `header` holds them; `None` where it cannot be read.
+    #[inline(always)]
+    fn are_in(&self, header: *const c_void) -> Option<bool> {
+        Some(bytes(header, self.at)?.read::<u64>(0) & self.mask == self.values)
+    }
 }

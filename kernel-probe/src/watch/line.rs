@@ -10,6 +10,8 @@ use syntrace_proto::{
     Connection, Endpoint, Incident, IncidentKind, Opening, Origin, Outcome, Rung, fact::Body,
 };
 
+use super::missing::by_reason;
+
 /// What was printed so far, as far as later lines depend on it.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -69,14 +71,16 @@ impl Lines {
 
     /// What can be seen is printed at the beginning and when it changes.
     fn rung(&mut self, rung: &Rung) -> Vec<String> {
-        if self.rung.as_ref() == Some(rung) {
+        let seen = Rung {
+            counted: Vec::new(),
+            ..rung.clone()
+        };
+        if self.rung.as_ref() == Some(&seen) {
             return Vec::new();
         }
-        self.rung = Some(rung.clone());
-        let missing = rung
-            .missing
-            .iter()
-            .map(|reason| format!("  not seen: {reason}"));
+        self.rung = Some(seen);
+        let missing = by_reason(&rung.missing).into_iter();
+        let missing = missing.map(|line| format!("  not seen: {line}"));
         [format!("watching, rung `{}`", rung.name)]
             .into_iter()
             .chain(missing)
@@ -264,6 +268,8 @@ fn append(line: &mut String, what: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use syntrace_proto::Count;
+
     use super::*;
 
     const MS: u64 = 1_000_000;
@@ -330,12 +336,18 @@ mod tests {
         let rung = Rung {
             name: "poll".to_owned(),
             missing: vec!["tag: not permitted".to_owned()],
+            counted: Vec::new(),
         };
         let mut lines = Lines::new(0);
         assert_eq!(
             lines.of(&Body::Rung(rung.clone())),
             ["watching, rung `poll`", "  not seen: tag: not permitted"]
         );
+        let counted = vec![Count {
+            name: "tag_withheld".to_owned(),
+            count: 1,
+        }];
+        let rung = Rung { counted, ..rung };
         assert_eq!(lines.of(&Body::Rung(rung)), [""; 0]);
     }
 

@@ -130,6 +130,14 @@ impl Capture {
     }
 }
 
+impl Drop for Capture {
+    fn drop(&mut self) {
+        // A test that fails ends it, too.
+        drop(self.tcpdump.kill());
+        drop(self.tcpdump.wait());
+    }
+}
+
 // === impl Packet ===
 
 impl Packet {

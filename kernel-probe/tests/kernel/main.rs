@@ -16,6 +16,7 @@ mod cgroup;
 mod connections;
 mod conversation;
 mod cookies;
+mod crossed;
 mod forged;
 mod middlebox;
 mod neighbour;

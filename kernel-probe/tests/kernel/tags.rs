@@ -260,6 +260,36 @@ fn a_tag_is_read_wherever_the_kernels_own_options_leave_it() {
     }
 }
 
+/// Both ways to read a tag find the same in what Linux sends, so that nothing tells which was taken. Here one does: the kernel's
+/// search goes from option to option by their lengths, and one of them is made to lead past the tag.
+#[test]
+fn a_tag_is_read_where_linux_puts_it_without_the_kernels_search() {
+    let Some(_turn) = turn(&["ip", "nft"]) else {
+        return;
+    };
+    for flags in ["syn", "syn|ack"] {
+        let (cgroup, netns, receiver) = (Cgroup::new(), Netns::new(), Receiver::new());
+        // The length and the shift of the window scale, the option before the tag.
+        netns.nft(&format!(
+            "tcp flags == {flags} counter @th,304,16 set 0x1707"
+        ));
+        let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
+        let _probe = Probe::start(&cgroup, &receiver, &orders);
+        let size = Exchange {
+            request: 1,
+            response: 1,
+        };
+        let port = cgroup
+            .within(|| netns.within(|| exchange(&TcpListener::bind("127.0.0.1:0").unwrap(), size)));
+        let (active, passive) = receiver.both_ends(port, Outcome::Closed);
+        assert_eq!(netns.dropped_packets(), 1, "{flags}");
+        let states = (active.tag_state(), passive.tag_state());
+        let expected = (TagState::Answered, TagState::Believed);
+        assert_eq!(states, expected, "{flags}");
+        assert_eq!(active.tag, passive.tag);
+    }
+}
+
 #[test]
 fn while_keys_change_a_tag_under_either_is_believed() {
     let Some(_turn) = turn(&[]) else { return };

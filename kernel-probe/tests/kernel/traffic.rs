@@ -2,7 +2,12 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{Shutdown, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+};
+
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with},
 };
 
 /// Bytes each way.
@@ -43,6 +48,28 @@ pub(crate) fn connected(listener: &TcpListener) -> Pair {
     Pair { active, passive }
 }
 
+/// Connects two sockets of `address` to each other. Where the first SYN is lost, the second finds a socket that has
+/// sent its own.
+pub(crate) fn crossed(address: Ipv4Addr) -> Pair {
+    let bound = || {
+        let flags = SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+        bind(&socket, &SocketAddr::from((address, 0))).unwrap();
+        TcpStream::from(socket)
+    };
+    let (active, passive) = (bound(), bound());
+    for (own, other) in [(&active, &passive), (&passive, &active)] {
+        let under_way = connect(own, &other.local_addr().unwrap()).unwrap_err();
+        assert_eq!(under_way, Errno::INPROGRESS);
+    }
+    for mut end in [&active, &passive] {
+        end.set_nonblocking(false).unwrap();
+        // Sends nothing, when the handshake is done.
+        assert_eq!(end.write(&[]).unwrap(), 0);
+    }
+    Pair { active, passive }
+}
+
 /// Connects, and closes the accepted end before it has read what was sent: an RST.
 pub(crate) fn closed_with_unread_data(listener: &TcpListener) {
     let Pair {
@@ -56,6 +83,11 @@ pub(crate) fn closed_with_unread_data(listener: &TcpListener) {
 }
 
 impl Pair {
+    /// Returns the ports of both ends.
+    pub(crate) fn ports(&self) -> [u16; 2] {
+        [&self.active, &self.passive].map(|end| end.local_addr().unwrap().port())
+    }
+
     /// Sends `count` bytes there and back, one at a time.
     pub(crate) fn round_trips(&mut self, count: usize) {
         for _ in 0..count {

@@ -31,6 +31,19 @@ def listen(backlog):
     return s, s.getsockname()[1]
 ";
 
+/// Two ends of one connection that opens and closes.
+pub(crate) const ONE_CONNECTION: &str = "
+l, port = listen(5)
+a, _ = connect(port)
+b, _ = l.accept()
+b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+a.close()
+b.recv(1)
+b.close()
+tell(port)
+step()
+";
+
 /// Ends the process when dropped.
 pub(crate) struct Client {
     child: Child,

@@ -4,26 +4,13 @@ use syntrace_proto::Outcome;
 
 use crate::{
     cgroup::Cgroup,
-    client::Client,
+    client::{Client, ONE_CONNECTION},
     netns::Netns,
     probe::{Probe, Start},
     receiver::{Receiver, port_of},
     turn,
     waiting::wait_for,
 };
-
-/// Two ends of one connection that opens and closes.
-const ONE_CONNECTION: &str = "
-l, port = listen(5)
-a, _ = connect(port)
-b, _ = l.accept()
-b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-a.close()
-b.recv(1)
-b.close()
-tell(port)
-step()
-";
 
 /// What a start with less than everything is to look like.
 struct Expected {

@@ -15,6 +15,7 @@ mod bpffs;
 mod cgroup;
 mod client;
 mod elf;
+mod handshakes;
 mod in_kernel;
 mod ladder;
 mod listeners;
@@ -22,21 +23,25 @@ mod manifest;
 #[expect(dead_code, reason = "the target `kernel` uses the rest")]
 #[path = "../kernel/netns.rs"]
 mod netns;
+mod only_tags;
 mod orders;
 mod poll;
 mod pressure;
 mod probe;
 mod receiver;
 mod record;
+mod refusals;
 mod rejections;
 #[path = "../kernel/stats.rs"]
 mod stats;
 mod succession;
+mod switched_off;
 #[expect(dead_code, reason = "the target `kernel` uses the rest")]
 #[path = "../kernel/traffic.rs"]
 mod traffic;
 mod waiting;
 mod watch;
+mod withdrawn;
 
 use std::{
     env,

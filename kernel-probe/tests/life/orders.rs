@@ -49,17 +49,17 @@ const APART: Duration = Duration::from_millis(5);
 const KEPT: usize = 100;
 
 /// Where probes follow each other: a network namespace, in which somebody of the cgroup is.
-struct Place {
-    cgroup: Cgroup,
-    bpffs: Bpffs,
-    netns: Netns,
-    receiver: Receiver,
+pub(crate) struct Place {
+    pub(crate) cgroup: Cgroup,
+    pub(crate) bpffs: Bpffs,
+    pub(crate) netns: Netns,
+    pub(crate) receiver: Receiver,
     /// Namespaces are found by who is in them.
     inhabitant: Child,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (cgroup, netns) = (Cgroup::new(), Netns::new());
         let sleep = || Command::new("sleep").arg("600").spawn().unwrap();
         Self {
@@ -76,19 +76,19 @@ impl Place {
         Start::pinned(&self.cgroup, &self.receiver, &self.bpffs).with(&TAGS)
     }
 
-    fn only_tagging(&self) -> Start {
+    pub(crate) fn only_tagging(&self) -> Start {
         self.observing().with(&NOTHING_ELSE)
     }
 
-    fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.cgroup.within(|| self.netns.within(work))
     }
 
-    fn listener(&self) -> TcpListener {
+    pub(crate) fn listener(&self) -> TcpListener {
         self.within(|| TcpListener::bind("127.0.0.1:0").unwrap())
     }
 
-    fn connected(&self, listener: &TcpListener) -> Pair {
+    pub(crate) fn connected(&self, listener: &TcpListener) -> Pair {
         self.within(|| connected(listener))
     }
 

@@ -34,6 +34,17 @@ step()
     let (active, passive) = receiver.both_ends(port, Outcome::Closed);
     assert!(active.established_at_ns > 0 && passive.established_at_ns > 0);
 
+    // As a full disk leaves it: one more batch was begun.
+    let whole = fs::read(file).unwrap();
+    fs::write(file, [&whole, &whole[..10]].concat()).unwrap();
+    let cut_off = Receiver::new();
+    let replayed = Start::of(&["replay", file, "--bridge", &cut_off.address()]).output();
+    assert!(replayed.status.success());
+    let said = String::from_utf8(replayed.stderr).unwrap();
+    assert!(said.contains("the file was cut off"), "{said}");
+    assert!(said.contains("n_bytes=10"), "{said}");
+    cut_off.both_ends(port, Outcome::Closed);
+
     fs::write(file, b"something else").unwrap();
     let refused = replay();
     assert_eq!(refused.status.code(), Some(1));

@@ -91,6 +91,7 @@ impl Traffic {
             Fact::Rung(Rung {
                 name: "full".into(),
                 missing: Vec::new(),
+                counted: Vec::new(),
             }),
         );
         traffic.tell(

@@ -72,7 +72,7 @@ impl Sockets {
         };
         let assigned = self.entries.get_mut(proxy).and_then(|entry| {
             let assigned = entry.assigned.as_ref()?;
-            let ids: Vec<_> = assigned.minted.clone();
+            let ids = assigned.minted.clone();
             let requests: Vec<_> = assigned.requests.iter().copied().collect();
             Some((ids, requests, assigned.requests_evicted, assigned.first_end))
         });

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
 use syntrace_model::{BootNanos, ConnectionId, TraceId, UnixNanos};
 
 use super::{Context, Contradictions, Incidents, Kernel, Socket};
@@ -40,8 +41,9 @@ pub(crate) struct Entry {
 /// What was assigned to a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Assigned {
-    /// Ids that the filter minted for it, each by the start of a request that says so.
-    pub(super) minted: Vec<(UnixNanos, TraceId)>,
+    /// Ids that the filter minted for it, each by the start of a request that says so; of an honest one it lies
+    /// here.
+    pub(super) minted: SmallVec<[(UnixNanos, TraceId); 1]>,
     /// Its requests, by start; the first one names a connection that has no other id.
     pub(super) requests: VecDeque<RequestRef>,
     /// Requests that the bound left out.
@@ -120,7 +122,9 @@ impl Assigned {
     pub(super) fn look(&self) -> u64 {
         let minted = self.minted.first().map_or(0, |(at, _)| at.0);
         let latest = self.requests.back();
-        minted ^ latest.map_or(0, |request| request.duration_ns)
+        let number = self.number.map_or(0, |(_, connection)| connection);
+        let first_end = self.first_end.map_or(0, |at| at.0);
+        minted ^ number ^ first_end ^ latest.map_or(0, |request| request.duration_ns)
     }
 
     /// Enters a request, at most `most` of them: the oldest are left out.

@@ -10,6 +10,9 @@ use syntrace_model::{ConnKey, Endpoint, Opening};
 
 use crate::index::Index;
 
+/// What makes an IPv6 address of an IPv4 address: ::ffff:0:0.
+const MAPPED: u128 = 0xffff_0000_0000;
+
 /// Both ends of a socket; an IPv4 address as the IPv6 address that means the same (RFC 4291, section
 /// 2.5.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +105,7 @@ impl Ends {
 
 const fn octets(end: Endpoint) -> [u8; 16] {
     match end.address() {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V4(address) => (MAPPED | address.to_bits() as u128).to_be_bytes(),
         IpAddr::V6(address) => address.octets(),
     }
 }

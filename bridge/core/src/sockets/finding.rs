@@ -114,7 +114,7 @@ impl Sockets {
     pub(crate) fn newest(&self, until: BootNanos) -> impl Iterator<Item = Connection<'_>> {
         let ticks = self.by_age.until(until.0 >> AGE_SHIFT);
         ticks.flat_map(move |slots| {
-            let mut held: Vec<_> = slots.iter().filter_map(|&slot| self.at(slot)).collect();
+            let mut held: Vec<_> = slots.filter_map(|slot| self.at(slot)).collect();
             held.sort_unstable_by_key(|held| std::cmp::Reverse((held.began_at(), held.id())));
             held
         })
@@ -135,7 +135,8 @@ impl Sockets {
 
 /// Sorts what was found.
 fn youngest_first<'a>(sockets: impl Iterator<Item = Socket<'a>>) -> Fitting<'a> {
-    let mut fitting: Fitting<'a> = sockets.collect();
+    let mut fitting = Fitting::new();
+    sockets.for_each(|socket| fitting.push(socket));
     fitting.sort_unstable_by_key(|socket| std::cmp::Reverse((socket.began_at(), socket.id())));
     fitting
 }

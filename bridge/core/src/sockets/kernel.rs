@@ -83,7 +83,8 @@ impl Kernel {
     pub(super) fn look(&self) -> u64 {
         let [local, peer] = self.ends.ports();
         let ports = local ^ peer;
-        self.seen_at.0 ^ self.closed_at.0.0 ^ u64::from(self.segments_in) ^ u64::from(ports)
+        let times = self.seen_at.0 ^ self.syn_at.0.0 ^ self.closed_at.0.0;
+        times ^ u64::from(self.segments_in) ^ u64::from(ports)
     }
 
     /// Returns both ends.

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use syntrace_model::ConnectionId;
 
-use super::{Entry, Sockets, Sought, connection::Assigned};
+use super::{Entry, Sockets, Sought, connection::Assigned, standing::AGE_SHIFT};
 use crate::slab::Slot;
 
 impl Sockets {
@@ -13,16 +13,14 @@ impl Sockets {
         let hashes = gathered(most, sought.map(|sought| sought.hash));
         let slots = hashes
             .into_iter()
-            .filter_map(|hash| self.by_ends.slots(hash).next());
+            .filter_map(|hash| self.by_ends.slot(hash));
         self.look_at(&slots.collect::<Vec<_>>());
     }
 
     /// Looks at the connections with these ids, of which there are `most` at most.
     pub(crate) fn look_up(&self, most: usize, ids: impl Iterator<Item = ConnectionId>) {
         let hashes = gathered(most, ids.map(|id| self.by_id.hash(id)));
-        let slots = hashes
-            .into_iter()
-            .filter_map(|hash| self.by_id.slots(hash).next());
+        let slots = hashes.into_iter().filter_map(|hash| self.by_id.slot(hash));
         self.look_at(&slots.collect::<Vec<_>>());
     }
 
@@ -42,10 +40,20 @@ impl Sockets {
             ])
         });
         let hashes = gathered(3 * slots.len(), hashes.flatten());
+        let entries = || slots.iter().filter_map(|&slot| self.entries.get(slot));
+        let assigned = entries().filter_map(|entry| entry.assigned.as_deref());
+        let numbers = assigned.filter_map(|assigned| assigned.number);
+        let numbers = numbers.map(|number| (&self.by_number, self.by_number.hash(number)));
         let held = hashes
             .into_iter()
-            .filter_map(|(index, hash)| index.slots(hash).next());
+            .chain(numbers)
+            .filter_map(|(index, hash)| index.slot(hash));
         black_box(held.fold(0, Slot::wrapping_add));
+        // Whoever leaves a tick moves another one of it.
+        let ages = entries().map(|entry| entry.began_at().0 >> AGE_SHIFT);
+        let moved = gathered(slots.len(), ages.filter_map(|age| self.by_age.last_of(age)));
+        let moved = moved.iter().filter_map(|&slot| self.entries.get(slot));
+        black_box(moved.map(|entry| entry.age).fold(0, u32::wrapping_add));
     }
 
     /// Looks at connections.

@@ -46,7 +46,7 @@ impl Entry {
 impl Assigned {
     fn checkpoint(&self) -> AssignedState {
         AssignedState {
-            minted: self.minted.clone(),
+            minted: self.minted.to_vec(),
             requests: self.requests.iter().copied().collect(),
             requests_evicted: self.requests_evicted,
             number: self.number,
@@ -58,7 +58,7 @@ impl Assigned {
 
     fn restore(state: &AssignedState) -> Self {
         Self {
-            minted: state.minted.clone(),
+            minted: state.minted.iter().copied().collect(),
             requests: state.requests.iter().copied().collect(),
             requests_evicted: state.requests_evicted,
             number: state.number,

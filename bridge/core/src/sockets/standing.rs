@@ -108,7 +108,7 @@ impl Sockets {
             }
             if let Some(age) = after.age {
                 self.by_age
-                    .insert(&mut self.entries, age, slot, |entry| &mut entry.age);
+                    .insert(&mut self.entries, (age, ()), slot, |entry| &mut entry.age);
             }
         }
         if after.due != before.due {
@@ -118,7 +118,7 @@ impl Sockets {
             }
             if let Some(due) = after.due {
                 self.by_due
-                    .insert(&mut self.entries, due, slot, |entry| &mut entry.due);
+                    .insert(&mut self.entries, (due, ()), slot, |entry| &mut entry.due);
             }
         }
         if after.ends != before.ends {

@@ -71,6 +71,7 @@ pub fn lead(kernel: &mut [Seen], netns: u64, far: &mut BTreeMap<u64, Far>) -> Ve
         fact: Fact::Rung(Rung {
             name: "full".into(),
             missing: Vec::new(),
+            counted: Vec::new(),
         }),
     });
     while at < last + CLOCK_INTERVAL {

@@ -201,6 +201,7 @@ impl World {
             fact: Fact::Rung(Rung {
                 name: "full".into(),
                 missing: Vec::new(),
+                counted: Vec::new(),
             }),
         }];
         let mut number = 0;

@@ -237,6 +237,7 @@ pub fn preamble() -> Vec<Fact> {
         Fact::Rung(Rung {
             name: "full".into(),
             missing: Vec::new(),
+            counted: Vec::new(),
         }),
         Fact::Clock(ClockSample {
             boot: boot(0.0),

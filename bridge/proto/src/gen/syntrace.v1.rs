@@ -76,7 +76,7 @@ pub struct Clock {
     pub unix_ns: u64,
 }
 /// What the probe can see at present.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Rung {
     /// `full`, `observe`, `poll` or `l7-only`.
     #[prost(string, tag = "1")]
@@ -84,6 +84,19 @@ pub struct Rung {
     /// One sentence for each capability that is missing.
     #[prost(string, repeated, tag = "2")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What it left undone or did not believe, such as `tag_mac_invalid`; nothing of it is a loss.
+    #[prost(message, repeated, tag = "3")]
+    pub counted: ::prost::alloc::vec::Vec<Count>,
+}
+/// How often something happened.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Count {
+    /// Stable name: 1 to 64 of a-z, 0-9 and _.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Since the epoch of the sender began.
+    #[prost(uint64, tag = "2")]
+    pub count: u64,
 }
 /// An address and a port.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
