@@ -99,13 +99,13 @@ pub enum Code {
     AcceptWait,
     /// The accept queue was full while the request's connection was being opened.
     AcceptOverflow,
-    /// A SYN or SYN-ACK of the downstream handshake had to be sent again.
+    /// A SYN or SYN-ACK of the downstream handshake had to be retransmitted.
     SynLost,
-    /// A SYN of the upstream handshake had to be sent again.
+    /// A SYN of the upstream handshake had to be retransmitted.
     ConnectSynLost,
-    /// A segment with the request had to be sent again to the service.
+    /// A segment with the request had to be retransmitted to the service.
     RequestRetransmitted,
-    /// A segment with the response had to be sent again to the client.
+    /// A segment with the response had to be retransmitted to the client.
     ResponseRetransmitted,
     /// The request waited longest in the proxy for an upstream connection.
     PoolWait,

@@ -1,4 +1,4 @@
-//! Makes a record of what is known: the joins, the ids, the phases, the answer, put together.
+//! Makes a record from what is known: puts joins, ids, phases and answer together.
 //!
 //! Decides nothing itself: a join is decided in [`crate::join`] and [`crate::failure`], an id in
 //! [`crate::identity`], the phases in [`crate::phases`], the answer in [`crate::explain`].
@@ -41,14 +41,14 @@ pub(crate) struct Known<'a> {
     pub(crate) rung: Option<&'a Rung>,
 }
 
-/// Whether the kernel view told of everything that happened within an interval.
+/// Whether the kernel view reported everything that happened within an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// All facts about it arrived.
     All,
     /// Nothing shows that facts are missing, nor that all have arrived.
     Perhaps,
-    /// Facts about it are known to be lost, or to come late.
+    /// Facts about it are known to be lost or late.
     NotAll,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Names what was found; `minted` is the connection's id, where the report itself says it.
+    /// Describes what was found; `minted` is the connection's id, where the report itself names it.
     fn join(self, found: &Found<'_>, minted: Option<TraceId>) -> Join {
         let connection = found.socket.id();
         let own = identity::trace_id(found.socket.connection());
@@ -81,7 +81,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Returns whether the kernel view told of everything that happened within an interval.
+    /// Returns whether the kernel view reported everything that happened within an interval.
     fn told(self, from: BootNanos, until: BootNanos) -> Told {
         let Some((numbers, around)) = self.numbers.zip(self.gaps.around(from, until)) else {
             return Told::Perhaps;
@@ -109,7 +109,7 @@ impl<'a> Known<'a> {
     }
 
     /// Returns what happened to the listener of an accepted socket, from the first SYN that its client sent,
-    /// as far as that is known, until a worker had it.
+    /// as far as that is known, until a worker accepted it.
     fn at_listener(self, socket: Socket<'a>) -> impl Iterator<Item = ConnectionIncident> + 'a {
         let accepted_at = socket.accepted_at().or_else(|| socket.established_at());
         let until = accepted_at.filter(|_| socket.opening() == Opening::Passive);
@@ -117,7 +117,7 @@ impl<'a> Known<'a> {
             let local = socket.key().local;
             let (netns, sockets) = (socket.netns(), self.sockets);
             let mut by_then = sockets.listener_incidents(netns, local, until).peekable();
-            // Few listeners have any: only then it matters when the client began.
+            // Few listeners have any; only then does it matter when the client started.
             let from = by_then.peek().map_or(syn_at, |_| {
                 let client_s = self.far_end(socket, until).and_then(Socket::syn_at);
                 client_s.map_or(syn_at, |at| at.min(syn_at))
@@ -128,7 +128,7 @@ impl<'a> Known<'a> {
     }
 
     /// Returns the other end of the same connection, where it is observed too and began at or before `until`;
-    /// `None` if several may be it: of namespaces with equal addresses, either may be meant.
+    /// `None` if several fit: where namespaces have equal addresses, either may be meant.
     fn far_end(self, socket: Socket<'a>, until: BootNanos) -> Option<Socket<'a>> {
         let mut ends = self.sockets.far_ends(socket, until);
         let mut ends = ends.by_ref().filter(|&other| match socket.opening() {
@@ -140,7 +140,7 @@ impl<'a> Known<'a> {
             .then_some(far_end)
     }
 
-    /// Says why nothing was found: the first of all reasons.
+    /// Returns why nothing was found: the most fundamental reason.
     fn why_missing(self, reason: Missing, facts_lost: bool) -> Missing {
         match (self.rung, reason) {
             (None, _) => Missing::NoKernelView,

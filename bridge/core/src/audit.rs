@@ -3,7 +3,7 @@
 //!
 //! A pure function over what the record says. It looks nothing up: whether the other end of a link
 //! exists is for whoever keeps the records. A record that breaks no rule has no findings; one that
-//! contradicts itself because its senders did says so in its coverage, and is not found again.
+//! contradicts itself because its senders did says so in its coverage, and is no finding.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
-//! Slots by time, in ticks: those of one tick side by side.
+//! Slots by time, in ticks.
 //!
-//! Entering and leaving cost the same however many there are: a tick is found by its hash, and a value keeps
-//! its place within its tick. Only a tick that is new, or has become empty, is looked for among all. The order
-//! within a tick means nothing until it is taken: then it is that of the keys.
+//! Inserting and removing take the same time however many there are: a tick is found by its hash, and a value
+//! keeps its position within its tick. Only a tick that is new, or has become empty, touches the ordered set of
+//! ticks. Slots within a tick are in no order until it is taken; then they come in the order of their keys.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use hashbrown::{HashMap, hash_map::Entry};
 
 use crate::slab::{Slab, Slot};
 
-/// The most slots for which a tick that was taken leaves its memory to the next that begins.
+/// A tick of at most so many slots leaves its memory to the next new one when it is taken.
 const SPARE_MAX: usize = 1024;
 
-/// Slots by tick, each with what says where it stands within its tick.
+/// Slots by tick, each with the key that orders it within its tick.
 #[derive(Debug)]
 pub(crate) struct Calendar<K = ()> {
     /// No tick is empty.
@@ -47,12 +47,12 @@ impl<K> Calendar<K> {
         self.last_of(self.first_tick()?)
     }
 
-    /// Returns the slot of a tick that takes the place of whichever leaves it next.
+    /// Returns the slot that moves to the position of whichever leaves the tick next.
     pub(crate) fn last_of(&self, tick: u64) -> Option<Slot> {
         self.ticks.get(&tick)?.last().map(|&(_, slot)| slot)
     }
 
-    /// Returns what the ticks hold at or before `tick`, the latest tick first.
+    /// Returns the slots of the ticks at or before `tick`, the latest tick first.
     pub(crate) fn until(&self, tick: u64) -> impl Iterator<Item = impl Iterator<Item = Slot>> {
         let ticks = self.order.range(..=tick).rev();
         let held = ticks.filter_map(|tick| self.ticks.get(tick));
@@ -61,7 +61,7 @@ impl<K> Calendar<K> {
 }
 
 impl<K: Ord> Calendar<K> {
-    /// Enters a slot; `place` is where its value keeps its place within the tick.
+    /// Inserts a slot; `place` is where its value keeps its position within the tick.
     pub(crate) fn insert<T>(
         &mut self,
         slab: &mut Slab<T>,
@@ -79,7 +79,7 @@ impl<K: Ord> Calendar<K> {
         held.push((key, slot));
     }
 
-    /// Takes a slot out that was entered at `tick`, unless the tick was taken as a whole.
+    /// Removes a slot that was inserted at `tick`, unless the tick was taken as a whole.
     pub(crate) fn remove<T>(
         &mut self,
         slab: &mut Slab<T>,
@@ -106,7 +106,7 @@ impl<K: Ord> Calendar<K> {
         }
     }
 
-    /// Takes a tick out; returns what it held, in order.
+    /// Removes a tick; returns its slots, in order.
     pub(crate) fn take(&mut self, tick: u64) -> Vec<Slot> {
         self.order.remove(&tick);
         let Some(mut held) = self.ticks.remove(&tick) else {
@@ -173,10 +173,13 @@ mod tests {
     #[test]
     fn who_leaves_after_the_tick_was_taken_disturbs_nobody() {
         let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
-        let taken = enter(&mut calendar, &mut slab, 7);
-        assert_eq!(calendar.take(7), [taken]);
+        let taken = [0; 2].map(|_| enter(&mut calendar, &mut slab, 7));
+        assert_eq!(calendar.take(7), taken);
+        // Fewer than before: the place of the second one is beyond the end.
         let other = enter(&mut calendar, &mut slab, 7);
-        calendar.remove(&mut slab, 7, taken, |place| place);
+        for slot in taken {
+            calendar.remove(&mut slab, 7, slot, |place| place);
+        }
         assert_eq!(calendar.take(7), [other]);
     }
 

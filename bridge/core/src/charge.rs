@@ -1,13 +1,13 @@
 //! Which request an incident hit.
 //!
-//! Segments carry no request: no hook sees a request's sequence numbers, and sizes are not wire bytes.
-//! So an incident is charged by time: to the request that ran on the connection, alone, or `shared`
-//! among the streams that ran, and among both neighbours within one round trip of a boundary.
+//! Segments carry no request: no hook sees a request's sequence numbers, and sizes are not wire bytes. So an
+//! incident is charged by time: to the request that ran on the connection, alone, or `shared` among the streams
+//! that ran, and among both neighbours within one round trip of a boundary.
 //!
-//! The record of a connection knows all of its requests. The record of a request settles earlier and
-//! knows only those that had ended by then, or shortly after: on a connection that can carry several at once it
-//! says `shared`, even if it knows of no other. Of a connection to a service it is not told how many it can
-//! carry.
+//! The record of a connection knows all of its requests. The record of a request settles earlier and knows only
+//! those that had ended by then, or shortly after: on a connection that can carry several at once it says
+//! `shared`, even if it knows of no other. How many requests an upstream connection can carry at once is not
+//! reported.
 
 use syntrace_model::{BootNanos, ConnectionId, SpanId};
 
@@ -23,7 +23,7 @@ pub(crate) struct Ran {
     pub(crate) interval: Interval,
 }
 
-/// Says whom an incident hit, of all requests that ran on its connection.
+/// Returns which request an incident hit, of all that ran on its connection.
 pub(crate) fn share(
     at: BootNanos,
     round_trip_ns: u64,
@@ -41,8 +41,8 @@ pub(crate) fn share(
 
 /// Returns what is charged to `request`, of what happened to one of its connections.
 ///
-/// `others` are the requests on that connection that are known; `multiplexed` says that there may be
-/// more at the same time.
+/// `others` are the other known requests on that connection; `multiplexed` says that there may be more at the
+/// same time.
 pub(crate) fn charge(
     connection: ConnectionId,
     link: LinkKind,
@@ -77,7 +77,7 @@ pub(crate) fn charge(
 
 /// Returns whether what happened may have happened to a request that ran then.
 pub(crate) fn may_have_hit(ran: Interval, at: BootNanos, round_trip_ns: u64) -> bool {
-    // What comes after the request has ended may come after it has settled.
+    // What happens after the request has ended may be reported after it has settled.
     at <= ran.end.plus_ns(DISORDER_NS) && ran.is_near(at, round_trip_ns)
 }
 

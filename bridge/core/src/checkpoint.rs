@@ -1,7 +1,7 @@
-//! All that the fold knows, as plain data: to go on from, without the facts that led there.
+//! All that the fold knows, as plain data: to resume from, without the facts that led there.
 //!
-//! Shapes, and taking them out and back in. How they are written is the caller's business. Outputs that
-//! were not taken are not in it: take them first.
+//! Only shapes, and the conversion to and from them. How they are encoded is the caller's business. Outputs
+//! that were not taken are not included: take them first.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 pub use crate::{
     gateway::{Agreed, Binding},
-    tellers::{Teller, TellerState},
+    probes::{ProbeRun, ProbeState},
 };
 
 /// All that the fold knows.
@@ -29,18 +29,18 @@ pub struct Checkpoint {
     pub senders: Vec<SenderState>,
     /// Batches that arrived.
     pub heard: u64,
-    /// What was counted; who sent and what lives is told by the other fields.
+    /// What was counted; senders and live records are in the other fields.
     pub coverage: Coverage,
     /// Who reported the rung.
-    pub probe: Option<SenderId>,
-    /// The probes that told of sockets, by place.
-    pub tellers: Vec<Option<Teller>>,
+    pub rung_of: Option<SenderId>,
+    /// The probes that reported sockets, by place.
+    pub probes: Vec<Option<ProbeRun>>,
     /// What was learnt of each filter, by its epoch.
     pub bindings: Vec<(u64, Binding)>,
     /// Whose facts [`Self::gaps`] are of.
     pub gaps_of: Option<SenderId>,
-    /// By stretch of time: the lowest and the highest number of the facts that were seen in it. Then, with the
-    /// highest number there is in the middle: how many were lost without a number by a moment.
+    /// By bucket of time: the lowest and the highest number of the facts that were seen in it. Then, with
+    /// [`u64::MAX`] in the middle: by which moment how many were lost without a number.
     pub gaps: Vec<(u64, u64, u64)>,
     /// The connections that are not settled, in order.
     pub connections: Vec<ConnectionState>,
@@ -48,9 +48,9 @@ pub struct Checkpoint {
     pub requests: Vec<RequestState>,
     /// Incidents of listeners, by namespace and address.
     pub listeners: Vec<((u64, Endpoint), IncidentsState)>,
-    /// Incidents of connections that were not told of.
+    /// Incidents of connections that were not reported.
     pub untold: Vec<(ConnectionId, IncidentsState)>,
-    /// Incidents that were given up because too many places had some.
+    /// Incidents that were dropped because too many places had some.
     pub incidents_evicted: u64,
     /// The connections settled last, in the order in which they are forgotten, and how many facts about
     /// each came after it was settled.
@@ -68,7 +68,7 @@ pub struct SenderState {
     pub received: u64,
     /// The highest number that arrived, plus one.
     pub end: u64,
-    /// What it says that it lost, by cause.
+    /// What it reports as lost, by cause.
     pub lost: Vec<(Box<str>, u64)>,
     /// Whether it ended in order.
     pub goodbye: bool,
@@ -81,13 +81,13 @@ pub struct SenderState {
 pub struct ConnectionState {
     /// What names it.
     pub id: ConnectionId,
-    /// The place of the probe that told of it last; 0 for none.
-    pub teller: u8,
-    /// The kernel's word; absent if only the proxy saw it.
+    /// The place of the probe that reported it last; 0 for none.
+    pub probe: u8,
+    /// What the kernel says of it; absent if only the proxy saw it.
     pub socket: Option<Snapshot>,
     /// What the gateway used it for.
     pub role: Option<Role>,
-    /// Bits of what was told of it that contradicts itself.
+    /// Contradictions between the facts about it, as bits.
     pub contradictions: u8,
     /// What was assigned to it, if anything was.
     pub assigned: Option<AssignedState>,
@@ -130,7 +130,7 @@ pub struct RequestState {
     pub sender: SenderId,
     /// What the proxy saw.
     pub report: Arc<Report>,
-    /// Up to when time had passed when it came.
+    /// How far time had passed on its arrival.
     pub arrived_at: BootNanos,
     /// When it settles, once there is a clock to place it by.
     pub due: Option<BootNanos>,
@@ -148,7 +148,7 @@ impl Reconciler {
             now: self.now,
             clock: self.clock.samples().to_vec(),
             coverage: self.coverage.clone(),
-            probe: self.probe.clone(),
+            rung_of: self.rung_of.clone(),
             settled: self.settled.all().collect(),
             bindings: self.bindings.all().collect(),
             requests: self.requests.checkpoint(),
@@ -160,8 +160,8 @@ impl Reconciler {
         checkpoint
     }
 
-    /// Returns a reconciler that goes on from there; with the same limits, exactly as if it had never
-    /// been interrupted, as long as nothing is evicted.
+    /// Returns a reconciler that resumes from there; with the same limits, exactly as if it had never been
+    /// interrupted, as long as nothing is evicted.
     #[must_use]
     pub fn restore(limits: Limits, from: Checkpoint) -> Self {
         let mut restored = Self::new(limits);
@@ -170,7 +170,7 @@ impl Reconciler {
             restored.clock.add(*sample);
         }
         restored.coverage = from.coverage.clone();
-        restored.probe.clone_from(&from.probe);
+        restored.rung_of.clone_from(&from.rung_of);
         restored.ledger.restore(&from.senders, from.heard);
         restored.gaps.restore(from.gaps_of.clone(), &from.gaps);
         restored.bindings.restore(&from.bindings);

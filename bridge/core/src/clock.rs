@@ -1,9 +1,9 @@
-//! Moves the proxy's times to the kernel's clock, by samples of both that were measured.
+//! Converts the proxy's times to the kernel's clock, by measured samples of both.
 //!
-//! The wall clock may be stepped; then samples before and after the step disagree about how far it is
-//! ahead. A run of samples that agree is an era. A wall-clock time belongs to the era that covers it; where
-//! the clock was set back, two may: the later one is meant, because reports come soon after what they
-//! tell of. It knows one host's clocks.
+//! The wall clock may be stepped; then samples before and after the step disagree about how far it is ahead. A
+//! run of samples that agree is an era. A wall-clock time belongs to the era that covers it; where the clock
+//! was set back, two may: the later one is meant, because reports come soon after what they describe. Covers
+//! the clocks of one host.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -12,16 +12,16 @@ use syntrace_model::{BootNanos, ClockSample, UnixNanos};
 /// Samples kept; at six a second, the last eleven minutes.
 const SAMPLES_MAX: usize = 4096;
 
-/// How much two samples may disagree: the noise of reading two clocks one after the other.
+/// How much two samples may disagree, nanoseconds: the noise of reading two clocks one after the other.
 const NOISE_NS: u64 = 2_000_000;
 
-/// How long ago a report's time cannot be: longer than any grace period that is sensible.
+/// No report is this old, nanoseconds: longer than any sensible grace period.
 const LATE_NS: u64 = 10_000_000_000;
 
-/// How far the first era reaches before its first sample, and the last after its last.
+/// How far the first era reaches before its first sample, and the last after its last, nanoseconds.
 const REACH_NS: u64 = 1_500_000_000;
 
-/// How far from all samples a wall-clock time may lie: beyond, it is a mistake.
+/// How far from all samples a wall-clock time may lie, nanoseconds: beyond, it is a mistake.
 const DISTANCE_MAX_NS: u64 = 3_600_000_000_000;
 
 /// Both clocks at the moments at which they were read.
@@ -44,8 +44,8 @@ struct Era {
 // === impl Clock ===
 
 impl Clock {
-    /// Adds a sample; forgets the oldest beyond the bound. Returns whether an era became known: times that
-    /// were moved before may have been moved wrongly.
+    /// Adds a sample; forgets the oldest beyond the bound. Returns whether a new era became known: times
+    /// converted before may be wrong.
     pub(crate) fn add(&mut self, sample: ClockSample) -> bool {
         let place = self.samples.partition_point(|known| *known < sample);
         if self.samples.get(place) == Some(&sample) {
@@ -75,8 +75,8 @@ impl Clock {
         self.samples.is_empty()
     }
 
-    /// Moves a wall-clock time to the kernel's clock; `None` before the first sample, and for a time that
-    /// is far from all samples.
+    /// Converts a wall-clock time to the kernel's clock; `None` before the first sample, and for a time that is
+    /// far from all samples.
     pub(crate) fn to_boot(&self, at: UnixNanos) -> Option<BootNanos> {
         let covering = self.covering(at).next();
         let era = covering.or_else(|| {
@@ -91,8 +91,8 @@ impl Clock {
         Some(sample.to_boot(at))
     }
 
-    /// Returns whether a wall-clock time is of one moment only: around a step it may be of two. One that
-    /// was long ago is not meant, because reports come soon after what they tell of.
+    /// Returns whether a wall-clock time means one moment only: around a step it may mean two. One that was
+    /// long ago is not meant, because reports come soon after what they describe.
     pub(crate) fn is_sure(&self, at: UnixNanos) -> bool {
         let mut moments = self
             .covering(at)

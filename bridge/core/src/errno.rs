@@ -1,4 +1,4 @@
-//! Envoy's words for a failed connect, read as what the kernel calls it.
+//! Envoy's words for a failed connect, read as the kernel's error.
 //!
 //! Versions differ: some write the number (`delayed connect error: 111`), others the words (`delayed
 //! connect error: Connection refused`); in response code details, blanks are underscores.
@@ -67,8 +67,8 @@ impl Failure {
         }
     }
 
-    /// Returns whether a connect that ended like this may be the one; `is_silent` says that it was established, and
-    /// the peer never sent a byte: that, too, the proxy's connect timeout ends, if TLS is to follow.
+    /// Returns whether a connect that ended like this may be the one; `is_silent` says that it was established
+    /// and the peer never sent a byte: the proxy's connect timeout ends that too, if TLS is to follow.
     pub(crate) fn agrees(self, outcome: Outcome, is_silent: bool) -> bool {
         let refused = outcome == Outcome::Refused;
         let unreachable = outcome == Outcome::Unreachable;

@@ -22,8 +22,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) client_s: Option<Socket<'a>>,
     /// The connection that carried it to the service.
     pub(crate) served_by: Option<Socket<'a>>,
-    /// When the service's own end of that connection, where it is observed too, first sent data again while
-    /// the request ran.
+    /// When the service's own end of that connection, where it is observed too, first retransmitted while the
+    /// request ran.
     pub(crate) answer_resent_at: Option<BootNanos>,
     /// How long the service's own end of it waited to be accepted while the request ran, nanoseconds.
     pub(crate) in_accept_queue_ns: u64,
@@ -35,7 +35,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) failed_by: Option<(Socket<'a>, Confidence)>,
     /// The failed connects among which those of earlier attempts are, in the order in which they ended.
     pub(crate) earlier: Vec<Socket<'a>>,
-    /// Whether an attempt may have been given up that was made beside the last one.
+    /// Whether an attempt in parallel with the last one may have been given up.
     pub(crate) given_up: bool,
     /// Whether the kernel view lost facts while it ran.
     pub(crate) facts_lost: bool,

@@ -1,4 +1,4 @@
-//! A socket for unit tests, of which they change what they are about.
+//! A socket for unit tests, which change what they are about.
 
 use syntrace_model::{BootId, BootNanos, ConnKey, Opening, Outcome, TraceId};
 

@@ -1,8 +1,8 @@
 //! Who did it: one pure function over what was joined.
 //!
-//! From evidence only: what no source saw is `unknown`. The API, metrics and spans all show what this
-//! says. Where the time went is cut by `crate::phases`; this names the party and the code, and says
-//! it in one sentence (`crate::words`).
+//! From evidence only: what no source saw is `unknown`. The API, metrics and spans all show what this says.
+//! `crate::phases` decides where the time went; this names the party and the code, and says it in one sentence
+//! (`crate::words`).
 
 mod completed;
 
@@ -20,7 +20,7 @@ use crate::{
     words::{self, millis},
 };
 
-/// Envoy's response flags that tell who ended a request (`CoreResponseFlag`, as bits).
+/// Envoy's response flags that say who ended a request (`CoreResponseFlag`, as bits).
 mod flag {
     pub(super) const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
     pub(super) const UPSTREAM_TIMEOUT: u64 = 1 << 2;
@@ -260,7 +260,7 @@ fn answered_with_error(report: &Report) -> Option<Verdict> {
     Some(Verdict::certain(party, code, sentence))
 }
 
-/// Returns how the failure is called, if the status says that there is one.
+/// Returns what the failure is called, if the status says that there is one.
 fn error_of(report: &Report) -> Option<String> {
     let http = &report.http;
     match http.grpc_status {

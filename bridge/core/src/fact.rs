@@ -1,8 +1,8 @@
 //! What goes in: facts, each a thing that one sender saw.
 //!
-//! Only shapes: `fact/kernel.rs` has what probes tell, `fact/proxy.rs` what filters do. Turning the wire's
-//! messages into these, and refusing what has no meaning, is the bridge's `ingest`; folding them is the
-//! reconciler's.
+//! Only shapes: `fact/kernel.rs` has what probes report, `fact/proxy.rs` what filters report. Turning the
+//! wire's messages into these, and refusing those without meaning, is the bridge's `ingest`; folding them is
+//! the reconciler's.
 
 mod kernel;
 mod proxy;
@@ -75,7 +75,7 @@ pub struct Rung {
 // === impl Fact ===
 
 impl Fact {
-    /// Returns whether only a probe tells it.
+    /// Returns whether only a probe reports it.
     pub(crate) const fn is_of_kernel(&self) -> bool {
         matches!(
             self,

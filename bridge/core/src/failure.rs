@@ -1,42 +1,44 @@
 //! Which failed connect failed a request.
 //!
-//! Of a connect that failed, Envoy names no local port. What it names is the destination, the error,
-//! how long the request had waited for a connection, and when it ended. What makes that enough:
+//! For a connect that failed, Envoy names no local port. It does name the destination, the error, how long the
+//! request had waited for a connection, and when it ended. Why that is enough:
 //!
-//! - A worker dials for its own requests alone, in its own thread, and its pools are its own. So only
-//!   connects of the thread count that the report came from, where both are known
-//!   ([`crate::gateway`]); elsewhere, those of the process, or of the namespace.
-//! - The first failed connect of a pool fails **all** requests that wait in that pool, at once. So the
-//!   connect ended when the request did, after the request had begun to wait, and no other one of the
-//!   pool ended between. It may have begun long before the request, for another one.
-//! - A worker that has something else to do, or gets no processor, notices the end of a connect late: a
-//!   request that began in between fails by it too. And it may end the request long after that.
+//! - A worker dials for its own requests alone, in its own thread, and has its own pools. So only connects of
+//!   the thread count that the report came from, where both are known ([`crate::gateway`]); elsewhere, those of
+//!   the process, or of the namespace.
+//! - The first failed connect of a pool fails **all** requests that wait in that pool, at once. So the connect
+//!   ended when the request did, after the request had begun to wait, and no other connect of the pool ended
+//!   between. It may have begun long before the request, for another one.
+//! - A worker that is busy, or gets no processor time, notices the end of a connect late: a request that began
+//!   in between fails by it too. And it may end the request long after that.
 //! - The error agrees with the words ([`crate::errno`]).
 //!
-//! A connect timeout runs until TLS is ready, too. The connection that it ends was established, and its end is the
-//! kernel's: when the peer acknowledged the FIN, somewhat after the request's, and `certain` only if that was at once.
+//! A connect timeout covers the TLS handshake too. The connection that it ends was established, and the kernel
+//! reports its end when the peer acknowledged the FIN, somewhat after the request's end: `certain` only if that
+//! was at once.
 //!
 //! One such connect is `certain` if
 //!
-//! - the very thread dialled it: what is not known to be of another may be any of several workers';
-//! - all that the kernel saw about the end of the request was told, as numbers without a gap from before it to
-//!   after it show. A pool may have several connects in flight, one of them opened ahead of need: where a fact is
-//!   missing, that may be the end of the one that came first;
-//! - it ended before the request did, as exactly as clocks agree;
+//! - that very thread dialled it: a connect that is not known to be another thread's may be any of several
+//!   workers';
+//! - everything that the kernel saw around the end of the request was reported, as numbers without a gap from
+//!   before it to after it show. A pool may have several connects in flight, one of them opened ahead of need:
+//!   a missing fact may be the end of the one that came first;
+//! - it ended before the request did, as precisely as the clocks agree;
 //! - no other one that agrees ended since the request began to wait, however long before: had the worker
 //!   noticed that one in time, it would have ended the wait, so either it was of another pool or the worker was
 //!   late;
 //! - nothing says that the worker was late in ending the request.
 //!
-//! Otherwise one alone is `likely`. So is one of several that alone ended while the
-//! request waited, if the others had ended before and nothing says that the worker was late. Of several, even of the very thread, any may
-//! be the one, because a thread has several pools towards one host (HTTP/1.1 and HTTP/2, two clusters):
+//! Otherwise, a single one is `likely`. So is the only one of several that ended while the request waited, if
+//! the others had ended before and nothing says that the worker was late. Of several, even of that very thread,
+//! any may be the one, because a thread has several pools towards one host (HTTP/1.1 and HTTP/2, two clusters):
 //! `ambiguous`, with its candidates.
 //!
-//! A retry overwrites what the proxy says of the attempts before: not even their host is known. Their
-//! connects are those of the thread that ended in vain between the request's begin and its last wait;
-//! never better than `likely`, and none are named where there are too many. Nor is it told whether an attempt
-//! was made after another or beside it. One beside it that is given up on HTTP/1.1 leaves a trace: the worker
+//! A retry overwrites what the proxy says of the attempts before: not even their host is known. Their connects
+//! are those of the thread that ended in vain between the request's start and its last wait; never better than
+//! `likely`, and none are named where there are too many. Nor is it reported whether an attempt was made after
+//! another or in parallel with it. One in parallel that is given up on HTTP/1.1 leaves a trace: the worker
 //! closes its connection. On HTTP/2 it leaves none.
 
 use syntrace_model::{BootNanos, ConnectionId, Outcome};
@@ -52,10 +54,10 @@ use crate::{
     sockets::{Socket, Sockets},
 };
 
-/// A TLS handshake that takes longer is ended by the proxy's connect timeout, as a rule.
+/// As a rule, the proxy's connect timeout ends a TLS handshake that takes longer, nanoseconds.
 const BRIEF_NS: u64 = 10_000_000_000;
 
-/// How long a worker that gets no processor may not notice that a connect has failed, nanoseconds.
+/// How long a worker without processor time may take to notice that a connect has failed, nanoseconds.
 const UNNOTICED_NS: u64 = 250_000_000;
 
 /// How long the peer may take to acknowledge that the proxy closed a connection, nanoseconds: Linux'
@@ -72,7 +74,7 @@ pub(crate) struct Earlier<'a> {
     pub(crate) found: Vec<Found<'a>>,
     /// All that they may be, in the order in which they ended.
     pub(crate) connects: Vec<Socket<'a>>,
-    /// Connections that were there before the last attempt, and were closed while it ran.
+    /// Connections that existed before the last attempt, and were closed while it ran.
     pub(crate) closed_beside: Vec<Socket<'a>>,
 }
 
@@ -90,10 +92,10 @@ pub(crate) struct Ending {
 // === impl Ending ===
 
 impl Ending {
-    /// Says when the wait of a request ended that ran then.
+    /// Returns when the wait of a request ended that ran then.
     pub(crate) fn of(report: &Report, upstream: &Upstream, ran: Interval) -> Self {
         let waits_from = waiting(upstream, ran).start;
-        // What the proxy did beside waiting, it may have done after it: then the wait ended before the request.
+        // What else the proxy did, it may have done after the wait: then the wait ended before the request.
         let beside_ns = match upstream.attempts {
             0 | 1 => waits_from
                 .since_ns(ran.start)
@@ -111,7 +113,7 @@ impl Ending {
 
 /// Finds the failed connect that failed the request.
 ///
-/// `told` says whether the kernel view told of all connects that ended about when the wait did.
+/// `told` says whether the kernel view reported all connects that ended about when the wait did.
 pub(crate) fn failed_by<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
@@ -141,7 +143,7 @@ pub(crate) fn failed_by<'a>(
     };
     let mut fitting = ended(ending.from);
     if fitting.is_empty() && told == Told::NotAll {
-        // The true one is likely among the facts that were lost.
+        // The right one is likely among the lost facts.
         return None;
     }
     let is_late = fitting.is_empty() || ending.is_late;
@@ -263,8 +265,8 @@ pub(crate) fn earlier<'a>(
     }
 }
 
-/// Returns when the last attempt began: to wait for a connection, or for its answer where that is all that is
-/// told.
+/// Returns when the last attempt began: to wait for a connection, or for its answer where only that is
+/// reported.
 pub(crate) fn last_from(upstream: &Upstream, ran: Interval) -> BootNanos {
     let answered_ns = upstream.first_byte_ns.unwrap_or(0);
     waiting(upstream, ran).start.minus_ns(answered_ns)
@@ -284,14 +286,15 @@ fn is_silent(socket: Socket<'_>) -> bool {
     socket.established_at().is_some() && socket.counters().bytes_received == 0
 }
 
-/// Returns when the proxy ended a connect, or the earliest moment at which it did, where the kernel's end is later.
+/// Returns when the proxy ended a connect, or the earliest moment at which it may have, where the kernel
+/// reports the end later.
 fn given_up_from(socket: Socket<'_>) -> Option<BootNanos> {
     let established_at = socket.established_at().filter(|_| is_silent(socket));
     established_at.or_else(|| socket.closed_at())
 }
 
 /// Returns how long a service let the request wait for its part of a TLS handshake: its kernel acknowledged what
-/// was sent, and nobody answered until the proxy's connect timeout. `None` of a connect that failed otherwise.
+/// was sent, and nobody answered until the proxy's connect timeout. `None` for a connect that failed otherwise.
 pub(crate) fn unanswered_ns(
     report: &Report,
     socket: Socket<'_>,

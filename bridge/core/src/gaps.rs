@@ -1,13 +1,13 @@
-//! When facts of the kernel view were lost: a gap in the numbers, placed in time by the facts around it;
-//! or a count that a batch tells, of what was lost before it had a number.
+//! When facts of the kernel view were lost: a gap in the numbers, placed in time by the facts around it; or a
+//! count in a batch, of what was lost before it had a number.
 //!
-//! All about an interval was told if a fact from before it arrived, and one from after it, and all numbers
-//! between. A gap is known as soon as a later fact has come; one after which nothing came is not, so without
-//! a later fact nobody can say. A batch arrives as a whole, and all that its sender had read when it read
-//! the clock is in it or before it: so the clock counts as a fact.
+//! An interval is complete if a fact from before it arrived, and one from after it, and all numbers between. A
+//! gap shows as soon as a later fact has arrived; without a later fact, nobody can say. A batch arrives as a
+//! whole, and all that its sender had read when it read the clock is in it or in an earlier one: so the clock
+//! counts as a fact.
 //!
-//! What had happened by a moment has arrived a grace period later, so what is asked then does not depend on
-//! the order of arrival: only facts from shortly after the interval are looked at.
+//! What had happened by a moment has arrived a grace period later, so the answer then does not depend on the
+//! order of arrival: only facts from shortly after the interval are considered.
 
 use std::collections::VecDeque;
 
@@ -18,10 +18,10 @@ use crate::{
     join::DISORDER_NS,
 };
 
-/// Facts are placed to about 4 ms: less than the sources' disorder.
+/// A bucket spans 2^22 ns, about 4 ms: less than the sources' disorder.
 const BUCKET_SHIFT: u32 = 22;
 
-/// Buckets at each end of an interval whose numbers are looked at.
+/// Buckets at each end of an interval whose numbers are considered.
 const EDGE: usize = 8;
 
 /// Buckets kept; without a pause, the last minute.
@@ -30,14 +30,14 @@ const BUCKETS_MAX: usize = 16_384;
 /// Batches whose counts are kept; without a pause, the last ten minutes.
 const COUNTS_MAX: usize = 4096;
 
-/// How long after an interval a fact may be that shows what was told of it, nanoseconds: longer than a probe
-/// gathers, and no longer than all of it has arrived when what ended with the interval settles.
+/// How soon after an interval a fact must come to prove the interval complete, nanoseconds: longer than a probe
+/// gathers, and short enough that all of it has arrived when what ended with the interval settles.
 const SHOWN_WITHIN_NS: u64 = 250_000_000;
 
-/// Losses of facts that had a number: those show as gaps.
+/// Causes of losses of facts that had a number: those show as gaps.
 const NUMBERED: [&str; 2] = ["bridge_away", "bridge_refused"];
 
-/// In a checkpoint, the number that says that what follows is a count.
+/// In a checkpoint, marks what follows as a count.
 const COUNT: u64 = u64::MAX;
 
 /// The numbers of the facts that one probe saw, by when it saw them.
@@ -46,7 +46,7 @@ pub(crate) struct Gaps {
     sender: Option<SenderId>,
     /// By time.
     buckets: VecDeque<Bucket>,
-    /// What was lost without a number by when a batch was closed; by time.
+    /// How many were lost without a number by when each batch was closed, by time.
     counts: VecDeque<(BootNanos, u64)>,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Around {
 // === impl Gaps ===
 
 impl Gaps {
-    /// Notes what a batch says that was lost by when it was closed.
+    /// Notes what a batch reports as lost by when it was closed.
     pub(crate) fn note_losses(&mut self, batch: &Batch, at: BootNanos) {
         self.turn_to(&batch.sender);
         let unnumbered = batch.losses.iter();
@@ -98,7 +98,7 @@ impl Gaps {
         };
         self.turn_to(sender);
         let at = at.0 >> BUCKET_SHIFT;
-        // As a rule it is of the time of the latest.
+        // As a rule it belongs to the latest bucket.
         let later = self.buckets.iter().rev().take_while(|known| known.at > at);
         let place = match later.take(EDGE).count() {
             EDGE => self.buckets.partition_point(|known| known.at <= at),
@@ -124,7 +124,7 @@ impl Gaps {
         }
     }
 
-    /// Another run of the probe numbers anew.
+    /// Starts over where it is another run of the probe, which numbers from 0 again.
     fn turn_to(&mut self, sender: &SenderId) {
         if self.sender.as_ref() != Some(sender) {
             self.sender = Some(sender.clone());
@@ -159,12 +159,12 @@ impl Gaps {
         })
     }
 
-    /// Returns whether any facts are counted as lost that had no number.
+    /// Returns whether any facts without a number are counted as lost.
     pub(crate) fn have_counted(&self) -> bool {
         self.counts.back().is_some_and(|&(_, count)| count > 0)
     }
 
-    /// Returns whether facts about an interval are counted as lost that had no number.
+    /// Returns whether facts without a number about an interval are counted as lost.
     pub(crate) fn were_counted(&self, from: BootNanos, until: BootNanos) -> bool {
         let from = from.minus_ns(DISORDER_NS);
         let shown = until.plus_ns(SHOWN_WITHIN_NS);
@@ -180,7 +180,7 @@ impl Gaps {
             .any(|&(_, count)| count > before)
     }
 
-    /// Returns whose numbers are known, and which, by stretch of time; then what it counts as lost.
+    /// Returns whose numbers are known, and which, by bucket; then what that probe counts as lost.
     pub(crate) fn checkpoint(&self) -> (Option<SenderId>, Vec<(u64, u64, u64)>) {
         let buckets = self.buckets.iter();
         let buckets = buckets.map(|bucket| (bucket.at, bucket.first_seq, bucket.last_seq));
@@ -189,7 +189,7 @@ impl Gaps {
         (self.sender.clone(), buckets.chain(counts).collect())
     }
 
-    /// Takes back what was known before.
+    /// Restores what was known before.
     pub(crate) fn restore(&mut self, sender: Option<SenderId>, known: &[(u64, u64, u64)]) {
         self.sender = sender;
         let counts = known.iter().filter(|(_, first, _)| *first == COUNT);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_long_after_an_interval_does_not_show_what_was_told_of_it() {
+    fn a_fact_long_after_an_interval_does_not_prove_it_complete() {
         let gaps = known(&[(1, 1), (2, 10), (3, 500)]);
         assert_eq!(around(&gaps, 9, 10), Some((1, 2, false)));
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn another_run_of_the_probe_numbers_anew() {
+    fn another_run_of_the_probe_starts_over() {
         let mut gaps = Gaps::default();
         gaps.note(&sender(1), 70, &seen(BUCKET));
         gaps.note(&sender(2), 0, &seen(2 * BUCKET));

@@ -2,8 +2,8 @@
 //!
 //! One filter VM runs in one worker thread of one proxy. A worker dials its upstream connections
 //! itself, because pools are per worker; so a certain [`served_by`](crate::record::LinkKind::ServedBy)
-//! tells the thread. An accepted socket tells the process, and the thread only where the worker accepts
-//! by itself. Contradicting evidence un-teaches: nothing is then concluded from it.
+//! shows the thread. An accepted socket shows the process, and the thread only where the worker accepts
+//! by itself. Contradictory evidence cancels out: nothing is then concluded from it.
 //!
 //! What is learnt is a function of the set of facts, and not of their order of arrival: requests settle
 //! in the order in which they ended, and each learns only from those that settled before it.
@@ -119,7 +119,7 @@ impl Bindings {
         self.0.iter().map(|(&epoch, &binding)| (epoch, binding))
     }
 
-    /// Takes back what was learnt before.
+    /// Restores what was learnt before.
     pub(crate) fn restore(&mut self, learnt: &[(u64, Binding)]) {
         self.0 = learnt.iter().copied().collect();
     }

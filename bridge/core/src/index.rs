@@ -1,9 +1,9 @@
-//! Finds slots by a hash of what they are called.
+//! Finds slots by the hash of a name.
 //!
-//! Holds hashes and slots only, no names: whoever asks compares. So a lookup touches one table, growing
-//! touches nothing else, and a slot may have several names in one index. Names that share a hash, be it
-//! because they are equal, share an ordered set beside the table, found by that hash: however many are
-//! alike, each costs the same.
+//! Holds hashes and slots only, no names: the caller compares. So a lookup touches one table, growing touches
+//! nothing else, and a slot may have several names in one index. Slots that share a hash, whether or not their
+//! names are equal, share an ordered set beside the table, found by that hash: each costs the same however many
+//! they are.
 
 use std::{
     collections::BTreeSet,
@@ -15,7 +15,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::slab::Slot;
 
-/// In what the table holds, beside a hash: further slots have that hash.
+/// Flag next to the hash in a table entry: more slots share this hash.
 const SHARED: u32 = 1;
 
 /// Slots by the hashes of their names.
@@ -39,8 +39,7 @@ struct First {
 // === impl Index ===
 
 impl Index {
-    /// Returns an empty index. Results do not depend on `seed`, which keeps strangers from choosing
-    /// names that are alike.
+    /// Returns an empty index. Results do not depend on `seed`; a secret one prevents collision attacks.
     pub(crate) const fn new(seed: u64) -> Self {
         Self {
             table: HashTable::new(),
@@ -54,7 +53,7 @@ impl Index {
         (self.state.hash_one(name) >> 32) as u32 & !SHARED
     }
 
-    /// Enters a slot under a hash.
+    /// Inserts a slot under a hash.
     pub(crate) fn insert(&mut self, hash: u32, slot: Slot) {
         let is = |first: &First| first.is(hash);
         match self.table.entry(spread(hash), is, First::spread) {
@@ -73,7 +72,7 @@ impl Index {
         }
     }
 
-    /// Takes a slot out from under a hash.
+    /// Removes a slot from under a hash.
     pub(crate) fn remove(&mut self, hash: u32, slot: Slot) {
         let found = self.table.find_entry(spread(hash), |first| first.is(hash));
         let Ok(mut entry) = found else { return };
@@ -125,7 +124,7 @@ impl First {
     }
 }
 
-/// Spreads the 31 bits of a hash over the 64 that the table looks at, most of all at both ends.
+/// Spreads the 31 bits of a hash over the 64 that the table uses, most of all at both ends.
 const fn spread(hash: u32) -> u64 {
     ((hash >> 1) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

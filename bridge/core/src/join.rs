@@ -2,50 +2,50 @@
 //!
 //! # What identifies a connection
 //!
-//! The kernel names a socket by a cookie that it never gives twice. The proxy does not know the
-//! cookie: it knows both ends of the connection and when a request ran. Both ends alone name nothing,
-//! because ports are reused; but **at any moment, within one network namespace, at most one socket
-//! has a given pair of ends**. So ends *and* time name a socket, as far as the two clocks agree:
-//! the time of a request lies within the life of the socket that carried it.
+//! The kernel names a socket by a cookie that it never reuses. The proxy does not know the cookie: it knows
+//! both ends of the connection, and when a request ran. Both ends alone identify nothing, because ports are
+//! reused; but **at any moment, within one network namespace, at most one socket has a given pair of ends**. So
+//! ends *and* time identify a socket, as far as the two clocks agree: a request runs within the life of the
+//! socket that carries it.
 //!
-//! Two more things name a gateway's sockets, and are used beside ends and time, never instead of them.
-//! The **process and thread** behind a report are learnt from joins that are certain
-//! (`crate::gateway`): they tell equal ends in several namespaces apart, and processes that share a
-//! port (`SO_REUSEPORT`). And the proxy's own **number of a downstream connection** belongs to one
-//! socket: once a join is certain, no other number is joined to that socket, and what comes later under
-//! that number stands in that socket's record even if it names no address that fits.
+//! Two more things identify a gateway's sockets; they are used beside ends and time, never instead of them. The
+//! **process and thread** behind a report are learnt from joins that are certain (`crate::gateway`): they
+//! distinguish equal ends in several namespaces, and processes that share a port (`SO_REUSEPORT`). And the
+//! proxy's own **number of a downstream connection** belongs to one socket: once a join is certain, no other
+//! number is joined to that socket, and later requests under that number are listed in that socket's record
+//! even if they name no address that fits.
 //!
 //! # Why each method is sound
 //!
-//! - [`Method::Exact`]: both ends are equal, those of the TCP connection itself where the proxy tells
-//!   them apart from what PROXY protocol or a redirection made of them, and the times fit. `certain` if
-//!   only one socket fits, and fits to within [`TIGHT_NS`]: a socket that was never told of, with the
-//!   same ends just before or after, cannot have carried the request. `likely` if it fits only to within
-//!   [`DISORDER_NS`], or if of several only one fits tightly; `ambiguous` otherwise.
-//! - [`Method::Peer`]: the gateway's end was rewritten (REDIRECT, original destination) and the proxy
-//!   does not tell the direct addresses, so only the client's end is equal. A client may use one port
-//!   towards two destinations, and equal addresses exist in other namespaces: only sockets of the
-//!   gateway's own process count, and the join is never better than `likely`. Is the process not known,
-//!   nothing is joined. (TPROXY rewrites nothing that the socket does not say too: that is exact.)
-//! - [`Method::Failure`]: of a connect that failed, Envoy names no local port. See `crate::failure`.
+//! - [`Method::Exact`]: both ends are equal, those of the TCP connection itself where the proxy distinguishes
+//!   them from what PROXY protocol or a redirection made of them, and the times fit. `certain` if only one
+//!   socket fits, and fits to within [`TIGHT_NS`]: an unreported socket with the same ends, just before or
+//!   after, cannot have carried the request. `likely` if it fits only to within [`DISORDER_NS`], or if of
+//!   several only one fits tightly; `ambiguous` otherwise.
+//! - [`Method::Peer`]: the gateway's end was rewritten (REDIRECT, original destination) and the proxy does not
+//!   report the direct addresses, so only the client's end is equal. A client may use one port towards two
+//!   destinations, and equal addresses exist in other namespaces: only sockets of the gateway's own process
+//!   count, and the join is never better than `likely`. If the process is not known, nothing is joined. (TPROXY
+//!   rewrites nothing that the socket does not show too: that is exact.)
+//! - [`Method::Failure`]: for a connect that failed, Envoy names no local port. See `crate::failure`.
 //!
-//! A join rests only on what had happened when the request ended: later facts may arrive before the
-//! request settles, or after, and must not make a difference. What was learnt rests on the requests
-//! that ended before: requests settle in the order in which they ended, so it is the same whatever order
-//! their facts arrived in.
+//! A join rests only on what had happened when the request ended: later facts may arrive before the request
+//! settles, or after, and must make no difference. What was learnt rests on the requests that ended before:
+//! requests settle in the order in which they ended, so the result is the same in whatever order their facts
+//! arrived.
 //!
-//! Nothing is certain where a source may be wrong: around a step of the wall clock that could have been
-//! two moments, of a socket of which contradicting things were told, and after a probe fell silent. Nor is the
-//! first join under a number, to a socket whose end was not told: where facts are missing since it was seen,
-//! two or more in a row, they may be its end and the begin of another with its ends. (Two that are missing
-//! apart from each other, and all reports of requests on the first, are not looked for.)
+//! Nothing is certain where a source may be wrong: around a step of the wall clock that makes a time ambiguous,
+//! for a socket with contradictory facts, and after a probe went silent. Nor is the first join under a number
+//! to a socket whose close was not reported: if two or more consecutive facts are missing since it was last
+//! seen, they may be its close and the start of another socket with the same ends. (If the two are missing
+//! separately, and so are all reports of requests on the first socket, this goes unnoticed.)
 //!
 //! # Where it cannot be known
 //!
 //! Without a kernel view; before the two clocks were compared; where the proxy names no address (pipes,
-//! internal listeners); behind a proxy that speaks PROXY protocol, unless the direct addresses are
-//! reported; under interception before the gateway's process is known; for facts that were lost. Then
-//! the request says so, and joins nothing.
+//! internal listeners); behind a proxy that speaks PROXY protocol, unless the direct addresses are reported;
+//! under interception before the gateway's process is known; where facts were lost. The request then says so,
+//! and joins nothing.
 
 use std::collections::BTreeSet;
 
@@ -56,15 +56,15 @@ use crate::{
     fact::{Report, Upstream},
     gateway::Gateway,
     record::{Join, Method, Missing},
-    sockets::{Fitting, Socket, Sockets, Sought},
+    sockets::{Fitting, HashedTuple, Socket, Sockets},
 };
 
-/// How far two sources may disagree about the order of two events.
+/// How far two sources may disagree about the order of two events, nanoseconds.
 ///
 /// Envoy stamps a stream with its event loop's cached time, which lags by one loop iteration.
 pub const DISORDER_NS: u64 = 5_000_000;
 
-/// How far they disagree as a rule: the offset between the clocks is measured to some microseconds.
+/// How far they usually disagree, nanoseconds: the offset between the clocks is measured to a few microseconds.
 pub const TIGHT_NS: u64 = 300_000;
 
 /// A connection that fits, and how well.
@@ -95,21 +95,21 @@ pub(crate) fn received_on<'a>(
     gateway: Gateway,
     epoch: u64,
     report: &Report,
-    ends: Option<Sought>,
+    tuple: Option<HashedTuple>,
     ran: Interval,
 ) -> Result<Found<'a>, Missing> {
-    let Some(ends) = ends else {
+    let Some(tuple) = tuple else {
         return Err(Missing::NoAddress);
     };
     let number = (epoch, report.downstream_connection);
     let accepted =
         |socket: &Socket<'_>| ran.lies_within(*socket) && may_be_numbered(*socket, number);
-    let mut exact = sockets.accepted(ends);
+    let mut exact = sockets.accepted(tuple);
     leave_out_succeeded(&mut exact, ran.start);
     exact.retain(|socket| accepted(socket));
     let is_others = !exact.is_empty() && !exact.iter().any(|&socket| gateway.may_own(socket));
     if is_others && report.direct.is_none() {
-        // A proxy in front told of its own client, and accepted that one's connection itself.
+        // A proxy in front reported its own client, whose connection it accepted itself.
         return Err(Missing::AddressHidden);
     }
     if let Some(found) = choose_own(exact, gateway, |socket| {
@@ -120,7 +120,7 @@ pub(crate) fn received_on<'a>(
     if report.direct.is_some() {
         return Err(Missing::NoConnection);
     }
-    let mut with_peer = sockets.accepted_from(ends);
+    let mut with_peer = sockets.accepted_from(tuple);
     with_peer.retain(|socket| accepted(socket));
     if with_peer.is_empty() {
         return Err(Missing::AddressHidden);
@@ -137,14 +137,14 @@ pub(crate) fn received_on<'a>(
 
 /// Finds the connection that carried the request to the service, by its ends.
 ///
-/// The request was given to it at some moment after it had waited for a connection, and before the
-/// first byte of the answer was waited for: then the connection was there.
+/// It was handed the request after the request had waited for a connection, and before the proxy waited for the
+/// first byte of the answer: at that moment the connection existed.
 pub(crate) fn served_by<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
     report: &Report,
     upstream: &Upstream,
-    ends: Sought,
+    tuple: HashedTuple,
     ran: Interval,
 ) -> Option<Found<'a>> {
     let waited_ns = upstream.pool_wait_ns.unwrap_or(0);
@@ -156,7 +156,7 @@ pub(crate) fn served_by<'a>(
     let dialled = |socket: &Socket<'_>| {
         given.follows_handshake(*socket) && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
     };
-    let mut exact = sockets.dialled(ends);
+    let mut exact = sockets.dialled(tuple);
     exact.retain(|socket| dialled(socket));
     choose_own(exact, gateway, |socket| {
         let was_there =
@@ -169,9 +169,9 @@ pub(crate) fn served_by<'a>(
     })
 }
 
-/// Returns whether the request waited for the handshake of this connection, that served it.
+/// Returns whether the request waited for the handshake of this connection, which served it.
 ///
-/// The handshake lies within the wait, and lengths are measured well: only when it was is uncertain.
+/// The handshake lies within the wait. Durations are measured well; only the moment is uncertain.
 pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
     let waited_ns = report
         .upstream
@@ -184,8 +184,8 @@ pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> 
     syn_at.plus_ns(DISORDER_NS) >= ran.start && established_at.since_ns(syn_at) <= waited_ns
 }
 
-/// Returns whether this handshake, that the request may have waited for, cannot have begun before the wait,
-/// as exactly as clocks agree. When a retry began to wait is not told.
+/// Returns whether this handshake, which the request may have waited for, cannot have started before the wait,
+/// as precisely as the clocks agree. When a retry started to wait is not reported.
 pub(crate) fn surely_waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
     let waits_from = ran.start.plus_ns(report.http.head_ns.unwrap_or(0));
     let attempts = report.upstream.as_ref().map(|upstream| upstream.attempts);
@@ -204,8 +204,8 @@ pub(crate) fn reset_during(socket: Socket<'_>, ran: Interval) -> bool {
             .is_some_and(|closed_at| closed_at <= until)
 }
 
-/// Returns whether a dialled and an accepted socket may be the two ends of one connection, by their
-/// handshakes: a SYN comes after it was first sent, and is answered after it came.
+/// Returns whether a dialled and an accepted socket may be the two ends of one connection, by their handshakes:
+/// a SYN arrives after it was first sent, and is answered after it arrived.
 pub(crate) fn are_ends_of_one(dialled: Socket<'_>, accepted: Socket<'_>) -> bool {
     let came_at = accepted.began_at().plus_ns(TIGHT_NS);
     dialled.began_at() <= came_at
@@ -214,8 +214,8 @@ pub(crate) fn are_ends_of_one(dialled: Socket<'_>, accepted: Socket<'_>) -> bool
             .is_none_or(|answered_at| accepted.began_at() <= answered_at.plus_ns(TIGHT_NS))
 }
 
-/// Leaves out a socket whose close was never told, where a younger one in its namespace, that had begun
-/// by `start`, has its ends: two cannot be there at once. Takes the youngest first.
+/// Leaves out a socket whose close was never reported if a younger one in its namespace, started by `start`,
+/// has the same ends: two cannot exist at once. Expects the youngest first.
 fn leave_out_succeeded(sockets: &mut Fitting<'_>, start: BootNanos) {
     if sockets.len() < 2 {
         return;
@@ -233,7 +233,7 @@ pub(crate) fn is_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
     socket.connection().number() == Some(number)
 }
 
-/// Returns whether the socket is not known to have another number. Another epoch numbers anew.
+/// Returns whether the socket is not known to have another number. Each epoch has its own numbers.
 fn may_be_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
     socket
         .connection()
@@ -243,7 +243,7 @@ fn may_be_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
 
 /// Chooses among sockets with both ends: those of the gateway's own process, if there are any.
 ///
-/// A socket of another process, that alone fits, shows that something is known wrongly.
+/// If only a socket of another process fits, something is known wrongly.
 fn choose_own<'a>(
     mut fitting: Fitting<'a>,
     gateway: Gateway,
@@ -259,7 +259,7 @@ fn choose_own<'a>(
     })
 }
 
-/// Chooses among the sockets that fit; `tight` tells one that fits beyond the sources' disorder.
+/// Chooses among the sockets that fit; `tight` says which fit more closely than the sources' disorder.
 fn choose<'a>(
     mut fitting: Fitting<'a>,
     method: Method,
@@ -303,14 +303,14 @@ pub(crate) fn at_best_likely(found: Found<'_>) -> Found<'_> {
     }
 }
 
-/// Returns whether the socket was watched from its begin.
-fn knows_begin(socket: Socket<'_>) -> bool {
+/// Returns whether the socket was watched from its start.
+fn knows_start(socket: Socket<'_>) -> bool {
     socket.syn_at().is_some() || socket.established_at().is_some()
 }
 
 /// Returns by when the socket could carry a request; `None` if it never could, as far as is known.
 fn ready_at(socket: Socket<'_>) -> Option<BootNanos> {
-    let found_at = (!knows_begin(socket)).then(|| socket.began_at());
+    let found_at = (!knows_start(socket)).then(|| socket.began_at());
     socket.established_at().or(found_at)
 }
 
@@ -332,20 +332,20 @@ impl Found<'_> {
 // === impl Interval ===
 
 impl Interval {
-    /// Returns whether this fits into the life of the socket, but for disorder between the sources.
+    /// Returns whether this lies within the life of the socket, up to the disorder between the sources.
     ///
-    /// A socket whose handshake was not observed may be older than what was first seen of it.
+    /// A socket whose handshake was not observed may be older than its first sighting.
     fn lies_within(self, socket: Socket<'_>) -> bool {
-        let begin = if knows_begin(socket) {
+        let start = if knows_start(socket) {
             self.start
         } else {
             self.end
         };
-        socket.began_at() <= begin.plus_ns(DISORDER_NS)
+        socket.began_at() <= start.plus_ns(DISORDER_NS)
             && ends_after(socket, self.end.minus_ns(DISORDER_NS))
     }
 
-    /// Returns whether this began within the life of the socket, as exactly as clocks agree. The proxy
+    /// Returns whether this started within the life of the socket, as precisely as the clocks agree. The proxy
     /// may notice the end of a connection later than the kernel.
     fn lies_tightly_within(self, socket: Socket<'_>) -> bool {
         socket.began_at() <= self.start.plus_ns(TIGHT_NS)
@@ -355,8 +355,8 @@ impl Interval {
                 .is_none_or(|established_at| established_at <= self.end.plus_ns(TIGHT_NS))
     }
 
-    /// Returns whether the handshake was done before this ended: no other socket can carry a request,
-    /// and of no other socket is it sure that it is known by then.
+    /// Returns whether the handshake was done before this ended. Only then can the socket carry a request, and
+    /// only then is it sure to be known.
     fn follows_handshake(self, socket: Socket<'_>) -> bool {
         ready_at(socket).is_some_and(|ready_at| ready_at <= self.end.plus_ns(DISORDER_NS))
     }

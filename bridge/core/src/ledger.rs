@@ -19,9 +19,9 @@ const SENDERS_MAX: usize = 1024;
 /// What was seen, joined and lost so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Incidents told, by kind.
+    /// Incidents reported, by kind.
     pub incidents: BTreeMap<IncidentKind, u64>,
-    /// Incidents that were given up: of too many listeners, or of connections that were never told of.
+    /// Incidents that were dropped: of too many listeners, or of connections that were never reported.
     pub incidents_evicted: u64,
     /// Each run of each sender, by name and epoch.
     pub senders: Vec<SenderCoverage>,
@@ -33,7 +33,7 @@ pub struct Coverage {
     pub connections_settled: u64,
     /// Connections whose record was cut short by the bound on live ones.
     pub connections_evicted: u64,
-    /// Connections whose end nobody saw: their probe ended, and no other run of it told of them.
+    /// Connections whose end nobody saw: their probe ended, and no other run of it reported them.
     pub connections_unseen: u64,
     /// Requests of which more is expected.
     pub requests_live: usize,
@@ -64,7 +64,7 @@ pub struct SenderCoverage {
     pub received: u64,
     /// Facts below the highest number seen that did not arrive.
     pub missing: u64,
-    /// What the sender says that it lost, by cause.
+    /// What the sender reports as lost, by cause.
     pub lost: Vec<(Box<str>, u64)>,
     /// Whether it ended in order.
     pub goodbye: bool,
@@ -73,7 +73,7 @@ pub struct SenderCoverage {
 // === impl Coverage ===
 
 impl Coverage {
-    /// Returns how many facts were lost, by any sender and on any way.
+    /// Returns how many facts were lost, by any sender and on any path.
     #[must_use]
     pub fn lost(&self) -> u64 {
         let lost = self.senders.iter().map(SenderCoverage::lost_facts);
@@ -100,7 +100,7 @@ impl SenderCoverage {
 pub(crate) enum New {
     /// All of them.
     All,
-    /// Those that it says.
+    /// Those marked `true`, by their place in the batch.
     Some(Vec<bool>),
 }
 
@@ -164,7 +164,7 @@ impl Ledger {
         (senders.collect(), self.heard)
     }
 
-    /// Takes back what arrived before.
+    /// Restores what arrived before.
     pub(crate) fn restore(&mut self, senders: &[SenderState], heard: u64) {
         self.heard = heard;
         for state in senders {
@@ -240,7 +240,7 @@ mod tests {
             ledger.note(&says(0, 0, false));
             ledger.note(&says(epoch, 0, false));
         }
-        // Who is known needs no other's place.
+        // A known sender needs no other's place.
         ledger.note(&says(0, 0, false));
         let senders = ledger.senders();
         assert_eq!(senders.len(), SENDERS_MAX);

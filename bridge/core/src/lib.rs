@@ -16,6 +16,7 @@ mod charge;
 pub mod checkpoint;
 mod clock;
 mod confidence;
+mod due;
 mod errno;
 mod evidence;
 #[cfg(test)]
@@ -31,16 +32,15 @@ pub mod join;
 mod ledger;
 mod limits;
 mod live;
-mod looking;
 mod phases;
-mod placing;
+mod prefetch;
+mod probes;
 mod reconciler;
 pub mod record;
 mod remembered;
 mod requests;
 mod slab;
 mod sockets;
-mod tellers;
 mod words;
 
 pub use confidence::Confidence;

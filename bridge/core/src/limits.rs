@@ -6,7 +6,7 @@ pub struct Limits {
     /// How long after its event a fact may arrive, nanoseconds.
     pub grace_ns: u64,
     /// How long a request may go on after an upstream connection that it used has closed, nanoseconds;
-    /// one that goes on longer finds it no more.
+    /// one that goes on longer no longer finds it.
     pub linger_ns: u64,
     /// Requests listed in one connection's record; the oldest are left out beyond.
     pub requests_per_connection: usize,
@@ -17,8 +17,7 @@ pub struct Limits {
     pub live_requests: usize,
     /// Settled connections remembered, to tell late facts from new connections.
     pub remembered: usize,
-    /// Where hash tables begin. No result depends on it; one that nobody knows keeps strangers from
-    /// choosing addresses that meet in one place.
+    /// Seed of the hash tables. Results do not depend on it; a secret one prevents collision attacks.
     pub hash_seed: u64,
 }
 

@@ -1,6 +1,6 @@
-//! Questions about what is not settled: by id, by name, the newest first.
+//! Queries for what is not settled: by id, by name, the newest first.
 //!
-//! A record is made when it is asked for, and only then. Changes nothing.
+//! A record is made when it is asked for, and only then. Queries change nothing.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     sockets::Connection,
 };
 
-/// How far the order by beginning may differ between the two clocks.
+/// How far the order by start may differ between the two clocks, nanoseconds.
 const DRIFT_NS: u64 = 1_000_000_000;
 
 /// A connection that is not settled, read in place.

@@ -1,8 +1,8 @@
 //! Where the time went: cuts a record into phases that follow each other and sum exactly.
 //!
-//! A phase is measured (by the kernel's times, or by the lengths that the proxy reports) or is what is
-//! left between two that are. What is left and could be of several parties is `unknown`. Lengths that
-//! contradict each other are cut short; none becomes negative, because each is taken from what is left.
+//! A phase is measured (by the kernel's times, or by the durations that the proxy reports) or is what is left
+//! between two that are. Time left over that could be several parties' is `unknown`. Durations that contradict
+//! each other are cut short; none becomes negative, because each is taken from what is left.
 //!
 //! What is left of a whole request is the proxy's own work, if nobody else can have been waited for: see
 //! [`Cut::own_work`].
@@ -23,14 +23,14 @@ use crate::{
 };
 
 /// What counts as the proxy's own work whatever else is known, nanoseconds: filters, routing, and copying
-/// both ways. More than that may as well be somebody else's.
+/// both ways. More than that may just as well be somebody else's.
 const OWN_WORK_NS: u64 = 1_000_000;
 
 /// Phases under construction.
 #[derive(Debug, Default)]
 struct Cut {
     phases: Phases,
-    /// Where the next phase begins.
+    /// Where the next phase starts.
     at_ns: u64,
     /// What is left to be cut.
     left_ns: u64,
@@ -88,7 +88,7 @@ pub(crate) fn by_party(phases: &[Phase]) -> TimeByParty {
     time
 }
 
-/// Returns what of a request other phases measure: the wait for a connection, and for the answer.
+/// Returns how much of a request other phases measure: the wait for a connection, and for the answer.
 fn measured_ns(report: &Report, evidence: &Evidence<'_>) -> u64 {
     let upstream = report.upstream.as_ref();
     let waited_ns = upstream
@@ -101,7 +101,7 @@ fn measured_ns(report: &Report, evidence: &Evidence<'_>) -> u64 {
         .saturating_add(answered_ns.unwrap_or(0))
 }
 
-/// Whoever lets the worker wait for data lets it wait for the client.
+/// Returns whose time the wait for the accept is: a listener that defers it until data arrive waits for the client.
 fn accept_party(deferred: bool) -> Party {
     if deferred {
         Party::Client
@@ -120,7 +120,7 @@ pub(crate) fn handshake_ns(socket: Socket<'_>) -> u64 {
 
 /// One round trip, by the handshake: a later measurement may come before or after a request settles.
 ///
-/// A handshake whose SYN was lost tells none.
+/// A handshake whose SYN was lost gives none.
 pub(crate) fn round_trip_ns(socket: Socket<'_>) -> u64 {
     Some(handshake_ns(socket))
         .filter(|&ns| ns < LOST_SYN_NS)
@@ -133,7 +133,7 @@ pub(crate) const LOST_SYN_NS: u64 = 900_000_000;
 // === impl Cut ===
 
 impl Cut {
-    /// Cuts off the next phase, as far as there is something left; none of no length.
+    /// Cuts off the next phase, as far as time is left; an empty one is left out.
     fn take(&mut self, kind: PhaseKind, party: Party, ns: u64) {
         let ns = ns.min(self.left_ns);
         self.left_ns -= ns;
@@ -153,8 +153,8 @@ impl Cut {
         self.take(kind, party, self.left_ns);
     }
 
-    /// From the SYN to the request: what the client waited for before the proxy saw anything. A SYN that was
-    /// dropped only the client's own end knows of.
+    /// From the SYN to the request: what the client waited for before the proxy saw anything. Only the client's
+    /// own end knows of a SYN that was dropped.
     fn opening(
         &mut self,
         socket: Socket<'_>,
@@ -193,7 +193,7 @@ impl Cut {
     }
 
     /// The request's head, if it took longer to come than the proxy may take to read it: in pieces, from the
-    /// client; or all at once, to a worker that got no processor.
+    /// client; or all at once, to a worker that got no processor time.
     fn head(&mut self, report: &Report, evidence: &Evidence<'_>) {
         let head_ns = report.http.head_ns.unwrap_or(0);
         if head_ns > OWN_WORK_NS {
@@ -204,13 +204,13 @@ impl Cut {
 
     /// All that is left: the proxy's, unless somebody else may have been waited for.
     ///
-    /// - The client, for the rest of the head, unless the proxy tells when that was there.
+    /// - The client, for the rest of the head, unless the proxy reports when that was there.
     /// - The client, for the answer: only where it is an HTTP/2 stream with a body, whose window the
     ///   client opens. On HTTP/1 the proxy is done when it has written the answer, and when it cannot
     ///   write, it does not read from the service.
     /// - The service or the network, in attempts before the last, unless these are `explained`.
     ///
-    /// Whoever is left is the proxy: its filters, its event loop, and the processor that it did not get.
+    /// What is left is the proxy's: its filters, its event loop, and processor time that it did not get.
     fn own_work(&mut self, kind: PhaseKind, report: &Report, explained: bool) {
         let http = &report.http;
         let is_bodiless = http.response_bytes == 0 && !http.response_details.is_empty();
@@ -235,7 +235,7 @@ impl Cut {
             (None, Some(socket), _) => handshake_ns(socket),
             _ => 0,
         };
-        // A failed connect that waited without being asked to is still what the request waited for.
+        // Where no wait is reported, the connect that failed the request is still what it waited for.
         let handshake_ns = match evidence.failed_by {
             Some(_) if waited_ns == 0 => handshake_ns,
             _ => handshake_ns.min(waited_ns),
@@ -247,7 +247,7 @@ impl Cut {
         let unanswered_ns = evidence
             .failed_by
             .and_then(|(socket, _)| failure::unanswered_ns(report, socket, evidence.ran));
-        // Without the connection it cannot be told whether its handshake was waited for.
+        // Without the connection it is not known whether its handshake was waited for.
         let is_known = evidence.served_by.is_some()
             || evidence.failed_by.is_some()
             || waited_ns <= OWN_WORK_NS;

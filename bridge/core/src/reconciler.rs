@@ -3,11 +3,11 @@
 //! A record is a function of the *set* of facts about it, made when it settles: a request a grace
 //! period after its end, a connection a grace period after its close. Facts only add to what is
 //! known, so neither their order nor their repetition matters as long as they arrive within the
-//! grace period. What comes later is counted, and told of the record that it belonged to
+//! grace period. What comes later is counted, for the record that it belonged to
 //! ([`Reconciler::late`]).
 
+mod intake;
 mod settling;
-mod taking;
 
 use std::collections::VecDeque;
 
@@ -17,20 +17,20 @@ use crate::{
     assemble::Known,
     checkpoint::RequestState,
     clock::Clock,
+    due::place,
     fact::SenderId,
     gaps::Gaps,
     gateway::Bindings,
     ledger::{Coverage, Ledger},
     limits::Limits,
-    placing::place,
     record::{ConnectionRecord, RequestRecord},
     remembered::Remembered,
     requests::{Place, Requests, Sides},
     sockets::{DUE_SHIFT, Sockets},
 };
 
-/// How long a probe that is behind is waited for. It may be so busy as to be a queue's length behind; what
-/// it tells then would come to records that were given out without it.
+/// How long to wait for a probe that is behind, nanoseconds. A busy one may be a queue's length behind; what it
+/// reports then would arrive after the records that it belongs to were given out.
 const PATIENCE_NS: u64 = 30_000_000_000;
 
 /// A record of which nothing more is expected.
@@ -56,7 +56,7 @@ pub struct Reconciler {
     pub(crate) coverage: Coverage,
     pub(crate) bindings: Bindings,
     /// Who reported the rung.
-    pub(crate) probe: Option<SenderId>,
+    pub(crate) rung_of: Option<SenderId>,
     pub(crate) sockets: Sockets,
     pub(crate) requests: Requests,
     pub(crate) settled: Remembered,
@@ -77,7 +77,7 @@ impl Reconciler {
             gaps: Gaps::default(),
             coverage: Coverage::default(),
             bindings: Bindings::default(),
-            probe: None,
+            rung_of: None,
             sockets: Sockets::new(limits),
             requests: Requests::new(limits.hash_seed),
             settled: Remembered::new(limits.hash_seed),
@@ -86,23 +86,23 @@ impl Reconciler {
         }
     }
 
-    /// Settles everything that is due at `now`; what a probe that is behind may still tell of waits for it.
+    /// Settles everything that is due at `now`; what a probe that is behind may still report waits for it.
     pub fn handle_timeout(&mut self, now: BootNanos) {
         self.now = self.now.max(now);
         self.sockets.heard_by(self.now);
         let waits_from = self.now.minus_ns(PATIENCE_NS);
         let passed = self
-            .told_of()
+            .reported_until()
             .map_or(self.now, |told| self.now.min(told.max(waits_from)));
         let passed = passed.0 >> DUE_SHIFT;
         while let Some(tick) = self.first_due().filter(|&tick| tick <= passed) {
             let due = self.requests.take_due(tick);
-            self.look_ahead(&due);
+            self.prefetch_due(&due);
             for slot in due {
                 self.settle_request(slot, false);
             }
             let due = self.sockets.take_due(tick);
-            self.sockets.look_all_over(&due);
+            self.sockets.prefetch_due(&due);
             for slot in due {
                 self.settle_connection(slot);
             }
@@ -112,7 +112,7 @@ impl Reconciler {
             self.settle_connection(slot);
         }
         if self
-            .probe
+            .rung_of
             .as_ref()
             .is_some_and(|probe| self.sockets.is_gone(probe))
         {
@@ -140,7 +140,7 @@ impl Reconciler {
     pub fn poll_timeout(&self) -> Option<BootNanos> {
         let tick = self.first_due()?;
         let due = BootNanos(tick.saturating_mul(1 << DUE_SHIFT));
-        let waits = self.told_of().is_some_and(|told| told < due);
+        let waits = self.reported_until().is_some_and(|until| until < due);
         Some(due.plus_ns(if waits { PATIENCE_NS } else { 0 }))
     }
 
@@ -184,8 +184,8 @@ impl Reconciler {
         }
     }
 
-    /// Returns what was due by when the probe that is furthest behind has told of all, if one is behind.
-    fn told_of(&self) -> Option<BootNanos> {
+    /// Returns up to which due time everything has been reported, if a probe is behind.
+    fn reported_until(&self) -> Option<BootNanos> {
         let told_until = self.sockets.behind()?;
         Some(told_until.plus_ns(self.limits.grace_ns))
     }
@@ -196,7 +196,7 @@ impl Reconciler {
         requests.into_iter().chain(sockets).min()
     }
 
-    /// Takes back requests that were known before.
+    /// Restores requests that were known before.
     pub(crate) fn restore_requests(&mut self, states: Vec<RequestState>) {
         for state in states {
             let RequestState {

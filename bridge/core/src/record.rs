@@ -36,7 +36,7 @@ pub struct ConnectionRecord {
     pub aliases: Vec<TraceId>,
     /// What the gateway used it for, where a join says so.
     pub role: Option<Role>,
-    /// The kernel's latest word; absent if only the proxy saw the connection.
+    /// What the kernel says of it; absent if only the proxy saw the connection.
     pub socket: Option<Snapshot>,
     /// Both clocks, to move the kernel's times to the wall clock; absent without a kernel view.
     pub clock: Option<ClockSample>,

@@ -1,7 +1,7 @@
 //! The requests that are not settled, found by span id and by when they are due.
 //!
-//! They stay for about the grace period, so there are few of them beside connections; what is asked for
-//! rarely (by trace, newest first) is looked for among all.
+//! They stay for about the grace period, so there are few of them beside connections; rare queries (by trace,
+//! newest first) scan them all.
 
 use std::{cmp::Reverse, collections::BinaryHeap, hint::black_box, sync::Arc};
 
@@ -13,10 +13,10 @@ use crate::{
     fact::{Report, SenderId},
     index::Index,
     slab::{Slab, Slot},
-    sockets::{Sockets, Sought, tick_after},
+    sockets::{HashedTuple, Sockets, tick_after},
 };
 
-/// The tick of requests that there was no clock for to place them by.
+/// The tick of requests for which there is no clock yet to place them by.
 const UNPLACED: u64 = u64::MAX;
 
 /// A request that is not settled.
@@ -26,9 +26,9 @@ pub(crate) struct Pending {
     pub(crate) report: Arc<Report>,
     /// The report's, to be found without it.
     span_id: SpanId,
-    /// Up to when time had passed when it came.
+    /// How far time had passed on its arrival.
     pub(crate) arrived_at: BootNanos,
-    /// Where its connections are looked for.
+    /// What its connections are found by.
     pub(crate) sides: Sides,
     /// Where it stands among all.
     pub(crate) place: Place,
@@ -54,10 +54,10 @@ pub(crate) struct Place {
 /// What a request's connections are found by, as far as the proxy names their ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sides {
-    /// The one that it came in on: the TCP connection itself, where the proxy tells it apart.
-    pub(crate) received_on: Option<Sought>,
+    /// The one that it came in on: the TCP connection itself, where the proxy distinguishes it.
+    pub(crate) received_on: Option<HashedTuple>,
     /// The one that carried it to the service.
-    pub(crate) served_by: Option<Sought>,
+    pub(crate) served_by: Option<HashedTuple>,
 }
 
 /// All requests that are not settled.
@@ -129,7 +129,7 @@ impl Requests {
             };
             let before = pending.place.tick();
             pending.place = place(pending);
-            let after = pending.standing();
+            let after = pending.calendar_key();
             self.by_due
                 .remove(&mut self.pending, before, slot, |pending| &mut pending.due);
             self.by_due
@@ -138,23 +138,21 @@ impl Requests {
     }
 
     fn enter(&mut self, pending: Pending) {
-        let (id, standing) = (pending.span_id, pending.standing());
+        let (id, key) = (pending.span_id, pending.calendar_key());
         let slot = self.pending.insert(pending);
         self.by_span.insert(self.by_span.hash(id), slot);
         self.by_due
-            .insert(&mut self.pending, standing, slot, |pending| {
-                &mut pending.due
-            });
+            .insert(&mut self.pending, key, slot, |pending| &mut pending.due);
     }
 
-    /// Takes a request out that is in the calendar no more.
+    /// Removes a request that is no longer in the calendar.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Pending> {
         let id = self.pending.get(slot)?.span_id;
         self.by_span.remove(self.by_span.hash(id), slot);
         self.pending.remove(slot)
     }
 
-    /// Takes a request out of the calendar.
+    /// Removes a request from the calendar.
     fn leave(&mut self, slot: Slot) {
         if let Some(tick) = self.at(slot).map(|pending| pending.place.tick()) {
             self.by_due
@@ -162,8 +160,8 @@ impl Requests {
         }
     }
 
-    /// Looks at where the index holds these requests: see [`crate::looking`].
-    pub(crate) fn look_up(&self, slots: &[Slot]) {
+    /// Reads where the index holds these requests: see [`crate::prefetch`].
+    pub(crate) fn prefetch(&self, slots: &[Slot]) {
         let spans = slots
             .iter()
             .filter_map(|&slot| Some(self.at(slot)?.span_id));
@@ -237,7 +235,7 @@ impl Requests {
         states
     }
 
-    /// Takes back what was known before, at its place.
+    /// Restores what was known before, at its place.
     pub(crate) fn restore(&mut self, state: RequestState, sides: Sides, place: Place) {
         let id = state.report.span_id;
         self.insert(&state.sender, state.report, state.arrived_at, sides, place);
@@ -311,8 +309,8 @@ impl Sides {
             Some(ConnKey { local, peer })
         });
         Self {
-            received_on: accepted.map(|key| sockets.sought(Opening::Passive, key)),
-            served_by: dialled.map(|key| sockets.sought(Opening::Active, key)),
+            received_on: accepted.map(|key| sockets.hashed(Opening::Passive, key)),
+            served_by: dialled.map(|key| sockets.hashed(Opening::Active, key)),
         }
     }
 }
@@ -321,7 +319,7 @@ impl Sides {
 
 impl Pending {
     /// Returns the tick at whose end it settles, and its place in the order of those that do.
-    fn standing(&self) -> (u64, (Option<BootNanos>, SpanId)) {
+    fn calendar_key(&self) -> (u64, (Option<BootNanos>, SpanId)) {
         (self.place.tick(), (self.place.due, self.span_id))
     }
 }

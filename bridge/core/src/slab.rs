@@ -1,8 +1,7 @@
 //! Values that stay where they are, named by small numbers.
 //!
-//! Chunks of a fixed size: growing moves nothing, so no fact waits for a large copy, and the memory is
-//! what the values take. A number is given again once its value is gone; who keeps numbers takes them
-//! out before.
+//! Chunks of a fixed size: growing moves nothing, so no fact waits for a large copy, and the memory is what the
+//! values take. Numbers are reused; whoever stores one must drop it before its value is removed.
 
 /// The number of a value.
 pub(crate) type Slot = u32;
@@ -64,7 +63,7 @@ impl<T> Slab<T> {
         self.place(slot)?.as_mut()
     }
 
-    /// Takes a value out; its number may be given to another.
+    /// Removes a value; its number may be given to another.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<T> {
         // Moved once, from its place to where the caller wants it.
         let value = self.place(slot)?.take();

@@ -1,23 +1,23 @@
-//! The live connections, found by id, by both ends, by the far end, by any of their trace ids; in the
-//! order in which they began, and in that in which they settle.
+//! The live connections, found by id, by both ends, by the far end, by any of their trace ids; in the order in
+//! which they began, and in that in which they settle.
 //!
-//! Keeps and finds; what fits a request is decided in [`crate::join`]. Each connection is one entry of
-//! fixed size; what few have is apart, what many share is kept once. Nothing depends on the order of a
-//! hash table: whoever gets several connections gets them sorted.
+//! Keeps and finds; what fits a request is decided in [`crate::join`]. Each connection is one entry of fixed
+//! size; what few have is kept apart, what many share is kept once. Nothing depends on the order of a hash
+//! table: where several connections are returned, they are sorted.
 
 mod assigning;
+mod checkpoint;
 mod connection;
 mod context;
 mod contradictions;
 mod ended;
-mod ends;
 mod finding;
 mod incidents;
+mod indexing;
 mod kernel;
-mod looking;
-mod putting_away;
+mod prefetch;
 mod socket;
-mod standing;
+mod tuple;
 
 use syntrace_model::{BootNanos, ConnectionId};
 
@@ -26,21 +26,21 @@ pub(crate) use self::{
     connection::{Connection, Entry},
     context::{Context, Contexts, Space},
     contradictions::Contradictions,
-    ends::Sought,
     finding::Fitting,
     incidents::{Elsewhere, Incidents},
+    indexing::{DUE_SHIFT, tick_after},
     kernel::Kernel,
-    standing::{DUE_SHIFT, tick_after},
+    tuple::HashedTuple,
 };
-use self::{ended::Ended, standing::Standing};
+use self::{ended::Ended, indexing::IndexKeys};
 use crate::{
     calendar::Calendar,
     checkpoint::Checkpoint,
     fact::{Incident, SenderId, Snapshot},
     index::Index,
     limits::Limits,
+    probes::{ProbeId, Probes},
     slab::{Slab, Slot},
-    tellers::{TellerId, Tellers},
 };
 
 /// All live connections.
@@ -48,11 +48,11 @@ use crate::{
 pub(crate) struct Sockets {
     entries: Slab<Entry>,
     contexts: Contexts,
-    tellers: Tellers,
+    probes: Probes,
     by_id: Index,
-    by_ends: Index,
+    by_tuple: Index,
     by_name: Index,
-    /// By the proxy's number, where a join that is certain told it.
+    /// By the proxy's number, where a certain join showed it.
     by_number: Index,
     by_age: Calendar,
     by_due: Calendar,
@@ -69,9 +69,9 @@ impl Sockets {
         Self {
             entries: Slab::default(),
             contexts: Contexts::new(limits.hash_seed),
-            tellers: Tellers::default(),
+            probes: Probes::default(),
             by_id: index(),
-            by_ends: index(),
+            by_tuple: index(),
             by_name: index(),
             by_number: index(),
             by_age: Calendar::new(limits.hash_seed),
@@ -82,29 +82,29 @@ impl Sockets {
         }
     }
 
-    /// Takes over what the kernel says of a socket, whatever order it says it in; `known` is where that is
-    /// kept. Returns what it contradicts, of kinds that were not seen on this socket before.
+    /// Merges what the kernel says of a socket, in whatever order it arrives; `known` is the socket's slot.
+    /// Returns the contradictions of kinds that were not seen on this socket before.
     pub(crate) fn observe(
         &mut self,
         known: Option<Slot>,
         told: &Snapshot,
-        teller: TellerId,
+        probe: ProbeId,
     ) -> Contradictions {
-        let slot = known.unwrap_or_else(|| self.enter(told, teller));
-        let before = self.standing(slot);
-        let found = self.merge(slot, told, teller);
-        self.stand(slot, before);
+        let slot = known.unwrap_or_else(|| self.enter(told, probe));
+        let before = self.index_keys(slot);
+        let found = self.merge(slot, told, probe);
+        self.reindex(slot, before);
         found
     }
 
-    fn merge(&mut self, slot: Slot, told: &Snapshot, teller: TellerId) -> Contradictions {
+    fn merge(&mut self, slot: Slot, told: &Snapshot, probe: ProbeId) -> Contradictions {
         let Some(entry) = self.entries.get_mut(slot) else {
             return Contradictions::NONE;
         };
         let Some(context) = self.contexts.get(entry.context).copied() else {
             return Contradictions::NONE;
         };
-        let newer = Context::of(told, teller);
+        let newer = Context::of(told, probe);
         let known = entry.contradictions;
         let next = match &mut entry.kernel {
             None => {
@@ -128,9 +128,9 @@ impl Sockets {
                 } else {
                     newer.succeeded_by(context)
                 };
-                let watches = self.tellers.watches(teller);
-                let teller = if watches { teller } else { context.teller };
-                Context { teller, ..merged }
+                let watches = self.probes.watches(probe);
+                let probe = if watches { probe } else { context.probe };
+                Context { probe, ..merged }
             }
         };
         let found = entry.contradictions.without(known);
@@ -138,8 +138,8 @@ impl Sockets {
             let old = entry.context;
             entry.context = self.contexts.share(next);
             self.contexts.give_back(old);
-            self.tellers.lose(context.teller);
-            self.tellers.gain(next.teller);
+            self.probes.lose(context.probe);
+            self.probes.gain(next.probe);
         }
         found
     }
@@ -163,14 +163,14 @@ impl Sockets {
         }
     }
 
-    /// Takes a connection out.
+    /// Removes a connection.
     pub(crate) fn remove(&mut self, slot: Slot) {
         let Some(id) = self.at(slot).map(Connection::id) else {
             return;
         };
         self.by_id.remove(self.by_id.hash(id), slot);
-        let before = self.standing(slot);
-        self.move_to(slot, before, Standing::default());
+        let before = self.index_keys(slot);
+        self.move_keys(slot, before, IndexKeys::default());
         let Some(entry) = self.entries.remove(slot) else {
             return;
         };
@@ -181,7 +181,7 @@ impl Sockets {
             self.by_number.remove(self.by_number.hash(number), slot);
         }
         if let Some(context) = self.contexts.get(entry.context) {
-            self.tellers.lose(context.teller);
+            self.probes.lose(context.probe);
         }
         self.contexts.give_back(entry.context);
     }
@@ -205,8 +205,8 @@ impl Sockets {
             slot,
             entry,
             context,
-            watched: self.tellers.watches(context.teller),
-            left_silently: self.tellers.left_silently(context.teller),
+            watched: self.probes.watches(context.probe),
+            left_silently: self.probes.left_silently(context.probe),
         })
     }
 
@@ -234,47 +234,46 @@ impl Sockets {
         self.entries.iter().filter_map(|(slot, _)| self.at(slot))
     }
 
-    /// Returns how many incidents were given up because too many places had some.
+    /// Returns how many incidents were dropped because too many places had some.
     pub(crate) const fn incidents_evicted(&self) -> u64 {
         self.elsewhere.evicted()
     }
 
-    /// Notes that a sender tells of sockets.
-    pub(crate) fn teller(&mut self, sender: &SenderId) -> TellerId {
-        self.tellers.place(sender)
+    /// Returns the place of a sender that reports sockets.
+    pub(crate) fn probe(&mut self, sender: &SenderId) -> ProbeId {
+        self.probes.place(sender)
     }
 
     /// Notes that a sender was heard, and when it had closed its batch.
     pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool, told_until: Option<BootNanos>) {
-        self.tellers.hear(sender, goodbye, told_until);
+        self.probes.hear(sender, goodbye, told_until);
     }
 
     /// Notes that what was heard lately was heard by `now`.
     pub(crate) fn heard_by(&mut self, now: BootNanos) {
-        self.tellers.heard_by(now);
+        self.probes.heard_by(now);
     }
 
-    /// Returns up to when the probe that is furthest behind has told, if one is.
+    /// Returns up to when the probe that is furthest behind has reported, if one is behind.
     pub(crate) fn behind(&self) -> Option<BootNanos> {
-        self.tellers.behind()
+        self.probes.behind()
     }
 
     /// Returns whether a sender is a probe that does not watch any more.
     pub(crate) fn is_gone(&self, sender: &SenderId) -> bool {
-        self.tellers.is_gone(sender)
+        self.probes.is_gone(sender)
     }
 
-    /// Lets time pass for the probes; returns the open sockets of those that are held to be gone, in
-    /// order.
+    /// Lets time pass for the probes; returns the open sockets of those that are presumed gone, in order.
     pub(crate) fn pass(&mut self, now: BootNanos) -> Vec<Slot> {
-        let gone = self.tellers.pass(now);
+        let gone = self.probes.pass(now);
         if gone.is_empty() {
             return Vec::new();
         }
         let mut open = self.in_order();
         open.retain(|&slot| {
             self.at(slot).is_some_and(|connection| {
-                gone.contains(&connection.context.teller) && connection.is_unseen()
+                gone.contains(&connection.context.probe) && connection.is_unseen()
             })
         });
         open
@@ -285,26 +284,26 @@ impl Sockets {
         let mut connections: Vec<_> = self.all().map(Connection::checkpoint).collect();
         connections.sort_unstable_by_key(|connection| connection.id);
         checkpoint.connections = connections;
-        checkpoint.tellers = self.tellers.all().to_vec();
+        checkpoint.probes = self.probes.all().to_vec();
         self.elsewhere.checkpoint(checkpoint);
     }
 
-    /// Takes back what was known before.
+    /// Restores what was known before.
     pub(crate) fn restore(&mut self, from: &Checkpoint) {
-        self.tellers.restore(&from.tellers);
+        self.probes.restore(&from.probes);
         self.elsewhere.restore(from);
         for state in &from.connections {
-            let teller = TellerId(state.teller);
+            let probe = ProbeId(state.probe);
             let context = match (state.id, &state.socket) {
-                (ConnectionId::Socket { .. }, Some(socket)) => Context::of(socket, teller),
+                (ConnectionId::Socket { .. }, Some(socket)) => Context::of(socket, probe),
                 (ConnectionId::Proxy { epoch, .. }, _) => Context::proxy(epoch),
                 (ConnectionId::Socket { .. }, None) => continue,
             };
-            self.tellers.gain(context.teller);
+            self.probes.gain(context.probe);
             let context = self.contexts.share(context);
             let slot = self.entries.insert(Entry::restore(state, context));
             self.by_id.insert(self.by_id.hash(state.id), slot);
-            self.stand(slot, Standing::default());
+            self.reindex(slot, IndexKeys::default());
             let minted = state.assigned.iter().flat_map(|assigned| &assigned.minted);
             for (_, id) in minted {
                 self.by_name.insert(self.by_name.hash(id), slot);
@@ -316,11 +315,11 @@ impl Sockets {
         }
     }
 
-    /// Makes an entry for a socket that was not told of before.
-    fn enter(&mut self, told: &Snapshot, teller: TellerId) -> Slot {
+    /// Makes an entry for a socket that was not reported before.
+    fn enter(&mut self, told: &Snapshot, probe: ProbeId) -> Slot {
         let id = told.id();
-        let context = self.contexts.share(Context::of(told, teller));
-        self.tellers.gain(teller);
+        let context = self.contexts.share(Context::of(told, probe));
+        self.probes.gain(probe);
         let mut entry = Entry::new(told.cookie, context);
         entry.incidents = self.elsewhere.take(id).map(Box::new);
         let slot = self.entries.insert(entry);

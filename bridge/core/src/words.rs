@@ -1,4 +1,4 @@
-//! The words of an answer: how a connect is told, and how long things took.
+//! The words of an answer: how a connect ended, and how long things took.
 //!
 //! Decides nothing.
 
@@ -104,7 +104,7 @@ pub(crate) fn in_brackets(text: &str) -> String {
     format!(" ({text})")
 }
 
-/// Begins a sentence with a capital, unless its first word is written as it is: gRPC.
+/// Starts a sentence with a capital, unless its first word is written as it is: gRPC.
 pub(crate) fn capitalised(mut sentence: String) -> String {
     let is_name = sentence.starts_with("gRPC");
     if let Some(first) = sentence.get_mut(..1)
@@ -141,6 +141,20 @@ mod tests {
             "18446744073709.5 ms",
         ];
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_is_not_said_has_no_brackets() {
+        assert_eq!(in_brackets("no_route"), " (no_route)");
+        assert_eq!(in_brackets(""), "");
+    }
+
+    #[test]
+    fn a_connection_that_was_given_up_for_no_known_reason_is_named_by_its_peer() {
+        assert_eq!(
+            established_in_vain("198.51.100.2:80".parse().unwrap()),
+            "the proxy gave up the connection to the service at 198.51.100.2:80, which was established"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! What an answer says, kept as numbers where that is all there is to it, and written out for who reads it.
+//! The sentence of an answer: kept as numbers where those are all there is to it, and written out when it is read.
 //!
-//! Most requests complete, and of most of those nobody reads the sentence.
+//! Most requests complete, and nobody reads the sentence of most of those.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ pub enum Sentence {
     Words(Box<str>),
 }
 
-/// Where most of the time of a request went that nothing failed.
+/// Where most of the time of a request went that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Most {
     /// One party took most of it.

@@ -5,22 +5,23 @@ use syntrace_model::BootNanos;
 use super::Known;
 use crate::{
     charge::{self, Ran},
+    due::{self, SAMPLE_NS},
     explain,
     fact::{IncidentKind, Report, SenderId},
     failure::{self, Earlier},
     join::Interval,
     phases,
-    placing::{self, SAMPLE_NS},
     record::{ChargedIncident, ConnectionIncident, LinkKind, RequestRef, Sharing},
     sockets::Socket,
 };
 
-/// How long after its last request a pool closes a connection that had its number of requests, nanoseconds.
+/// How soon after its last request a pool closes a connection that reached its maximum number of requests,
+/// nanoseconds.
 const WORN_OUT_NS: u64 = 50_000_000;
 
 impl<'a> Known<'a> {
-    /// Returns when the service first sent again what the request waited for: the proxy's end of the
-    /// connection does not know of it. A quick request lost nothing, and streams cannot be told apart.
+    /// Returns when the service first retransmitted while the request ran, which the proxy's end of the
+    /// connection does not see. A quick request lost nothing, and streams cannot be told apart.
     pub(super) fn answer_resent_at(
         self,
         proxy_s: Socket<'a>,
@@ -112,8 +113,8 @@ impl<'a> Known<'a> {
         .collect()
     }
 
-    /// Returns whether the request may have been given to a connection that the worker closed when another attempt
-    /// beside it was answered (hedging): one on which no other request ended shortly before.
+    /// Returns whether the request may have been sent on a connection that the worker closed because a parallel
+    /// attempt was answered (hedging): one on which no other request had just ended.
     pub(super) fn gave_up(
         self,
         sender: &SenderId,
@@ -137,13 +138,13 @@ impl<'a> Known<'a> {
             let mut others = settled.chain(self.sent_beside(sender, socket, ran));
             others.any(|other| other.interval.end >= lately)
         };
-        // That it was closed may be among the facts that were lost.
+        // Its close may be among the lost facts.
         self.lost_within(last_from, ran.end)
             || !earlier.closed_beside.iter().all(|&socket| was_used(socket))
     }
 
-    /// Returns the requests on a connection to a service that are not settled and ended by so shortly after one
-    /// that ran then, that both their reports have arrived when that one settles: from when they were sent on.
+    /// Returns unsettled requests on an upstream connection that ended soon enough after the given one for both
+    /// reports to have arrived when it settles; each from when it was sent.
     fn sent_beside(
         self,
         sender: &SenderId,
@@ -151,7 +152,7 @@ impl<'a> Known<'a> {
         ran: Interval,
     ) -> impl Iterator<Item = Ran> {
         let until = ran.end.plus_ns(SAMPLE_NS);
-        let due = placing::due(until, self.grace_ns);
+        let due = due::settles_at(until, self.grace_ns);
         let pending = self.requests.due_by(sender.epoch, due);
         pending.filter_map(move |pending| {
             let report = &*pending.report;

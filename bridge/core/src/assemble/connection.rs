@@ -58,10 +58,10 @@ impl Known<'_> {
         })
     }
 
-    /// Says of each incident which of the connection's requests it hit.
+    /// Returns the incidents, each with which of the connection's requests it hit.
     fn incidents(self, connection: Connection<'_>) -> Vec<ConnectionIncident> {
         let round_trip_ns = connection.socket().map_or(0, phases::round_trip_ns);
-        // Few connections have any: only then it matters when their requests ran.
+        // Few connections have any; only then does it matter when their requests ran.
         let hit = connection
             .requests()
             .filter(|_| !connection.incidents().is_empty());

@@ -18,7 +18,7 @@ use crate::{
     sockets::Socket,
 };
 
-/// A request's record, and where the connections are kept that it was joined to.
+/// A request's record, and the slots of the connections that it was joined to.
 pub(crate) struct Assembled {
     pub(crate) record: RequestRecord,
     /// When it ended, on the kernel's clock.
@@ -108,7 +108,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Finds all connections of a request; what one join tells of the gateway helps the next.
+    /// Finds all connections of a request; what one join reveals about the gateway helps the next.
     fn join_all(
         self,
         sender: &SenderId,
@@ -128,8 +128,8 @@ impl<'a> Known<'a> {
         };
         let served_by = upstream
             .zip(sides.served_by)
-            .and_then(|(upstream, ends)| {
-                join::served_by(self.sockets, gateway, report, upstream, ends, ran)
+            .and_then(|(upstream, tuple)| {
+                join::served_by(self.sockets, gateway, report, upstream, tuple, ran)
             })
             .map(doubt);
         if let Some(found) = served_by.as_ref().filter(|found| found.is_certain()) {
@@ -187,8 +187,8 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Returns whether a socket that is not known to have ended was there when a request began: its end, and the
-    /// begin of another with its ends, are not among facts that are missing, two of them in a row.
+    /// Returns whether an open socket surely existed when the request started: no gap of two consecutive facts
+    /// could hide its close and a successor with the same tuple.
     fn was_there(self, socket: Socket<'_>, ran: Interval) -> bool {
         let seen_at = socket.seen_at();
         if socket.closed_at().is_some() || seen_at >= ran.start {
@@ -197,7 +197,7 @@ impl<'a> Known<'a> {
         let Some(numbers) = self.numbers.filter(|numbers| !numbers.is_whole()) else {
             return true;
         };
-        // Of a time that is not remembered, or not any more, whatever is missing may be.
+        // Where the numbers of that time are not known, or no longer, any missing fact may be of it.
         let (earliest, latest) = numbers.ends();
         let (first, last) = match self.gaps.around(seen_at, ran.start) {
             Some(around) if around.from_before => (around.first, around.last),
@@ -225,7 +225,7 @@ impl<'a> Known<'a> {
             .filter(|&socket| phases::is_fresh(socket, ran.start, report.tls_handshake_ns))
             .filter(|socket| {
                 let first_end = socket.connection().first_end();
-                // Another one that ended about when this began may have ended before.
+                // One that ended about when this one started may have ended before it.
                 let surely_after = ran.end.min(ran.start.plus_ns(DISORDER_NS));
                 first_end.is_none_or(|first_end| first_end >= surely_after)
             });

@@ -67,10 +67,9 @@ pub(super) fn completed(
     }
 }
 
-/// Returns who took the most of the time, whatever is in doubt: what is not accounted for may be of the
-/// next one, as may be what earlier attempts took; a request may have come
-/// before this one and not have been told; a round trip may take some times as long as the handshake's did, and so may the proxy's own work,
-/// of which no more is known than what is left over. So is that by which the clocks disagree.
+/// Returns the party with most of the time, if no uncertainty could change the ranking: unaccounted time,
+/// earlier attempts, an unreported previous request, a longer round trip, the proxy's own work, clock error.
+/// Otherwise `Unknown`.
 fn leader(time: &TimeByParty, phases: &[Phase], evidence: &Evidence<'_>) -> Party {
     let doubt_ns: u64 = phases
         .iter()
@@ -99,9 +98,9 @@ fn leader(time: &TimeByParty, phases: &[Phase], evidence: &Evidence<'_>) -> Part
     }
 }
 
-/// Returns whether a phase may have been something else: it is told from incidents or attempts that may
-/// have been another request's, or an answer was waited for, which may have been lost on its way. Only
-/// the service's end of the connection knows of that, and sends it again.
+/// Returns whether a phase is an inference: from incidents or attempts that may have been another request's, or
+/// from waiting for an answer that may have been lost on its way, which only the service's end of the
+/// connection knows.
 fn is_concluded(kind: PhaseKind) -> bool {
     matches!(
         kind,

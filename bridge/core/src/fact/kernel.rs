@@ -1,4 +1,4 @@
-//! What a probe tells: sockets, and what happened to them.
+//! What a probe reports: sockets, and what happened to them.
 
 use syntrace_model::{
     BootId, BootNanos, ConnKey, ConnectionId, Endpoint, Opening, Outcome, TraceId,
@@ -27,7 +27,7 @@ pub struct Snapshot {
     pub syn_ack_at: Option<BootNanos>,
     /// End of the handshake.
     pub established_at: Option<BootNanos>,
-    /// The owner first touched the accepted socket: an upper bound.
+    /// The owner had the accepted socket; exact if `accepted_exactly`, else an upper bound.
     pub accepted_at: Option<BootNanos>,
     /// The socket closed.
     pub closed_at: Option<BootNanos>,
@@ -58,7 +58,7 @@ pub struct Watch {
     pub one_in: u32,
     /// [`Snapshot::accepted_at`] is the accept itself, not an upper bound.
     pub accepted_exactly: bool,
-    /// The listener defers the accept until data came (`TCP_DEFER_ACCEPT`).
+    /// The listener defers the accept until data arrive (`TCP_DEFER_ACCEPT`).
     pub accept_deferred: bool,
     /// Why an RST was sent or received, in the kernel's words; empty if unknown.
     pub reset_reason: Box<str>,
@@ -74,7 +74,7 @@ pub enum Origin {
     /// Watched from its SYN.
     #[default]
     Watched,
-    /// There when the probe started: the handshake was not observed.
+    /// Open when the probe started: the handshake was not observed.
     Backfilled,
     /// Seen by `sock_diag` only.
     Polled,
@@ -115,7 +115,7 @@ pub struct Queue {
 /// What happened to a socket or a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IncidentKind {
-    /// A segment with data or FIN was sent again.
+    /// A segment with data or FIN was retransmitted.
     Retransmit,
     /// The peer closed its receive window while data waited.
     ZeroWindow,
@@ -130,11 +130,11 @@ pub enum IncidentKind {
 /// What the kernel counted on one socket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// SYNs sent again.
+    /// SYNs retransmitted.
     pub syn_retransmits: u32,
-    /// SYN-ACKs sent again.
+    /// SYN-ACKs retransmitted.
     pub syn_ack_retransmits: u32,
-    /// Other segments sent again.
+    /// Other segments retransmitted.
     pub retransmits: u32,
     /// Smoothed round-trip time, microseconds; 0 if unknown.
     pub srtt_us: u32,
@@ -184,7 +184,7 @@ impl Snapshot {
         }
     }
 
-    /// Returns the first moment at which the socket is known to have been there.
+    /// Returns the first moment at which the socket is known to have existed.
     #[must_use]
     pub fn began_at(&self) -> BootNanos {
         let first_seen_at = self.watch.first_seen_at.unwrap_or(self.seen_at);

@@ -1,4 +1,4 @@
-//! What a filter tells: requests, as the proxy saw them.
+//! What a filter reports: requests, as the proxy saw them.
 
 use syntrace_model::{ConnKey, Endpoint, SpanId, TraceId, UnixNanos};
 
@@ -25,10 +25,9 @@ pub struct Report {
     pub duration_ns: u64,
     /// The downstream connection's ends as the proxy names them, the gateway's as `local`.
     pub downstream: Option<ConnKey>,
-    /// The ends of the TCP connection itself, where the proxy tells them apart (PROXY protocol,
-    /// redirection).
+    /// The ends of the TCP connection itself, where the proxy distinguishes them (PROXY protocol, redirection).
     pub direct: Option<ConnKey>,
-    /// From the connection's beginning to the end of its TLS handshake.
+    /// From the connection's start to the end of its TLS handshake.
     pub tls_handshake_ns: Option<u64>,
     /// Contexts that the request follows without being their child.
     pub links: Vec<TraceLink>,
@@ -168,8 +167,8 @@ impl TraceLinkKind {
 // === impl Report ===
 
 impl Report {
-    /// Returns whether the report tells the request's parts. It does for the first request of a
-    /// connection; for another, only if there was something to tell.
+    /// Returns whether the report breaks down the request's time. It does for the first request of a
+    /// connection; for another, only if there was something to report.
     #[must_use]
     pub fn is_detailed(&self) -> bool {
         let upstream = self.upstream.as_ref();

@@ -3,7 +3,7 @@
 use syntrace_model::Opening;
 
 use super::*;
-use crate::{example, fact::Snapshot, limits::Limits, sockets::Sockets, tellers::TellerId};
+use crate::{example, fact::Snapshot, limits::Limits, probes::ProbeId, sockets::Sockets};
 
 /// What a gateway says of a socket: may own it, owns it, may have dialled it, dialled it.
 fn says(known: (u64, u32, u32), (netns, pid, tid): (u64, u32, u32)) -> [bool; 4] {
@@ -102,7 +102,7 @@ fn with_socket<T>(netns: u64, pid: u32, tid: u32, then: impl FnOnce(Socket<'_>) 
         ..example::socket()
     };
     let mut sockets = Sockets::new(Limits::default());
-    sockets.observe(None, &told, TellerId::default());
+    sockets.observe(None, &told, ProbeId::default());
     let connection = sockets.get(told.id()).unwrap();
     then(connection.socket().unwrap())
 }

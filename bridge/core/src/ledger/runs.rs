@@ -1,9 +1,9 @@
 //! Which numbers of one sender's facts arrived: runs, and the gaps between them. Bounded: of a sender that
-//! leaves gaps for ever, the oldest are given up.
+//! keeps leaving gaps, the oldest are forgotten.
 
 use std::collections::BTreeSet;
 
-/// Runs remembered, until the gaps between them are given up.
+/// Runs remembered; beyond, the oldest gap is forgotten.
 const RUNS_MAX: usize = 1024;
 
 /// The numbers that arrived.
@@ -19,7 +19,7 @@ pub(crate) struct Runs {
 // === impl Runs ===
 
 impl Runs {
-    /// Takes back what arrived before.
+    /// Restores what arrived before.
     pub(super) fn restore(runs: &[(u64, u64)], received: u64, end: u64) -> Self {
         Self {
             runs: runs.iter().copied().collect(),
@@ -93,7 +93,7 @@ impl Runs {
         run.is_some_and(|run| last < run.1 && !self.may_hide_gaps(run))
     }
 
-    /// Returns whether two numbers that follow each other, from one of these to the other, did not arrive.
+    /// Returns whether two consecutive numbers, from `first` to `last`, did not arrive.
     pub(crate) fn lacks_two(&self, first: u64, last: u64) -> bool {
         let from = self.run_of(first).unwrap_or((first, first));
         let later = (first.saturating_add(1), 0)..=(last.max(first).saturating_add(1), 0);
@@ -111,12 +111,12 @@ impl Runs {
         self.runs.range(..=(seq, u64::MAX)).next_back().copied()
     }
 
-    /// Returns whether gaps within a run may have been given up: of many runs, within the oldest.
+    /// Returns whether gaps within a run may have been forgotten: of many runs, within the oldest.
     fn may_hide_gaps(&self, run: (u64, u64)) -> bool {
         self.runs.len() > RUNS_MAX / 2 && self.runs.first() == Some(&run)
     }
 
-    /// Joins the two oldest runs: what lies between stays counted as missing, and is a duplicate if it comes.
+    /// Merges the two oldest runs: what lies between stays counted as missing, and is a duplicate if it arrives.
     fn forget_oldest_gap(&mut self) {
         if let (Some(first), Some(second)) = (self.runs.pop_first(), self.runs.pop_first()) {
             self.runs.insert((first.0, second.1));

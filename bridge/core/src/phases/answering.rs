@@ -1,7 +1,7 @@
 //! From the request's first byte towards the service to the end.
 //!
-//! The proxy tells one length of it: until the last byte of the answer had come. Whoever held the answer
-//! up, did so within that: a client that does not take it keeps the proxy from reading it.
+//! The proxy reports one duration, up to the last byte of the answer; any delay of the answer lies within it: a
+//! client that does not take the answer keeps the proxy from reading it.
 
 use syntrace_model::BootNanos;
 
@@ -17,16 +17,16 @@ use crate::{
 /// Envoy's response flags that name the service as the one that was waited for: `UT`, `UMSDR`.
 const SERVICE_WAS_SLOW: u64 = 1 << 2 | 1 << 19;
 
-/// The longest request body that a client sends in one go, bytes: Linux' initial congestion window of
-/// ten segments. For what is longer, the client may have been waited for.
+/// Longest request body that a client sends in one go, bytes: Linux' initial congestion window of ten segments.
+/// For a longer one, the client may have been waited for.
 const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
 
-/// The least time after which Linux sends the last segment of a request or an answer again, nanoseconds:
-/// `TCP_RTO_MIN`. It had been on its way at least as long.
+/// Shortest time after which Linux retransmits the last segment of a request or an answer, nanoseconds:
+/// `TCP_RTO_MIN`. The segment had been on its way at least as long.
 const RESENT_AFTER_NS: u64 = 200_000_000;
 
-/// The longest answer that the proxy takes whatever the client does, bytes: the least that one fills of
-/// what the gateway's socket and the proxy buffer. For what is longer, the client may have been waited for.
+/// Longest answer that the proxy can buffer without the client reading, bytes: a lower bound of socket and
+/// proxy buffers. For a longer one, the client may have been waited for.
 const ANSWER_AT_ONCE_BYTES: u64 = 65_536;
 
 // === impl Cut ===
@@ -39,7 +39,7 @@ impl Cut {
             .filter(|upstream| upstream.pool_wait_ns.is_some() || upstream.first_byte_ns.is_some());
         let round_trip_ns = evidence.served_by.map_or(0, round_trip_ns);
         let Some(details) = details else {
-            // The connection was there, and whatever took the time, a round trip was part of it.
+            // The connection was open, and whatever took the time, a round trip was part of it.
             self.take(PhaseKind::RoundTrip, Party::Network, round_trip_ns);
             self.rest(PhaseKind::Unreported, Party::Unknown);
             return;
@@ -52,7 +52,7 @@ impl Cut {
             Some(at.since_ns(sent_at))
         };
         self.left_ns = answered_ns;
-        // What is sent again sooner was another request's, or held this one up for a round trip.
+        // What is retransmitted sooner was another request's, or held this one up for a round trip.
         let is_late = |at: BootNanos| since_sent_ns(at).is_some_and(|ns| ns >= RESENT_AFTER_NS);
         let resent = evidence.incidents.iter().rfind(|charged| {
             charged.is(IncidentKind::Retransmit, LinkKind::ServedBy) && is_late(charged.incident.at)
@@ -69,7 +69,7 @@ impl Cut {
             .filter(|&(came_at, resent_at)| resent_at <= came_at.plus_ns(TIGHT_NS));
         let lost_answer = answer_resent.and_then(|(came_at, resent_at)| {
             let sent_at = came_at.minus_ns(answered_ns);
-            // What was sent again was this answer only if it then was there.
+            // What was retransmitted was this answer only if the answer then arrived.
             let arrived = came_at.since_ns(resent_at) <= round_trip_ns.saturating_add(DISORDER_NS);
             let lost_at = resent_at.minus_ns(RESENT_AFTER_NS);
             arrived.then(|| (Party::Network, lost_at.since_ns(sent_at)))
@@ -78,10 +78,10 @@ impl Cut {
             let (party, charged) = held_up(report, evidence)?;
             Some((party, since_sent_ns(charged.incident.at)?))
         });
-        // What was sent again may be among the facts that were lost.
+        // The retransmission may be among the lost facts.
         let is_untold = evidence.facts_lost && answered_ns >= RESENT_AFTER_NS;
-        // Without its length, attempts before it cannot be told from the service's time; nor can the time
-        // before a segment was lost, nor that of a segment which perhaps was another request's.
+        // Without its duration, earlier attempts cannot be told from the service's time; nor can the
+        // time before a segment was lost, nor that of a segment which may have been another request's.
         let service = match details.first_byte_ns {
             None if !explained => Party::Unknown,
             _ if is_untold
@@ -108,8 +108,8 @@ impl Cut {
     }
 }
 
-/// Returns when data was last sent again to the service by the request's end, as far as clocks agree: what is
-/// told of the end may lag behind it, and whose data it was is another question.
+/// Returns when data was last retransmitted to the service by the request's end, up to the sources' disorder:
+/// what is reported of the end may lag behind it, and whose data it was is another question.
 fn last_resent(evidence: &Evidence<'_>) -> Option<BootNanos> {
     let until = evidence.ran?.end.plus_ns(DISORDER_NS);
     let incidents = evidence.served_by?.connection().incidents();
@@ -119,7 +119,7 @@ fn last_resent(evidence: &Evidence<'_>) -> Option<BootNanos> {
     Some(last?.at)
 }
 
-/// Returns whose the time is that the proxy waited for the answer.
+/// Returns whose time the proxy's wait for the answer was.
 fn service_party(report: &Report, evidence: &Evidence<'_>) -> Party {
     let is_answered = report
         .upstream
@@ -137,7 +137,7 @@ fn service_party(report: &Report, evidence: &Evidence<'_>) -> Party {
     }
 }
 
-/// Returns who kept the proxy from handing a long answer on, and by which incident that began.
+/// Returns who kept the proxy from handing a long answer on, and the incident that started it.
 fn held_up<'a>(
     report: &Report,
     evidence: &'a Evidence<'_>,

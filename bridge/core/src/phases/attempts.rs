@@ -1,10 +1,10 @@
 //! Attempts before the last: connects that failed, and pauses before trying again.
 //!
-//! The proxy tells how many attempts there were, and nothing of those before the last. What is left of the
-//! request beside its last attempt is theirs. A connect that failed on the worker's thread explains it, if
-//! it took all of it but a pause, and if it began when the request did or went where the last attempt went:
-//! else an earlier attempt may have been answered by the service and not have pleased, while the connect
-//! failed for another request. Of several connects each has to explain it.
+//! The proxy reports how many attempts there were, and nothing of those before the last. What is left of the
+//! request beside its last attempt is theirs. A connect that failed on the worker's thread explains it, if it
+//! took all of it but a pause, and if it began when the request did or went where the last attempt went:
+//! otherwise an earlier attempt may have been answered by the service and retried (by status), while the
+//! connect failed for another request. Of several connects, each has to explain it.
 
 use syntrace_model::Endpoint;
 
@@ -19,8 +19,8 @@ use crate::{
     sockets::Socket,
 };
 
-/// The longest pause before the first retry as a rule, nanoseconds: Envoy's base interval, and as much for a
-/// worker that gets no processor.
+/// The longest pause before the first retry as a rule, nanoseconds: Envoy's base interval, and as much again
+/// for a worker without processor time.
 const PAUSE_NS: u64 = 50_000_000;
 
 /// The longest pause before any retry as a rule, nanoseconds: ten times the base interval.
@@ -39,7 +39,7 @@ struct Explained {
 #[derive(Clone, Copy, Debug)]
 struct Before {
     ran: Interval,
-    /// From the request's beginning until its head was there, nanoseconds.
+    /// From the request's start until its head was there, nanoseconds.
     head_ns: u64,
     /// All of it, nanoseconds.
     spare_ns: u64,
@@ -119,7 +119,7 @@ impl Before {
         if attempts > 1 {
             return None;
         }
-        // Any of several: whichever it was, the network had the least that each of them explains.
+        // One of several: whichever it was, the network's share is at least the least that one of them explains.
         let each = connects.chunks(1).map(|one| self.kept_ns(one));
         let each: Vec<u64> = each.collect::<Option<_>>()?;
         Some(Explained {
@@ -128,7 +128,7 @@ impl Before {
         })
     }
 
-    /// Returns how long these connects, one after the other, kept the request; `None` if that leaves more
+    /// Returns how long these connects, one after the other, held the request up; `None` if that leaves more
     /// than pauses, or if they are likely another request's.
     fn kept_ns(self, connects: &[Socket<'_>]) -> Option<u64> {
         let mut from = self.ran.start;

@@ -15,7 +15,7 @@ use crate::{
 const PROXY_IDLE_NS: u64 = 60_000_000_000;
 
 impl Reconciler {
-    /// Settles a request that is in the calendar no more.
+    /// Settles a request that is no longer in the calendar.
     pub(super) fn settle_request(&mut self, slot: Slot, evicted: bool) {
         let removed = self.requests.remove(slot);
         let Some(pending) = &removed else {
@@ -62,7 +62,7 @@ impl Reconciler {
         let record = self.known().connection(id, connection, true);
         own.names().for_each(|kind| self.contradict(kind));
         self.sockets.remove(slot);
-        // Another run of the probe may tell of it again.
+        // Another run of the probe may report it again.
         if !unseen {
             self.settled.add(id, self.limits.remembered);
         }
@@ -91,7 +91,7 @@ impl Reconciler {
             }
             let number = certain.then_some(number);
             self.sockets.learn(slot, assembled.ended_at, number);
-            // Only who is certain may name a connection: a guess never decides an id.
+            // Only a certain join may name a connection: a guess never decides an id.
             if let Some(minted) = report.connection_trace_id
                 && record.received_on.may_name()
             {

@@ -15,7 +15,7 @@ pub struct ConnectionCoverage {
     pub facts_lost: bool,
     /// Its close is not known: the record ends where the kernel view last saw it.
     pub close_missing: bool,
-    /// The sender that told of it ended without saying goodbye.
+    /// The sender that reported it ended without saying goodbye.
     pub no_goodbye: bool,
     /// Facts about it that came after it was settled; the record does not hold them.
     pub late: u64,

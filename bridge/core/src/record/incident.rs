@@ -35,7 +35,7 @@ pub struct ChargedIncident {
     pub incident: ConnectionIncident,
 }
 
-/// Which request an incident hit. Segments name no request: it is told by time.
+/// Which request an incident hit. Segments name no request: time decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sharing {
     /// None ran.

@@ -46,7 +46,7 @@ pub enum Missing {
     /// The proxy named no address.
     NoAddress,
     /// No socket has the address that the proxy names for the client: PROXY protocol or a header named
-    /// it, and the proxy does not tell the direct addresses.
+    /// it, and the proxy does not report the direct addresses.
     AddressHidden,
     /// A socket has the client's end but another local end, and it is not known which process the
     /// proxy is: a tuple alone joins nothing.

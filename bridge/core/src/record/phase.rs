@@ -32,7 +32,7 @@ pub enum PhaseKind {
     /// From the end of the handshake until a worker had the socket; an upper bound, unless the kernel
     /// view saw the accept itself.
     AcceptWait,
-    /// From there to the end of the TLS handshake, as the proxy tells it.
+    /// From there to the end of the TLS handshake, as the proxy reports it.
     Tls,
     /// The connection was ready, and the client had not sent the request.
     RequestWait,
@@ -47,7 +47,7 @@ pub enum PhaseKind {
     /// The handshake of the upstream connection that the request waited for, or the life of the
     /// connect that failed it.
     UpstreamHandshake,
-    /// From the request's first byte to a segment of it that had to be sent again.
+    /// From the request's first byte to a segment of it that had to be retransmitted.
     RequestLost,
     /// One round trip to the service and back.
     RoundTrip,

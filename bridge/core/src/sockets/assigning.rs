@@ -2,7 +2,7 @@
 
 use syntrace_model::{BootNanos, ConnectionId, TraceId, UnixNanos};
 
-use super::{Context, Entry, Sockets, standing::Standing};
+use super::{Context, Entry, Sockets, indexing::IndexKeys};
 use crate::{
     fact::Report,
     record::{LinkKind, Role},
@@ -13,14 +13,14 @@ impl Sockets {
     /// Enters a request into the record of a connection that it was joined to.
     pub(crate) fn assign(&mut self, slot: Slot, report: &Report, kind: LinkKind, role: Role) {
         let most = self.limits.requests_per_connection;
-        let before = self.proxy_standing(slot);
+        let before = self.proxy_index_keys(slot);
         if let Some(entry) = self.entries.get_mut(slot) {
             entry.role = entry.role.or(Some(role));
             let assigned = entry.assigned.get_or_insert_default();
             assigned.add(report, kind, most);
         }
         if let Some(before) = before {
-            self.stand(slot, before);
+            self.reindex(slot, before);
         }
     }
 
@@ -44,7 +44,7 @@ impl Sockets {
         }
     }
 
-    /// Notes what a join that is certain, or the end of a request, says of a connection.
+    /// Notes what a certain join, or the end of a request, says of a connection.
     pub(crate) fn learn(
         &mut self,
         slot: Slot,
@@ -111,7 +111,7 @@ impl Sockets {
             self.by_id.insert(self.by_id.hash(id), slot);
             slot
         });
-        let before = self.standing(slot);
+        let before = self.index_keys(slot);
         if let Some(entry) = self.entries.get_mut(slot) {
             let assigned = entry.assigned.get_or_insert_default();
             assigned.began_at = match assigned.idle_at {
@@ -120,14 +120,14 @@ impl Sockets {
             };
             assigned.idle_at = assigned.idle_at.max(Some(idle_at));
         }
-        self.stand(slot, before);
+        self.reindex(slot, before);
         Some(slot)
     }
 
-    /// Returns where a connection that only the proxy saw stands: nothing that is assigned to a socket
-    /// moves it.
-    pub(super) fn proxy_standing(&self, slot: Slot) -> Option<Standing> {
+    /// Returns the keys of a connection that only the proxy saw; nothing that is assigned to a socket changes
+    /// its keys.
+    pub(super) fn proxy_index_keys(&self, slot: Slot) -> Option<IndexKeys> {
         let is_proxy = self.entries.get(slot)?.kernel.is_none();
-        is_proxy.then(|| self.standing(slot))
+        is_proxy.then(|| self.index_keys(slot))
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     pub(super) role: Option<Role>,
     pub(super) contradictions: Contradictions,
     pub(super) evicted: bool,
-    /// The kernel's word; absent if only the proxy saw it.
+    /// What the kernel says of it; absent if only the proxy saw it.
     pub(super) kernel: Option<Kernel>,
     /// What was assigned to it; absent before the first request settled.
     pub(super) assigned: Option<Box<Assigned>>,
@@ -93,13 +93,13 @@ impl Entry {
         }
     }
 
-    /// Reads a little of everything: see [`crate::looking`].
-    pub(super) fn look(&self) -> u64 {
-        let kernel = self.kernel.as_ref().map_or(0, Kernel::look);
+    /// Reads a little of everything: see [`crate::prefetch`].
+    pub(super) fn touch(&self) -> u64 {
+        let kernel = self.kernel.as_ref().map_or(0, Kernel::touch);
         self.number ^ kernel ^ u64::from(self.age)
     }
 
-    /// Returns the first moment at which it is known to have been there.
+    /// Returns the first moment at which it is known to have existed.
     pub(super) fn began_at(&self) -> BootNanos {
         let assigned = self.assigned.as_ref();
         let proxy = assigned.map_or_else(BootNanos::default, |assigned| assigned.began_at);
@@ -118,8 +118,8 @@ impl Entry {
 // === impl Assigned ===
 
 impl Assigned {
-    /// Reads a little of everything: see [`crate::looking`].
-    pub(super) fn look(&self) -> u64 {
+    /// Reads a little of everything: see [`crate::prefetch`].
+    pub(super) fn touch(&self) -> u64 {
         let minted = self.minted.first().map_or(0, |(at, _)| at.0);
         let latest = self.requests.back();
         let number = self.number.map_or(0, |(_, connection)| connection);
@@ -189,7 +189,7 @@ impl Assigned {
 // === impl Connection ===
 
 impl<'a> Connection<'a> {
-    /// Returns the first moment at which it is known to have been there.
+    /// Returns the first moment at which it is known to have existed.
     pub(crate) fn began_at(self) -> BootNanos {
         self.entry.began_at()
     }
@@ -271,7 +271,7 @@ impl<'a> Connection<'a> {
         self.contradictions().without(self.entry.contradictions)
     }
 
-    /// Returns whether it is a socket of which no end was told.
+    /// Returns whether it is a socket whose end was not reported.
     pub(crate) fn is_unseen(self) -> bool {
         self.entry.ended_at().is_none() && !self.entry.evicted
     }
@@ -281,7 +281,7 @@ impl<'a> Connection<'a> {
         self.entry.evicted
     }
 
-    /// Returns whether the probe that told of it ended without saying goodbye.
+    /// Returns whether the probe that reported it ended without saying goodbye.
     pub(crate) const fn left_silently(self) -> bool {
         self.left_silently
     }

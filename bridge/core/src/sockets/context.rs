@@ -5,15 +5,15 @@ use syntrace_model::{BootId, ConnectionId};
 use crate::{
     fact::{Origin, Snapshot, Watch},
     index::Index,
+    probes::ProbeId,
     slab::{Slab, Slot},
-    tellers::TellerId,
 };
 
 /// What a connection shares with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Context {
     pub(crate) space: Space,
-    pub(crate) teller: TellerId,
+    pub(crate) probe: ProbeId,
     pub(crate) netns: u64,
     pub(crate) owner_pid: u32,
     pub(crate) owner_tid: u32,
@@ -45,11 +45,11 @@ pub(crate) struct Contexts {
 
 impl Context {
     /// Returns what a snapshot says of it.
-    pub(crate) const fn of(snapshot: &Snapshot, teller: TellerId) -> Self {
+    pub(crate) const fn of(snapshot: &Snapshot, probe: ProbeId) -> Self {
         let watch = &snapshot.watch;
         Self {
             space: Space::Boot(snapshot.boot),
-            teller,
+            probe,
             netns: snapshot.netns,
             owner_pid: snapshot.owner_pid,
             owner_tid: snapshot.owner_tid,
@@ -66,7 +66,7 @@ impl Context {
     pub(crate) fn proxy(epoch: u64) -> Self {
         Self {
             space: Space::Filter(epoch),
-            teller: TellerId::default(),
+            probe: ProbeId::default(),
             netns: 0,
             owner_pid: 0,
             owner_tid: 0,

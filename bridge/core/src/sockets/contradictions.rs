@@ -1,4 +1,4 @@
-//! What the facts about one socket say against each other, as bits: most sockets have none of it.
+//! Contradictions between the facts about one socket, as bits: most sockets have none.
 
 /// What a snapshot contradicts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,13 +9,13 @@ impl Contradictions {
     pub(crate) const NONE: Self = Self(0);
     /// The same cookie, with other ends or opened from the other side.
     pub(crate) const OTHER_ENDS: Self = Self(1);
-    /// A moment that happens once, told differently.
+    /// A moment that happens once, reported differently.
     pub(crate) const OTHER_TIMES: Self = Self(1 << 1);
     /// It ended before it began.
     pub(crate) const ENDED_BEFORE_BEGUN: Self = Self(1 << 2);
     /// An end has no port.
     pub(crate) const NO_PORT: Self = Self(1 << 3);
-    /// It ended after the moment at which that was told.
+    /// It ended after the moment of the snapshot that says so.
     pub(crate) const FROM_THE_FUTURE: Self = Self(1 << 4);
     /// A step of the handshake was done before the one that it follows.
     pub(crate) const OUT_OF_ORDER: Self = Self(1 << 5);

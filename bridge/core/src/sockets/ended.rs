@@ -1,6 +1,6 @@
 //! The dialled sockets that ended, by the far end and by the thread that dialled; both by when they ended.
 //!
-//! Few of all connections are in here. Keeps and finds; what fits a request is decided in
+//! Few connections are in here. Keeps and finds; what fits a request is decided in
 //! [`crate::failure`].
 
 use std::collections::BTreeSet;

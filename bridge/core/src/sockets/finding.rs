@@ -1,14 +1,14 @@
 //! Finds live connections: by ends, by names, by age, by how they ended.
 //!
-//! Whoever gets several gets them in an order that facts decide.
+//! Several are returned in an order that the facts decide.
 
 use smallvec::SmallVec;
 use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, TraceId};
 
 use super::{
     Connection, Socket, Sockets,
-    ends::{Ends, FarEnd, Sought},
-    standing::AGE_SHIFT,
+    indexing::AGE_SHIFT,
+    tuple::{FarEnd, HashedTuple, Tuple},
 };
 use crate::{identity, record::ConnectionIncident, slab::Slot};
 
@@ -17,29 +17,29 @@ pub(crate) type Fitting<'a> = SmallVec<[Socket<'a>; 2]>;
 
 impl Sockets {
     /// Returns what the sockets with these ends are found by.
-    pub(crate) fn sought(&self, opening: Opening, key: ConnKey) -> Sought {
-        let ends = Ends::from(key);
-        let hash = ends.found_by(&self.by_ends, opening);
-        Sought { ends, hash }
+    pub(crate) fn hashed(&self, opening: Opening, key: ConnKey) -> HashedTuple {
+        let tuple = Tuple::from(key);
+        let hash = tuple.found_by(&self.by_tuple, opening);
+        HashedTuple { tuple, hash }
     }
 
     /// Returns the accepted sockets with these ends, the youngest first.
-    pub(crate) fn accepted(&self, sought: Sought) -> Fitting<'_> {
-        youngest_first(self.with_ends(Opening::Passive, sought))
+    pub(crate) fn accepted(&self, tuple: HashedTuple) -> Fitting<'_> {
+        youngest_first(self.with_tuple(Opening::Passive, tuple))
     }
 
     /// Returns the accepted sockets with the far end of these, the youngest first.
-    pub(crate) fn accepted_from(&self, sought: Sought) -> Fitting<'_> {
-        let peer: FarEnd = sought.ends.peer();
-        let sockets = self.found_by(sought.hash).filter(move |socket| {
-            socket.opening() == Opening::Passive && socket.kernel.ends.peer() == peer
+    pub(crate) fn accepted_from(&self, tuple: HashedTuple) -> Fitting<'_> {
+        let peer: FarEnd = tuple.tuple.peer();
+        let sockets = self.found_by(tuple.hash).filter(move |socket| {
+            socket.opening() == Opening::Passive && socket.kernel.tuple.peer() == peer
         });
         youngest_first(sockets)
     }
 
     /// Returns the dialled sockets with these ends, the youngest first.
-    pub(crate) fn dialled(&self, sought: Sought) -> Fitting<'_> {
-        youngest_first(self.with_ends(Opening::Active, sought))
+    pub(crate) fn dialled(&self, tuple: HashedTuple) -> Fitting<'_> {
+        youngest_first(self.with_tuple(Opening::Active, tuple))
     }
 
     /// Returns the sockets that are perhaps the far end of this one and began at or before `until`: those of
@@ -54,8 +54,8 @@ impl Sockets {
             Opening::Active => Opening::Passive,
             Opening::Passive => Opening::Active,
         };
-        let mirrored = self.sought(opening, socket.key().mirrored());
-        let mirrored = self.with_ends(opening, mirrored);
+        let mirrored = self.hashed(opening, socket.key().mirrored());
+        let mirrored = self.with_tuple(opening, mirrored);
         let tag = identity::authentic_tag(socket);
         let tagged = tag.into_iter().flat_map(|tag| self.perhaps_named(tag));
         let tagged = tagged.filter_map(Connection::socket).filter(move |other| {
@@ -121,14 +121,14 @@ impl Sockets {
     }
 
     /// Returns the sockets with these ends.
-    fn with_ends(&self, opening: Opening, sought: Sought) -> impl Iterator<Item = Socket<'_>> {
-        self.found_by(sought.hash)
-            .filter(move |socket| socket.opening() == opening && socket.kernel.ends == sought.ends)
+    fn with_tuple(&self, opening: Opening, tuple: HashedTuple) -> impl Iterator<Item = Socket<'_>> {
+        self.found_by(tuple.hash)
+            .filter(move |socket| socket.opening() == opening && socket.kernel.tuple == tuple.tuple)
     }
 
     /// Returns the sockets whose ends have this hash.
     fn found_by(&self, hash: u32) -> impl Iterator<Item = Socket<'_>> {
-        let slots = self.by_ends.slots(hash);
+        let slots = self.by_tuple.slots(hash);
         slots.filter_map(|slot| self.at(slot)?.socket())
     }
 }
@@ -152,7 +152,7 @@ mod tests {
         example,
         fact::{Snapshot, Tag, TagState},
         limits::Limits,
-        tellers::TellerId,
+        probes::ProbeId,
     };
 
     /// Two numbers, by chance, whose names have the same hash; `differ` says more of them.
@@ -200,7 +200,7 @@ mod tests {
     fn told(told: &[Snapshot]) -> Sockets {
         let mut sockets = Sockets::new(Limits::default());
         for snapshot in told {
-            sockets.observe(None, snapshot, TellerId::default());
+            sockets.observe(None, snapshot, ProbeId::default());
         }
         sockets
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     fn index() -> crate::index::Index {
-        Sockets::new(Limits::default()).by_ends
+        Sockets::new(Limits::default()).by_tuple
     }
 
     #[test]
@@ -238,8 +238,8 @@ mod tests {
     fn connections_whose_ends_are_alike_in_the_index_are_told_apart() {
         let index = index();
         let hash = |opening, n| {
-            let ends = Ends::from(socket(1, opening, 5, n).key);
-            ends.found_by(&index, opening)
+            let tuple = Tuple::from(socket(1, opening, 5, n).key);
+            tuple.found_by(&index, opening)
         };
         let passive = |n| hash(Opening::Passive, n);
         let active = |n| hash(Opening::Active, n);
@@ -247,16 +247,16 @@ mod tests {
         let [first, second] = [0, 1].map(|n| socket(n + 1, Opening::Passive, 5, peers[n as usize]));
         let sockets = told(&[first.clone(), second.clone()]);
         for one in [first, second] {
-            let sought = sockets.sought(Opening::Passive, one.key);
-            assert_eq!(cookies(sockets.accepted(sought)), [one.cookie]);
-            assert_eq!(cookies(sockets.accepted_from(sought)), [one.cookie]);
+            let tuple = sockets.hashed(Opening::Passive, one.key);
+            assert_eq!(cookies(sockets.accepted(tuple)), [one.cookie]);
+            assert_eq!(cookies(sockets.accepted_from(tuple)), [one.cookie]);
         }
         let peers = alike(active, any);
         let [first, second] = [0, 1].map(|n| socket(n + 1, Opening::Active, 5, peers[n as usize]));
         let sockets = told(&[first.clone(), second.clone()]);
         for one in [first, second] {
-            let sought = sockets.sought(Opening::Active, one.key);
-            assert_eq!(cookies(sockets.dialled(sought)), [one.cookie]);
+            let tuple = sockets.hashed(Opening::Active, one.key);
+            assert_eq!(cookies(sockets.dialled(tuple)), [one.cookie]);
         }
         // One that was accepted, and one that was dialled.
         let mixed = |n: u64| {
@@ -273,8 +273,8 @@ mod tests {
         let dialled = socket(2, Opening::Active, 5, other);
         let sockets = told(&[accepted.clone(), dialled.clone()]);
         let with = |opening, key: ConnKey| {
-            let sought = sockets.sought(opening, key);
-            cookies(sockets.with_ends(opening, sought))
+            let tuple = sockets.hashed(opening, key);
+            cookies(sockets.with_tuple(opening, tuple))
         };
         assert_eq!(with(Opening::Passive, accepted.key), [1]);
         assert_eq!(with(Opening::Active, dialled.key), [2]);

@@ -13,7 +13,7 @@ use crate::{
 /// Incidents kept of one connection or one listener.
 const NEWEST: usize = 16;
 
-/// Listeners, and connections that were not told of yet, of which incidents are kept.
+/// Listeners, and connections that were not reported yet, of which incidents are kept.
 const PLACES_MAX: usize = 1024;
 
 /// What happened in one place: the newest, by time.
@@ -94,13 +94,13 @@ impl Elsewhere {
         self.evicted += keep_newest(&mut self.listeners);
     }
 
-    /// Adds what happened to a connection that nothing was told of yet.
+    /// Adds what happened to a connection that was not reported yet.
     pub(crate) fn untold(&mut self, id: ConnectionId, incident: &Incident) {
         self.untold.entry(id).or_default().add(incident);
         self.evicted += keep_newest(&mut self.untold);
     }
 
-    /// Takes out what happened to a connection before it was told of.
+    /// Takes out what happened to a connection before it was reported.
     pub(crate) fn take(&mut self, id: ConnectionId) -> Option<Incidents> {
         if self.untold.is_empty() {
             return None;
@@ -138,7 +138,7 @@ impl Elsewhere {
         checkpoint.incidents_evicted = self.evicted;
     }
 
-    /// Takes back what was known before.
+    /// Restores what was known before.
     pub(crate) fn restore(&mut self, from: &Checkpoint) {
         let listeners = from.listeners.iter();
         let listeners =
@@ -150,14 +150,13 @@ impl Elsewhere {
         self.evicted = from.incidents_evicted;
     }
 
-    /// Returns how many incidents were given up because too many places had some.
+    /// Returns how many incidents were dropped because too many places had some.
     pub(crate) const fn evicted(&self) -> u64 {
         self.evicted
     }
 }
 
-/// Gives up the place whose newest incident is the oldest, beyond the bound; returns how many incidents
-/// it had.
+/// Drops the place whose newest incident is the oldest, beyond the bound; returns how many incidents it had.
 fn keep_newest<K: Copy + Ord>(places: &mut BTreeMap<K, Incidents>) -> u64 {
     if places.len() <= PLACES_MAX {
         return 0;

@@ -1,17 +1,17 @@
-//! The kernel's word on one socket, in few bytes: what [`Snapshot`] says, without what many share.
+//! What the kernel says of one socket, in few bytes: what [`Snapshot`] says, without what many share.
 //!
-//! What most open sockets do not have (a tag, losses, more bytes than fit) is kept apart, and only where it is
-//! there.
+//! What most open sockets do not have (a tag, losses, more bytes than fit) is kept apart, and only where it
+//! exists.
 
 use syntrace_model::{BootNanos, ConnKey, Opening, Outcome, TraceId};
 
-use super::{Context, Contradictions, ends::Ends};
+use super::{Context, Contradictions, tuple::Tuple};
 use crate::fact::{Counters, Origin, Snapshot, Tag};
 
-/// The kernel's word on one socket.
+/// What the kernel says of one socket.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    pub(super) ends: Ends,
+    pub(super) tuple: Tuple,
     pub(super) minted: TraceId,
     first_seen_at: BootNanos,
     seen_at: BootNanos,
@@ -29,7 +29,7 @@ pub(crate) struct Kernel {
     bytes_received: u32,
     pub(super) opening: Opening,
     pub(super) outcome: Outcome,
-    /// What it says against itself.
+    /// Contradictions within it.
     own: Contradictions,
     rare: Option<Box<Rare>>,
 }
@@ -44,7 +44,7 @@ struct Rare {
     reset_reason: Box<str>,
 }
 
-/// A moment that may not be known: the end of time is none.
+/// A moment that may be unknown: [`u64::MAX`] stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moment(BootNanos);
 
@@ -54,7 +54,7 @@ impl Kernel {
     /// Returns what a snapshot says.
     pub(super) fn new(told: &Snapshot) -> Self {
         let mut kernel = Self {
-            ends: told.key.into(),
+            tuple: told.key.into(),
             minted: told.minted,
             first_seen_at: told.watch.first_seen_at.unwrap_or(told.seen_at),
             seen_at: told.seen_at,
@@ -79,9 +79,9 @@ impl Kernel {
         kernel
     }
 
-    /// Reads a little of everything: see [`crate::looking`].
-    pub(super) fn look(&self) -> u64 {
-        let [local, peer] = self.ends.ports();
+    /// Reads a little of everything: see [`crate::prefetch`].
+    pub(super) fn touch(&self) -> u64 {
+        let [local, peer] = self.tuple.ports();
         let ports = local ^ peer;
         let times = self.seen_at.0 ^ self.syn_at.0.0 ^ self.closed_at.0.0;
         times ^ u64::from(self.segments_in) ^ u64::from(ports)
@@ -89,7 +89,7 @@ impl Kernel {
 
     /// Returns both ends.
     pub(super) const fn key(&self) -> ConnKey {
-        self.ends.key()
+        self.tuple.key()
     }
 
     /// Returns both ends and who opened it: what no snapshot of the same socket may say differently.
@@ -99,10 +99,10 @@ impl Kernel {
 
     /// Returns whether a snapshot says the same of both.
     pub(super) fn is_placed_as(&self, told: &Snapshot) -> bool {
-        self.opening == told.opening && self.ends == told.key.into()
+        self.opening == told.opening && self.tuple == told.key.into()
     }
 
-    /// Returns whether what is told is later than what is known.
+    /// Returns whether a snapshot is later than what is known.
     ///
     /// A final outcome is later than any other, because two processors may take their snapshots within
     /// the same nanosecond; so are more segments.
@@ -121,8 +121,8 @@ impl Kernel {
         known <= told
     }
 
-    /// Takes over what a snapshot of the same socket says: the later one's word, completed by the
-    /// earlier one's. `context` is what was known of how it is watched.
+    /// Merges a snapshot of the same socket: the later one decides, completed by the earlier one. `context` is
+    /// what was known of how it is watched.
     pub(super) fn merge(&mut self, told: &Snapshot, context: &Context) -> Contradictions {
         let watched = told.watch.origin == Origin::Watched && context.origin == Origin::Watched;
         let once = [
@@ -194,10 +194,10 @@ impl Kernel {
 
     /// Returns whether both ends can be those of a connection.
     pub(super) fn has_ports(&self) -> bool {
-        !self.ends.ports().contains(&0)
+        !self.tuple.ports().contains(&0)
     }
 
-    /// Returns what it says against itself.
+    /// Returns the contradictions within it.
     pub(super) const fn contradictions(&self) -> Contradictions {
         self.own
     }

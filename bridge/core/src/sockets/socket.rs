@@ -14,7 +14,7 @@ pub struct Socket<'a> {
 
 // === impl Socket ===
 
-/// Reads what the kernel's word says under the same name.
+/// Reads what the kernel says under the same name.
 macro_rules! read {
     ($($name:ident: $type:ty),*) => {
         $(
@@ -98,14 +98,14 @@ impl<'a> Socket<'a> {
         self.kernel.minted
     }
 
-    /// Returns whether its probe still watches it, or told of its end: if not, it may be gone, and
-    /// nothing is certain of it after [`Self::seen_at`].
+    /// Returns whether its probe still watches it, or reported its end: if not, it may be gone, and nothing is
+    /// certain of it after [`Self::seen_at`].
     #[must_use]
     pub fn is_watched(self) -> bool {
         self.connection.watched || self.kernel.outcome.is_final()
     }
 
-    /// Returns whether what is told of it contradicts itself: then nothing is certain of it.
+    /// Returns whether the facts about it contradict each other: then nothing is certain of it.
     #[must_use]
     pub fn is_contradicted(self) -> bool {
         !self.connection.contradictions().is_empty()

@@ -14,7 +14,7 @@ impl Connection<'_> {
         let incidents = self.entry.incidents.as_ref();
         ConnectionState {
             id: self.id(),
-            teller: self.context.teller.0,
+            probe: self.context.probe.0,
             socket: self.socket().map(Socket::snapshot),
             role: self.entry.role,
             contradictions: self.entry.contradictions.bits(),

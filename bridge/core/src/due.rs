@@ -1,22 +1,22 @@
-//! When a request settles, as far as its time can be told.
+//! When a request settles, as far as its time is known.
 
 use syntrace_model::BootNanos;
 
 use crate::{clock::Clock, fact::Report, join::DISORDER_NS, limits::Limits, requests::Place};
 
-/// How long after a request both clocks may be read next.
+/// How long after a request the next sample of both clocks may be, nanoseconds.
 pub(crate) const SAMPLE_NS: u64 = 300_000_000;
 
-/// A request that ends so long after it was told of has a time that is wrong.
+/// A report whose end lies this far in the future, nanoseconds, has a wrong time.
 const FUTURE_NS: u64 = 3_600_000_000_000;
 
 /// Returns when a request that ended at `ended_at` settles.
-pub(crate) const fn due(ended_at: BootNanos, grace_ns: u64) -> BootNanos {
+pub(crate) const fn settles_at(ended_at: BootNanos, grace_ns: u64) -> BootNanos {
     ended_at.plus_ns(DISORDER_NS + SAMPLE_NS + grace_ns)
 }
 
-/// Says when a request settles: what it is joined to, and both clocks after it, arrive within the grace
-/// period. One that came later waits for another grace period: for the clock, if for nothing else.
+/// Returns when a request settles: by then, what it is joined to and the next sample of both clocks have
+/// arrived. One that came later waits for another grace period: for the clock, if for nothing else.
 pub(crate) fn place(
     clock: &Clock,
     limits: &Limits,
@@ -33,7 +33,7 @@ pub(crate) fn place(
             wrong: wrong.then_some("out_of_time"),
         };
     };
-    let due = due(started_at.plus_ns(report.duration_ns), limits.grace_ns);
+    let due = settles_at(started_at.plus_ns(report.duration_ns), limits.grace_ns);
     let late = due <= arrived_at;
     let future = arrived_at > BootNanos(0) && due > arrived_at.plus_ns(FUTURE_NS);
     Place {

@@ -1,4 +1,4 @@
-//! Taking facts in: each to where it is kept, once, and counted.
+//! Intake of facts: each goes where it is kept, once, and is counted.
 
 use std::sync::Arc;
 
@@ -6,14 +6,14 @@ use syntrace_model::{ClockSample, ConnectionId};
 
 use super::Reconciler;
 use crate::{
+    due::place,
     fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
-    placing::place,
+    probes::ProbeId,
     requests::Sides,
-    tellers::TellerId,
 };
 
 impl Reconciler {
-    /// Feeds what a sender saw; facts that came before are counted and have no effect.
+    /// Takes in what a sender saw; facts that came before are counted and have no effect.
     pub fn handle_batch(&mut self, batch: Batch) {
         let new = self.ledger.note(&batch);
         let sender = &batch.sender;
@@ -23,16 +23,16 @@ impl Reconciler {
             };
             Some(sample.boot)
         });
-        // The clock of the bridge itself says nothing of what a probe has told. Whose it is the batch alone has to
-        // say: which came first must not matter.
+        // The bridge's own clock samples say nothing of what a probe has reported. The batch alone must show
+        // whose they are: which came first must not matter.
         let is_probe = batch.facts.iter().any(Fact::is_of_kernel);
-        let teller = match is_probe {
-            true => self.sockets.teller(sender),
-            false => TellerId::default(),
+        let probe = match is_probe {
+            true => self.sockets.probe(sender),
+            false => ProbeId::default(),
         };
         self.sockets.hear(sender, batch.goodbye, told_until);
-        self.look_over(&batch.facts);
-        // In place: most of what a fact takes up is not looked at.
+        self.prefetch_facts(&batch.facts);
+        // In place: most bytes of a fact are not read.
         for (place, fact) in batch.facts.iter().enumerate() {
             if !new.contains(place) {
                 self.coverage.duplicates += 1;
@@ -49,19 +49,19 @@ impl Reconciler {
                     }
                     self.handle_clock(*sample);
                 }
-                Fact::Connection(snapshot) => self.handle_snapshot(teller, snapshot),
+                Fact::Connection(snapshot) => self.handle_snapshot(probe, snapshot),
                 Fact::Request(report) => self.handle_report(sender, Arc::clone(report)),
                 Fact::Incident(incident) => self.handle_incident(incident),
                 Fact::Rung(rung) => {
                     self.coverage.rung = Some(rung.clone());
-                    self.probe = Some(sender.clone());
+                    self.rung_of = Some(sender.clone());
                 }
                 Fact::Refused(field) => {
                     *self.coverage.refused.entry(*field).or_default() += 1;
                 }
             }
         }
-        if batch.goodbye && self.probe.as_ref() == Some(sender) {
+        if batch.goodbye && self.rung_of.as_ref() == Some(sender) {
             self.coverage.rung = None;
         }
     }
@@ -72,19 +72,19 @@ impl Reconciler {
         }
     }
 
-    /// Places all requests anew.
+    /// Places all requests again.
     fn place_requests(&mut self) {
         let (clock, limits, now) = (&self.clock, &self.limits, self.now);
         self.requests
             .replace(|pending| place(clock, limits, &pending.report, pending.arrived_at, now));
     }
 
-    fn handle_snapshot(&mut self, teller: TellerId, snapshot: &Snapshot) {
+    fn handle_snapshot(&mut self, probe: ProbeId, snapshot: &Snapshot) {
         let known = self.sockets.find(snapshot.id());
         if known.is_none() && self.is_late(snapshot.id()) {
             return;
         }
-        for kind in self.sockets.observe(known, snapshot, teller).names() {
+        for kind in self.sockets.observe(known, snapshot, probe).names() {
             self.contradict(kind);
         }
         self.bound_connections();
@@ -99,7 +99,7 @@ impl Reconciler {
         }
     }
 
-    /// Returns whether a connection was settled lately, and counts what came late then.
+    /// Returns whether a connection was settled lately, and if so counts a late fact.
     pub(super) fn is_late(&mut self, id: ConnectionId) -> bool {
         let is_late = self.settled.count_late(id);
         self.coverage.late += u64::from(is_late);

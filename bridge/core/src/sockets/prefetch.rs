@@ -1,40 +1,44 @@
-//! Looks at connections before they are needed, and does nothing with them: see [`crate::looking`].
+//! Reads connections before they are needed, and does nothing with them: see [`crate::prefetch`].
 
 use std::hint::black_box;
 
 use syntrace_model::ConnectionId;
 
-use super::{Entry, Sockets, Sought, connection::Assigned, standing::AGE_SHIFT};
+use super::{Entry, HashedTuple, Sockets, connection::Assigned, indexing::AGE_SHIFT};
 use crate::slab::Slot;
 
 impl Sockets {
-    /// Looks at the connections with these ends, of which there are `most` at most.
-    pub(crate) fn look_for<'a>(&self, most: usize, sought: impl Iterator<Item = &'a Sought>) {
-        let hashes = gathered(most, sought.map(|sought| sought.hash));
+    /// Reads the connections with these ends, of which there are `most` at most.
+    pub(crate) fn prefetch_by_tuple<'a>(
+        &self,
+        most: usize,
+        tuples: impl Iterator<Item = &'a HashedTuple>,
+    ) {
+        let hashes = gathered(most, tuples.map(|tuple| tuple.hash));
         let slots = hashes
             .into_iter()
-            .filter_map(|hash| self.by_ends.slot(hash));
-        self.look_at(&slots.collect::<Vec<_>>());
+            .filter_map(|hash| self.by_tuple.slot(hash));
+        self.touch(&slots.collect::<Vec<_>>());
     }
 
-    /// Looks at the connections with these ids, of which there are `most` at most.
-    pub(crate) fn look_up(&self, most: usize, ids: impl Iterator<Item = ConnectionId>) {
+    /// Reads the connections with these ids, of which there are `most` at most.
+    pub(crate) fn prefetch_by_id(&self, most: usize, ids: impl Iterator<Item = ConnectionId>) {
         let hashes = gathered(most, ids.map(|id| self.by_id.hash(id)));
         let slots = hashes.into_iter().filter_map(|hash| self.by_id.slot(hash));
-        self.look_at(&slots.collect::<Vec<_>>());
+        self.touch(&slots.collect::<Vec<_>>());
     }
 
-    /// Looks at connections, and at where the indexes hold them.
-    pub(crate) fn look_all_over(&self, slots: &[Slot]) {
-        self.look_at(slots);
+    /// Reads what settling these connections needs: them, and where the indexes hold them.
+    pub(crate) fn prefetch_due(&self, slots: &[Slot]) {
+        self.touch(slots);
         let connections = slots.iter().filter_map(|&slot| self.at(slot));
         let hashes = connections.filter_map(|connection| {
             let kernel = connection.entry.kernel.as_ref()?;
             Some([
                 (&self.by_id, self.by_id.hash(connection.id())),
                 (
-                    &self.by_ends,
-                    kernel.ends.found_by(&self.by_ends, kernel.opening),
+                    &self.by_tuple,
+                    kernel.tuple.found_by(&self.by_tuple, kernel.opening),
                 ),
                 (&self.by_name, self.by_name.hash(kernel.minted)),
             ])
@@ -49,20 +53,20 @@ impl Sockets {
             .chain(numbers)
             .filter_map(|(index, hash)| index.slot(hash));
         black_box(held.fold(0, Slot::wrapping_add));
-        // Whoever leaves a tick moves another one of it.
+        // Whichever leaves a tick moves another one within it.
         let ages = entries().map(|entry| entry.began_at().0 >> AGE_SHIFT);
         let moved = gathered(slots.len(), ages.filter_map(|age| self.by_age.last_of(age)));
         let moved = moved.iter().filter_map(|&slot| self.entries.get(slot));
         black_box(moved.map(|entry| entry.age).fold(0, u32::wrapping_add));
     }
 
-    /// Looks at connections.
-    pub(crate) fn look_at(&self, slots: &[Slot]) {
+    /// Reads a little of each connection.
+    pub(crate) fn touch(&self, slots: &[Slot]) {
         let entries = || slots.iter().filter_map(|&slot| self.entries.get(slot));
-        let looks = entries().map(Entry::look).fold(0, u64::wrapping_add);
+        let sum = entries().map(Entry::touch).fold(0, u64::wrapping_add);
         let assigned = entries().filter_map(|entry| entry.assigned.as_deref());
-        let looks = assigned.map(Assigned::look).fold(looks, u64::wrapping_add);
-        black_box(looks);
+        let sum = assigned.map(Assigned::touch).fold(sum, u64::wrapping_add);
+        black_box(sum);
     }
 }
 

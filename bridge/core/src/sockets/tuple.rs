@@ -1,5 +1,5 @@
-//! Both ends of a socket in the bytes that they need: what says of which family an address is, and what
-//! aligns it, would be a tenth of them. Equal where the ends are, so sockets are found by these.
+//! Both ends of a socket, its 4-tuple, in 36 bytes: address families and padding would take a tenth more. Equal
+//! where the ends are, so sockets are found by it.
 
 use std::{
     hash::{Hash, Hasher},
@@ -10,21 +10,21 @@ use syntrace_model::{ConnKey, Endpoint, Opening};
 
 use crate::index::Index;
 
-/// What makes an IPv6 address of an IPv4 address: ::ffff:0:0.
+/// What makes an IPv4 address an IPv6 address: ::ffff:0:0.
 const MAPPED: u128 = 0xffff_0000_0000;
 
 /// Both ends of a socket; an IPv4 address as the IPv6 address that means the same (RFC 4291, section
 /// 2.5.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct Tuple {
     addresses: [[u8; 16]; 2],
     ports: [u16; 2],
 }
 
-/// The ends of a socket that is looked for, and under which hash it is found: made once, and used for each look.
+/// A tuple to look up, and the hash it is found under: hashed once, and used for each lookup.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sought {
-    pub(super) ends: Ends,
+pub(crate) struct HashedTuple {
+    pub(super) tuple: Tuple,
     pub(super) hash: u32,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct FarEnd {
 }
 
 // The local end comes first.
-impl From<ConnKey> for Ends {
+impl From<ConnKey> for Tuple {
     fn from(ConnKey { local, peer }: ConnKey) -> Self {
         Self {
             addresses: [local, peer].map(octets),
@@ -61,7 +61,7 @@ impl Hash for FarEnd {
     }
 }
 
-impl Hash for Ends {
+impl Hash for Tuple {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let [local, peer] = self.addresses.map(u128::from_ne_bytes);
         state.write_u128(local);
@@ -71,7 +71,7 @@ impl Hash for Ends {
     }
 }
 
-impl Ends {
+impl Tuple {
     /// Returns the hash of what finds a socket: of an accepted one the far end, because the other may have
     /// been rewritten; of a dialled one both.
     pub(super) fn found_by(self, index: &Index, opening: Opening) -> u32 {
@@ -125,8 +125,8 @@ mod tests {
         for local in ends {
             for peer in ends {
                 let key = ConnKey { local, peer };
-                assert_eq!(Ends::from(key).key(), key);
-                assert_eq!(Ends::from(key).peer(), FarEnd::from(peer));
+                assert_eq!(Tuple::from(key).key(), key);
+                assert_eq!(Tuple::from(key).peer(), FarEnd::from(peer));
             }
         }
     }

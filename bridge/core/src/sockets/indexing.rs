@@ -1,9 +1,9 @@
-//! Where a connection stands in the indexes and calendars, and when it settles.
+//! Under which keys a connection is held in the indexes and calendars, and when it settles.
 
 use syntrace_model::{BootNanos, Opening, TraceId};
 
-use super::{Entry, Sockets, ended::End, ends::Ends};
-use crate::{fact::TagState, join::DISORDER_NS, placing::SAMPLE_NS, slab::Slot};
+use super::{Entry, Sockets, ended::End, tuple::Tuple};
+use crate::{due::SAMPLE_NS, fact::TagState, join::DISORDER_NS, slab::Slot};
 
 /// Connections that began within 2^26 ns (67 ms) of each other share a tick.
 pub(super) const AGE_SHIFT: u32 = 26;
@@ -11,12 +11,12 @@ pub(super) const AGE_SHIFT: u32 = 26;
 /// Connections that settle within 2^22 ns (4 ms) of each other share a tick, and settle at its end.
 pub(crate) const DUE_SHIFT: u32 = 22;
 
-/// Where an entry stands in the indexes; compared before and after a change.
+/// The keys of an entry in the indexes and calendars; compared before and after a change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct IndexKeys {
     age: Option<u64>,
     due: Option<u64>,
-    ends: Option<(Ends, Opening)>,
+    tuple: Option<(Tuple, Opening)>,
     end: Option<End>,
     /// The kernel's id, the tag, and the trace of the first request where only the proxy saw it.
     names: [Option<TraceId>; 3],
@@ -60,9 +60,10 @@ impl Sockets {
         Some(ended_at.plus_ns(self.limits.grace_ns).plus_ns(linger_ns))
     }
 
-    pub(super) fn standing(&self, slot: Slot) -> Standing {
+    /// Returns the keys of an entry as it is now.
+    pub(super) fn index_keys(&self, slot: Slot) -> IndexKeys {
         let Some(entry) = self.entries.get(slot) else {
-            return Standing::default();
+            return IndexKeys::default();
         };
         let due = self.due(entry).map(tick_after);
         let age = entry.began_at().0 >> AGE_SHIFT;
@@ -70,37 +71,38 @@ impl Sockets {
             (Some(kernel), _) => {
                 let tag = kernel.tag();
                 let tag = tag.filter(|tag| tag.state != TagState::Disbelieved);
-                Standing {
+                IndexKeys {
                     age: Some(age),
                     due,
-                    ends: kernel.has_ports().then_some((kernel.ends, kernel.opening)),
+                    tuple: kernel.has_ports().then_some((kernel.tuple, kernel.opening)),
                     end: End::of(kernel, || self.at(slot)?.socket()),
                     names: [Some(kernel.minted), tag.map(|tag| tag.id), None],
                 }
             }
             (None, Some(assigned)) => {
                 let first = assigned.requests.front();
-                Standing {
+                IndexKeys {
                     age: Some(age),
                     due,
-                    ends: None,
+                    tuple: None,
                     end: None,
                     names: [None, None, first.map(|request| request.trace_id)],
                 }
             }
-            (None, None) => Standing::default(),
+            (None, None) => IndexKeys::default(),
         }
     }
 
-    /// Moves an entry in the indexes to where it stands after a change.
-    pub(super) fn stand(&mut self, slot: Slot, before: Standing) {
-        let after = self.standing(slot);
+    /// Updates the indexes after a change of an entry that had these keys `before`.
+    pub(super) fn reindex(&mut self, slot: Slot, before: IndexKeys) {
+        let after = self.index_keys(slot);
         if after != before {
-            self.move_to(slot, before, after);
+            self.move_keys(slot, before, after);
         }
     }
 
-    pub(super) fn move_to(&mut self, slot: Slot, before: Standing, after: Standing) {
+    /// Moves an entry from its keys `before` to those `after`.
+    pub(super) fn move_keys(&mut self, slot: Slot, before: IndexKeys, after: IndexKeys) {
         if after.age != before.age {
             if let Some(age) = before.age {
                 self.by_age
@@ -121,14 +123,14 @@ impl Sockets {
                     .insert(&mut self.entries, (due, ()), slot, |entry| &mut entry.due);
             }
         }
-        if after.ends != before.ends {
-            let hash = |(ends, opening): (Ends, _)| ends.found_by(&self.by_ends, opening);
-            let (before, after) = (before.ends.map(hash), after.ends.map(hash));
+        if after.tuple != before.tuple {
+            let hash = |(tuple, opening): (Tuple, _)| tuple.found_by(&self.by_tuple, opening);
+            let (before, after) = (before.tuple.map(hash), after.tuple.map(hash));
             if let Some(before) = before {
-                self.by_ends.remove(before, slot);
+                self.by_tuple.remove(before, slot);
             }
             if let Some(after) = after {
-                self.by_ends.insert(after, slot);
+                self.by_tuple.insert(after, slot);
             }
         }
         if after.end != before.end {
