@@ -102,12 +102,12 @@ pub fn markdown() -> String {
 const PREFACE: &str = "\
 # Settings of syntrace-bridge
 
-A flag goes before its environment variable, that before the file that `--config FILE` (`SYNTRACE_CONFIG`) names, and
-that before the default. The flag of `listen` is `--listen`; in the file, which is TOML, it is a key. Several values
-are separated by commas in a variable, and are a list in the file.
+A flag takes precedence over its environment variable, the variable over the file that `--config FILE`
+(`SYNTRACE_CONFIG`) names, and the file over the default. The flag of `listen` is `--listen`; in the file, which is
+TOML, it is a key. Several values are separated by commas in a variable, and are a list in the file.
 
-`--print-config` prints what is in force, as such a file; `--print-schema` prints its JSON Schema. A wrong value ends
-the program with code 64 and one line.
+`--print-config` prints the settings in force, as such a file; `--print-schema` prints its JSON Schema. On a wrong
+value the program prints one line and exits with code 64.
 
 | setting | variable | default | |
 | --- | --- | --- | --- |
