@@ -12,6 +12,14 @@ use syntrace_ebpf_common::{ANSWER_ZERO, CAST, CAST_CONTEXT, call_to};
 /// The running kernel's types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
+/// Why nothing is found where there is no such file, and what helps.
+pub(crate) const UNREADABLE: &str = "the kernel's types (/sys/kernel/btf/vmlinux) cannot be read: that \
+     takes a kernel built with CONFIG_DEBUG_INFO_BTF, and sysfs (mount -t sysfs sysfs /sys)";
+
+/// Why a close cannot tell its reason though there is such a file.
+const NO_ERRORS: &str = "the kernel's types (/sys/kernel/btf/vmlinux) lack `sk_err`, `bpf_rdonly_cast` or \
+     `bpf_cast_to_kern_ctx`: that takes a newer kernel";
+
 /// The offset without which no close tells its reason.
 const SK_ERR: &str = "SK_ERR_OFFSET";
 
@@ -73,18 +81,21 @@ pub(crate) struct KernelTypes {
     globals: Vec<(&'static str, u32)>,
     /// Calls as they stand in the programs, and what is to stand there.
     calls: [(u64, u64); FUNCTIONS.len()],
+    /// Why nothing was found, where nothing was.
+    unknown: Option<String>,
 }
 
 // === impl KernelTypes ===
 
 impl KernelTypes {
-    /// Nothing was found.
-    pub(crate) fn unknown() -> Self {
+    /// Nothing was found, or is to be used, and `why`.
+    pub(crate) fn unknown(why: String) -> Self {
         let globals = FIELDS.iter().map(|&(global, _)| global);
         let globals = globals.chain(TYPES.map(|(global, _)| global));
         Self {
             globals: globals.map(|global| (global, 0)).collect(),
             calls: FUNCTIONS.map(|(call, _)| (call, ANSWER_ZERO)),
+            unknown: Some(why),
         }
     }
 
@@ -97,7 +108,7 @@ impl KernelTypes {
             Ok(btf) => btf,
             Err(error) => {
                 tracing::debug!(%error, path = VMLINUX, "Found no kernel types");
-                return Self::unknown();
+                return Self::unknown(UNREADABLE.to_owned());
             }
         };
         let field = |&(global, way): &(&'static str, Way)| {
@@ -118,6 +129,7 @@ impl KernelTypes {
         Self {
             globals: globals.chain(TYPES.map(structure)).collect(),
             calls: FUNCTIONS.map(function),
+            unknown: None,
         }
     }
 
@@ -133,10 +145,20 @@ impl KernelTypes {
         self
     }
 
-    /// Returns whether a close can tell its reason.
-    pub(crate) fn tell_errors(&self) -> bool {
+    /// Returns whether anything was found.
+    pub(crate) const fn are_known(&self) -> bool {
+        self.unknown.is_none()
+    }
+
+    /// Returns why no close can tell its reason; `None` where each can.
+    pub(crate) fn lack_errors(&self) -> Option<&str> {
         let is_known = |&(global, number): &(&str, u32)| global == SK_ERR && number != 0;
-        self.globals.iter().any(is_known) && self.calls.iter().all(|(_, put)| *put != ANSWER_ZERO)
+        let are_called = self.calls.iter().all(|(_, put)| *put != ANSWER_ZERO);
+        match &self.unknown {
+            Some(why) => Some(why),
+            None if are_called && self.globals.iter().any(is_known) => None,
+            None => Some(NO_ERRORS),
+        }
     }
 
     /// Returns `object` with the calls of kernel functions that it is to make.
@@ -201,7 +223,7 @@ mod tests {
 
     #[test]
     fn each_call_is_resolved_and_nothing_else() {
-        let unknown = KernelTypes::unknown();
+        let unknown = unknown();
         let known = KernelTypes {
             calls: [(CAST, call_to(7)), (CAST_CONTEXT, call_to(8))],
             ..unknown.clone()
@@ -221,7 +243,27 @@ mod tests {
     }
 
     #[test]
-    fn without_types_no_close_tells_its_reason() {
-        assert!(!KernelTypes::unknown().tell_errors());
+    fn what_no_close_can_tell_is_said_with_what_is_missing() {
+        assert_eq!(unknown().lack_errors(), Some("not there"));
+        let calls = [(CAST, call_to(7)), (CAST_CONTEXT, call_to(8))];
+        let known = KernelTypes {
+            globals: vec![(SK_ERR, 4)],
+            calls,
+            unknown: None,
+        };
+        assert_eq!(known.lack_errors(), None);
+        assert_eq!(
+            known.clone().without_errors().lack_errors(),
+            Some(NO_ERRORS)
+        );
+        let uncalled = KernelTypes {
+            calls: [(CAST, call_to(7)), (CAST_CONTEXT, ANSWER_ZERO)],
+            ..known
+        };
+        assert_eq!(uncalled.lack_errors(), Some(NO_ERRORS));
+    }
+
+    fn unknown() -> KernelTypes {
+        KernelTypes::unknown("not there".to_owned())
     }
 }

@@ -16,6 +16,7 @@ mod diag;
 mod endpoint;
 mod events;
 mod explain;
+mod followed;
 mod host;
 mod kernel_types;
 mod lease;

@@ -2,12 +2,13 @@
 
 use std::{error::Error as StdError, io};
 
-use aya::{EbpfError, programs::ProgramError};
+use aya::{BtfError, EbpfError, programs::ProgramError};
 use rustix::io::Errno;
 
 use crate::{
     attach::AttachError,
     explain::{Explanation, explain},
+    kernel_types::UNREADABLE,
     privileges::Held,
 };
 
@@ -24,13 +25,14 @@ pub enum LoadError {
     /// The process lacks these capabilities.
     #[error(
         "loading eBPF programs needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; \
-         this process lacks {0}"
+         this process lacks {0}: start it as root, or give it these (AmbientCapabilities= of systemd)"
     )]
     Lacking(Held),
     /// The process may not load or attach programs.
     #[error(
         "the kernel did not permit it, though this process lacks no capability that it shows: a user \
-         namespace, a seccomp filter or a security module forbids eBPF programs; {}", chain(.0)
+         namespace, a seccomp filter or a security module forbids eBPF programs, and has to let bpf(2) \
+         through; {}", chain(.0)
     )]
     NotPermitted(#[source] EbpfError),
     /// The kernel's verifier refused a program.
@@ -44,6 +46,14 @@ pub enum LoadError {
     /// The kernel lacks what a map or a program needs.
     #[error("this kernel cannot hold the programs, which need Linux 6.10 with BTF: {}", chain(.0))]
     Unsupported(#[source] EbpfError),
+    /// The kernel's types cannot be read, by which programs of some kinds say what they are called for.
+    #[error("{UNREADABLE}; {}", chain(.0))]
+    NoTypes(#[source] EbpfError),
+    /// The kernel's types have no such name.
+    #[error(
+        "this kernel has nothing called `{0}` that programs are called for: that takes a newer one"
+    )]
+    NoHook(String),
     /// The kernel has no memory for the maps or the programs.
     #[error(
         "the kernel gave no memory for the programs' maps; a smaller --ring-bytes takes less, \
@@ -114,11 +124,18 @@ pub(crate) fn verify(
     }
 }
 
-/// Names what the kernel refused: for lack of privileges or memory, or because it cannot do it.
+/// Names what the kernel refused: for lack of types, privileges or memory, or because it cannot do it.
 pub(crate) fn unsupported(error: impl Into<EbpfError>) -> LoadError {
     let error = error.into();
     let mut cause: Option<&(dyn StdError + 'static)> = Some(&error);
     while let Some(found) = cause {
+        match of_types(found) {
+            Some(BtfError::FileError { .. }) => return LoadError::NoTypes(error),
+            Some(BtfError::UnknownBtfTypeName { type_name }) => {
+                return LoadError::NoHook(type_name.clone());
+            }
+            Some(_) | None => {}
+        }
         match found.downcast_ref().and_then(Errno::from_io_error) {
             Some(Errno::PERM | Errno::ACCESS) => return LoadError::NotPermitted(error),
             Some(Errno::NOMEM) => return LoadError::OutOfMemory(error),
@@ -128,6 +145,15 @@ pub(crate) fn unsupported(error: impl Into<EbpfError>) -> LoadError {
         cause = found.source();
     }
     LoadError::Unsupported(error)
+}
+
+/// Returns what `error` says of types; of itself, for a program's is not among its causes.
+fn of_types<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a BtfError> {
+    if let Some(ProgramError::Btf(error)) = error.downcast_ref() {
+        Some(error)
+    } else {
+        error.downcast_ref()
+    }
 }
 
 /// Returns the error and its causes, in one line; aya keeps the kernel's answer in the last.
@@ -187,6 +213,18 @@ mod tests {
         let many = error(24);
         assert!(matches!(many, LoadError::TooManyFiles(_)));
         assert!(many.to_string().contains("ulimit -n"));
+        let no_file = BtfError::FileError {
+            path: "/sys/kernel/btf/vmlinux".into(),
+            error: io::Error::from_raw_os_error(2),
+        };
+        let untyped = unsupported(EbpfError::BtfError(no_file));
+        assert!(matches!(untyped, LoadError::NoTypes(_)));
+        assert!(untyped.to_string().contains("CONFIG_DEBUG_INFO_BTF"));
+        let type_name = "btf_trace_tcp_send_reset".to_owned();
+        let unnamed = unsupported(ProgramError::Btf(BtfError::UnknownBtfTypeName {
+            type_name,
+        }));
+        assert!(unnamed.to_string().contains("`btf_trace_tcp_send_reset`"));
         let old = error(22);
         assert!(matches!(old, LoadError::Unsupported(_)));
         assert!(old.to_string().contains("Linux 6.10"));

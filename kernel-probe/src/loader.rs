@@ -1,13 +1,7 @@
 //! Loads, verifies and attaches the programs; dropping what it returns detaches them, unless their
 //! links are pinned.
 
-use std::{
-    collections::BTreeSet,
-    fs::File,
-    mem::offset_of,
-    os::fd::{AsFd as _, BorrowedFd},
-    thread,
-};
+use std::{fs::File, os::fd::AsFd as _, thread};
 
 use aya::{
     Btf, Ebpf, EbpfError, EbpfLoader,
@@ -15,12 +9,11 @@ use aya::{
     programs::{BtfTracePoint, CgroupSockAddr, Iter, Program, ProgramError, ProgramInfo, SockOps},
 };
 use syntrace_cgroup_link::{Hook, Link, Ring};
-use syntrace_ebpf_common::{
-    CONFIG_LEN, CONN_RECORD_LEN, Config, ConnRecord, Flags, NETWORKS_LEN, Repeats, cookie_of_name,
-};
+use syntrace_ebpf_common::{CONFIG_LEN, Config, Flags, NETWORKS_LEN};
 
 use crate::{
     attach::attach,
+    followed::Followed,
     kernel_types::KernelTypes,
     load_error::{LoadError, chain, unsupported, verify},
     network::{Network, list},
@@ -52,24 +45,8 @@ const SEND_RESET: &str = "tcp_send_reset";
 /// The ring of snapshots.
 const EVENTS: &str = "EVENTS";
 
-/// The maps of sockets that are followed.
-const LIVE: &str = "LIVE";
-const LIVE_BESIDE: &str = "LIVE_BESIDE";
-
-/// A place in [`LIVE`]: its owner, counts, and the record.
-const LIVE_LEN: usize = size_of::<u64>() + size_of::<Repeats>() + CONN_RECORD_LEN;
-
 /// The slot of the `CONFIG` map, as raw bytes: its type belongs to another package.
 pub(crate) type ConfigMap = Array<MapData, [u8; CONFIG_LEN]>;
-
-/// Sockets that the programs follow.
-#[derive(Debug)]
-pub(crate) struct Followed<'a> {
-    /// The numbers of those that have a place.
-    pub(crate) cookies: BTreeSet<u64>,
-    /// The map that holds the others.
-    pub(crate) beside: BorrowedFd<'a>,
-}
 
 /// Programs that the verifier accepted, with their maps.
 #[derive(Debug)]
@@ -107,14 +84,15 @@ impl Loaded {
         ring_bytes: Option<RingBytes>,
         without: &[Capability],
     ) -> Result<Self, LoadError> {
-        let (mut types, unknown) = (KernelTypes::read(), KernelTypes::unknown());
+        let mut types = KernelTypes::read();
         if without.contains(&Capability::CloseReason) {
             types = types.without_errors();
         }
         let loaded = match Self::load_with(&types, pins, ring_bytes) {
-            Err(LoadError::Refused { why, .. }) if types != unknown => {
-                tracing::debug!(verdict = why.verdict, "Loading again without kernel fields");
-                Self::load_with(&unknown, pins, ring_bytes)
+            Err(refused @ LoadError::Refused { .. }) if types.are_known() => {
+                tracing::debug!(%refused, "Loading again without kernel fields");
+                let types = KernelTypes::unknown(refused.to_string());
+                Self::load_with(&types, pins, ring_bytes)
             }
             loaded => loaded,
         };
@@ -127,11 +105,8 @@ impl Loaded {
         ring_bytes: Option<RingBytes>,
     ) -> Result<Self, LoadError> {
         let mut ladder = Ladder::of_this_version();
-        if !types.tell_errors() {
-            ladder.lose(
-                Capability::CloseReason,
-                "this kernel's types do not show `sk_err`",
-            );
+        if let Some(reason) = types.lack_errors() {
+            ladder.lose(Capability::CloseReason, reason);
         }
         let mut loader = EbpfLoader::new();
         if let Some(pins) = pins {
@@ -248,17 +223,13 @@ impl Loaded {
     ///
     /// Fails if a map is missing, or is not what the programs' source says.
     pub(crate) fn followed(&self) -> Result<Followed<'_>, LoadError> {
-        let live = self.ebpf.map(LIVE).ok_or(LoadError::Incomplete(LIVE))?;
-        let live: Array<_, [u8; LIVE_LEN]> = live.try_into().map_err(unsupported)?;
-        let cookies = live.iter().filter_map(|place| cookie_of(&place.ok()?));
-        let beside = match self.ebpf.map(LIVE_BESIDE) {
-            Some(Map::SkStorage(map)) => map.fd().as_fd(),
-            Some(_) | None => return Err(LoadError::Incomplete(LIVE_BESIDE)),
-        };
-        Ok(Followed {
-            cookies: cookies.collect(),
-            beside,
-        })
+        Followed::by(&self.ebpf)
+    }
+
+    /// Returns why listeners that are older than the programs cannot be put under watch; `None` where
+    /// they can.
+    pub(crate) fn lacks_older(&self) -> Option<&str> {
+        self.older.as_deref()
     }
 
     /// Puts listeners under watch that are older than the programs.
@@ -267,8 +238,8 @@ impl Loaded {
     ///
     /// One line of what was refused.
     pub(crate) fn watch_older(&mut self, places: &[Place]) -> Result<(), String> {
-        if let Some(reason) = &self.older {
-            return Err(reason.clone());
+        if let Some(reason) = self.lacks_older() {
+            return Err(reason.to_owned());
         }
         older::watch(&mut self.ebpf, places).map_err(|error| error.to_string())
     }
@@ -312,7 +283,7 @@ impl Loaded {
     ///
     /// # Errors
     ///
-    /// [`LoadError::Attach`] if the kernel refuses the first; the second may fail, then the
+    /// [`LoadError::Attach`] if the kernel refuses the program for callbacks; where it refuses another, the
     /// ladder says so.
     pub(crate) fn attach(&mut self, cgroup: &File, pins: Option<&Pins>) -> Result<(), LoadError> {
         // Under one name, so that either takes the other's place.
@@ -384,15 +355,4 @@ fn load_typed(ebpf: &mut Ebpf) -> Result<[Result<(), LoadError>; 2], LoadError> 
     let older: &mut Iter = program(ebpf, OLDER_LISTENERS)?;
     let older = verify(OLDER_LISTENERS, older.load(TCP, &types));
     Ok([resets, older])
-}
-
-/// Returns the number of the socket that is followed at `place`; `None` if it is free.
-fn cookie_of(place: &[u8; LIVE_LEN]) -> Option<u64> {
-    const COOKIE: usize = LIVE_LEN - CONN_RECORD_LEN + offset_of!(ConnRecord, socket_cookie);
-    let owner = place
-        .first_chunk()
-        .map(|owner| u64::from_ne_bytes(*owner))?;
-    let name = place.get(COOKIE..)?.first_chunk();
-    let name = name.map(|name| u64::from_ne_bytes(*name))?;
-    (owner != 0).then_some(cookie_of_name(name))
 }

@@ -61,7 +61,7 @@ pub(crate) enum OlderError {
 ///
 /// # Kernel
 ///
-/// Linux 6.12; CAP_BPF and CAP_PERFMON, and CAP_SYS_ADMIN for other network namespaces.
+/// Linux 6.12; CAP_BPF and CAP_PERFMON, and CAP_SYS_PTRACE and CAP_SYS_ADMIN for other network namespaces.
 ///
 /// # Errors
 ///

@@ -25,7 +25,7 @@ const BPF_FS: u64 = 0xcafe_4a11;
 const OURS: &str = "syntrace";
 
 /// Version of what the maps mean; their sizes are told apart by themselves.
-const MEANING: u32 = 3;
+const MEANING: u32 = 4;
 
 /// The maps that a successor needs; the programs' constants are not among them.
 const MAPS: [&str; 11] = [
@@ -49,7 +49,7 @@ pub(crate) enum PinsError {
     #[error("nothing is pinned, so a successor will find no state")]
     NotOrdered,
     /// There is no bpffs.
-    #[error("bpffs is not mounted at {0}: a successor will find no state")]
+    #[error("bpffs is not mounted at {0}, so a successor will find no state: mount -t bpf bpf {0}")]
     NoBpffs(PathBuf),
     /// The folder cannot be used.
     #[error("{path} cannot be used: {source}")]

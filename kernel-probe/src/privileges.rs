@@ -51,7 +51,17 @@ impl Held {
         } else {
             CapabilitySet::empty()
         };
-        let lacking = needed.difference(held | implied);
+        Self::lacking(needed, held | implied)
+    }
+
+    /// Returns those of [`Self::TO_ENTER`] that this process lacks; `None` if it lacks none.
+    pub(crate) fn lacking_to_enter() -> Option<Self> {
+        let held = capabilities(None).ok()?.effective;
+        Self::lacking(Self::TO_ENTER.0, held)
+    }
+
+    fn lacking(needed: CapabilitySet, held: CapabilitySet) -> Option<Self> {
+        let lacking = needed.difference(held);
         (!lacking.is_empty()).then_some(Self(lacking))
     }
 

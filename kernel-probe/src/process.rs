@@ -29,10 +29,36 @@ pub fn process(pid: u32) -> Result<Whose, ProcessError> {
     Ok(cgroup.map_or(Whose::Process(pid), Whose::Cgroup))
 }
 
-/// Returns where cgroup v2 is mounted; `None` if it is not.
-pub(crate) fn cgroup2() -> Option<String> {
-    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    mount(&mounts).map(|place| place.display().to_string())
+/// Cgroup v2 is not mounted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cgroup v2 is not mounted: {command}")]
+pub(crate) struct NoCgroup2 {
+    /// What mounts it.
+    pub(crate) command: &'static str,
+}
+
+/// Returns where cgroup v2 is mounted.
+///
+/// # Errors
+///
+/// [`NoCgroup2`] if it is not.
+pub(crate) fn cgroup2() -> Result<PathBuf, NoCgroup2> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    mount(&mounts)
+        .map(Path::to_path_buf)
+        .ok_or_else(|| NoCgroup2 {
+            command: mounting(&mounts),
+        })
+}
+
+/// Returns what mounts cgroup v2: beside the hierarchies of version 1, where these are in its usual place.
+fn mounting(mounts: &str) -> &'static str {
+    let is_usual_place = |line: &str| line.split(' ').nth(1) == Some("/sys/fs/cgroup");
+    if mounts.lines().any(is_usual_place) {
+        "mkdir -p /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified"
+    } else {
+        "mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+    }
 }
 
 /// Returns the directory of the cgroup v2 that is no root; `cgroups` is a `/proc/PID/cgroup`.
@@ -72,5 +98,13 @@ mod tests {
         assert_eq!(path_of("0::/\n", MOUNTS), None);
         assert_eq!(path_of("0::/gateway.slice\n", ""), None);
         assert!(matches!(process(u32::MAX), Err(ProcessError)));
+    }
+
+    #[test]
+    fn cgroup_v2_is_mounted_where_nothing_else_is() {
+        let none = "sysfs /sys sysfs rw 0 0\n";
+        assert_eq!(mounting(none), "mount -t cgroup2 cgroup2 /sys/fs/cgroup");
+        let first = format!("{none}tmpfs /sys/fs/cgroup tmpfs rw 0 0\n");
+        assert!(mounting(&first).ends_with("/sys/fs/cgroup/unified"));
     }
 }

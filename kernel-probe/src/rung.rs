@@ -17,7 +17,7 @@ pub enum Capability {
     AcceptWait,
     /// The trace id in the SYN.
     Tag,
-    /// What never became a socket, and what happened to a segment.
+    /// When segments were sent again.
     Incidents,
     /// Connections and listeners that are older than the probe.
     Backfill,
@@ -63,6 +63,29 @@ impl Capability {
         Self::Poll,
         Self::TakeOver,
     ];
+
+    /// Returns what nobody knows, or what is not done, where it is off.
+    #[must_use]
+    pub const fn loss(self) -> &'static str {
+        match self {
+            Self::LifeCycle => {
+                "when connections begin, are established and end, each at its moment"
+            }
+            Self::CloseReason => {
+                "whether a connection was refused, unreachable, reset or timed out: it ended unknown how"
+            }
+            Self::ResetReason => "why this host sent an RST",
+            Self::AcceptWait => "how long a connection waited for its accept, and who accepted it",
+            Self::Tag => "the same id at both ends: no SYN is tagged, and no tag believed",
+            Self::Incidents => "when segments were sent again",
+            Self::Backfill => "connections that are older than the probe",
+            Self::Listeners => "full accept queues, full SYN queues, and SYN cookies",
+            Self::Poll => "connections, where no hook sees them",
+            Self::TakeOver => {
+                "what happens between a crash or a take-over and the next probe's start"
+            }
+        }
+    }
 
     /// What needs eBPF programs.
     const HOOKED: [Self; 7] = [

@@ -71,9 +71,9 @@ pub enum CgroupError {
         "hooks need a cgroup v2 that is not the root; move the processes into one of their own"
     )]
     Root,
-    /// There is no cgroup v2 hierarchy.
-    #[error("this machine has no cgroup v2 mounted; --pid follows one process without it")]
-    NoCgroup2,
+    /// There is no cgroup v2 hierarchy; what mounts it.
+    #[error("cgroup v2 is not mounted: {0}; --pid follows one process without it")]
+    NoCgroup2(&'static str),
 }
 
 /// A file that holds no mesh keys.
@@ -101,8 +101,10 @@ pub fn cgroup(path: &Path) -> Result<File, CgroupError> {
         Ok(CGROUP2) if !is_directory => Err(CgroupError::NotCgroup2),
         Ok(CGROUP2) if !path.join(NOT_IN_ROOT).exists() => Err(CgroupError::Root),
         Ok(CGROUP2) => Ok(directory),
-        Ok(_) | Err(_) if cgroup2().is_some() => Err(CgroupError::NotCgroup2),
-        Ok(_) | Err(_) => Err(CgroupError::NoCgroup2),
+        Ok(_) | Err(_) => Err(match cgroup2() {
+            Ok(_) => CgroupError::NotCgroup2,
+            Err(missing) => CgroupError::NoCgroup2(missing.command),
+        }),
     }
 }
 

@@ -19,9 +19,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     clock,
     diag::DiagError,
+    followed::Followed,
     host::Host,
     load_error::LoadError,
-    loader::Followed,
     members::{Members, Whose, namespace_of},
     older::Place,
     poll::Identity,
@@ -67,7 +67,10 @@ pub(crate) enum SurveyError {
     #[error("those who are to be followed are gone: {0}")]
     Gone(#[source] io::Error),
     /// The namespace cannot be entered.
-    #[error("entering the network namespace of process {process} failed: {source}")]
+    #[error(
+        "entering the network namespace of process {process} failed, which takes CAP_SYS_PTRACE and \
+         CAP_SYS_ADMIN: {source}"
+    )]
     Enter {
         /// A process in it.
         process: u32,

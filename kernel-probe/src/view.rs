@@ -14,9 +14,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     counters::Counters,
     events::Events,
+    followed::Followed,
     lease::{Lease, RENEW_EVERY},
     load_error::LoadError,
-    loader::{Followed, Loaded},
+    loader::Loaded,
     members::Whose,
     older::Place,
     pins::Pins,

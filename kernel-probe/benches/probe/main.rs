@@ -226,11 +226,7 @@ fn churn(listener: &TcpListener, connections: usize) {
 }
 
 fn touch(listener: &TcpListener) {
-    let size = Exchange {
-        request: 1,
-        response: 1,
-    };
-    exchange(listener, size);
+    exchange(listener, Exchange::SMALLEST);
 }
 
 fn listener() -> TcpListener {

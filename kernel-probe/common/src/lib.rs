@@ -20,6 +20,7 @@ mod mint;
 mod networks;
 mod option;
 mod outcome;
+mod place;
 mod record;
 mod replay;
 mod siphash;
@@ -42,6 +43,7 @@ pub use option::{
     decode_tag, encode_tag, stranger,
 };
 pub use outcome::{TcpState, outcome_of_close};
+pub use place::{LIVE_PLACES, Tenant, is_forgotten};
 pub use record::{
     CONN_RECORD_LEN, ConnRecord, Moment, Note, Opening, Origin, Outcome, TagState, cookie_of_name,
     name_attempt,

@@ -40,12 +40,21 @@ pub(crate) fn connect<const OBSERVES: bool>(ops: &SockOps) {
     if !is_tagged && !is_observed {
         return;
     }
+    let permit = if is_tagged {
+        claim(Destination::of(address), now)
+    } else {
+        Permit::Withheld
+    };
+    let carries_tag = !matches!(permit, Permit::Withheld);
+    if !OBSERVES && !carries_tag {
+        return forget(*ops);
+    }
     // A tag needs no cookie, and the helper makes one for the socket.
     let cookie = if is_observed { ops.cookie() } else { 0 };
     let live = if OBSERVES {
         live::open(config, sk, cookie)
     } else {
-        live::open_unnamed(config, sk)
+        live::open_unnamed(config, sk, now)
     };
     let Some(live) = live else {
         count(Counter::StorageFull);
@@ -69,18 +78,30 @@ pub(crate) fn connect<const OBSERVES: bool>(ops: &SockOps) {
         own(record);
         callbacks |= BPF_SOCK_OPS_STATE_CB_FLAG;
     }
-    if is_tagged && claim(record, Destination::of(address), now) {
+    if carries_tag {
         record.note(Note::TAG_WANTED);
         if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
             record.note(Note::WRITE_IS_OURS);
             callbacks |= BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
         }
         // Whether a trial was in vain is told by the state.
-        if record.has(Note::TRIAL) {
+        if matches!(permit, Permit::Trial) {
+            record.note(Note::TRIAL);
             callbacks |= BPF_SOCK_OPS_STATE_CB_FLAG;
         }
     }
     ops.set_cb_flags(switched_on | callbacks);
+}
+
+/// Where only tags are ordered: a SYN goes untagged. Forgets what the socket's last connect left, should nobody
+/// have seen how that ended.
+#[cold]
+#[inline(never)]
+fn forget(ops: SockOps) {
+    if let Some(live) = maps::config().and_then(|config| live::find(config, ops.sk())) {
+        live.record.tag_state = TagState::None as u8;
+        live::close(live);
+    }
 }
 
 /// The kernel asks how much room options need.
@@ -107,8 +128,16 @@ pub(crate) fn reserve<const OBSERVES: bool>(ops: &SockOps) {
     if tag::reserve(ops) {
         record.note(Note::RESERVED);
     } else {
-        count(Counter::ReserveFailed);
+        go_untagged(*ops, record);
     }
+}
+
+/// There is no room for the tag: nothing is left to be written.
+#[cold]
+#[inline(never)]
+fn go_untagged(ops: SockOps, record: &mut ConnRecord) {
+    switch_off(&ops, record);
+    count(Counter::ReserveFailed);
 }
 
 /// The same for the first segment after a handshake in which the peer asked for the tag again.
@@ -143,10 +172,6 @@ pub(crate) fn leave(ops: SockOps) {
         return;
     };
     let record = &mut live.record;
-    // Of others it is not known whether the place is still theirs: their close is not seen.
-    if !record.is_named() && !record.has(Note::TRIAL) {
-        return;
-    }
     switch_off(&ops, record);
     if record.has(Note::ASKED_AGAIN) {
         record.strike(Note::ASKED_AGAIN);
@@ -189,6 +214,8 @@ pub(crate) fn write<const OBSERVES: bool>(ops: &SockOps) {
     } else {
         count(Counter::StoreFailed);
     }
+    // Now, for how the connect ends may not be seen, and the socket may connect again.
+    switch_off(ops, record);
 }
 
 /// The SYN-ACK has arrived.
@@ -206,7 +233,6 @@ pub(crate) fn established<const OBSERVES: bool>(ops: &SockOps) {
         prove(*ops);
     }
     if !OBSERVES || !config.orders(Flags::OBSERVE) || !record.is_named() {
-        switch_off(ops, record);
         live::close(live);
         return;
     }
@@ -217,9 +243,7 @@ pub(crate) fn established<const OBSERVES: bool>(ops: &SockOps) {
         record.tag_state = TagState::Answered as u8;
     } else if is_tagged && config.may_write(Flags::TAG, now) && tag::is_asked_again(*ops) {
         record.note(Note::ASKED_AGAIN);
-    }
-    if !record.has(Note::ASKED_AGAIN) {
-        switch_off(ops, record);
+        switch_on(*ops, record);
     }
     record.syn_ack_at = now;
     record.established_at = now;
@@ -243,7 +267,6 @@ pub(crate) fn sent_again(ops: SockOps) {
     retreat(ops, record, now());
     // Nothing more is to be done for the tag: the connect may fail, and nobody would see it.
     if !record.is_named() {
-        switch_off(&ops, record);
         live::close(live);
     }
 }
@@ -267,9 +290,21 @@ pub(crate) fn given_up(ops: SockOps) {
 
 /// Switches the callback for writing options off, where it is ours.
 #[inline(always)]
-fn switch_off(ops: &SockOps, record: &ConnRecord) {
+fn switch_off(ops: &SockOps, record: &mut ConnRecord) {
     if record.has(Note::WRITE_IS_OURS) {
+        record.strike(Note::WRITE_IS_OURS);
         ops.disable(BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+    }
+}
+
+/// Switches it on again, unless others have.
+#[cold]
+#[inline(never)]
+fn switch_on(ops: SockOps, record: &mut ConnRecord) {
+    let switched_on = ops.cb_flags();
+    if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG == 0 {
+        record.note(Note::WRITE_IS_OURS);
+        ops.set_cb_flags(switched_on | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
     }
 }
 
@@ -294,26 +329,22 @@ pub(crate) fn retreat(ops: SockOps, record: &ConnRecord, now: u64) {
     }
 }
 
-/// Returns whether a SYN to `destination` may carry the tag, claiming the trial where one is due.
+/// Returns whether a SYN to `destination` may carry the tag; a trial only to whom it was given.
 #[inline(always)]
-fn claim(record: &mut ConnRecord, destination: Destination, now: u64) -> bool {
+fn claim(destination: Destination, now: u64) -> Permit {
     let Some(word) = DESTINATIONS.get_ptr_mut(destination.place) else {
-        return false;
+        return Permit::Withheld;
     };
     let known = atomic::read(word);
-    let is_granted = match destination.permit(known, now) {
-        Permit::Granted => true,
-        Permit::Withheld => false,
-        Permit::Trial => {
-            record.note(Note::TRIAL);
-            atomic::replace(word, known, destination.on_trial(now))
+    match destination.permit(known, now) {
+        Permit::Granted => return Permit::Granted,
+        Permit::Trial if atomic::replace(word, known, destination.on_trial(now)) => {
+            return Permit::Trial;
         }
-    };
-    if !is_granted {
-        record.strike(Note::TRIAL);
-        count(Counter::TagWithheld);
+        Permit::Trial | Permit::Withheld => {}
     }
-    is_granted
+    count(Counter::TagWithheld);
+    Permit::Withheld
 }
 
 /// Puts what `next` says in the place of what is known of the destination, unless somebody else

@@ -1,23 +1,24 @@
 //! What is kept of each socket that is followed, found by the socket's address.
 //!
-//! A place holds one socket from its SYN to its close. The address is no identity beyond that:
-//! whoever begins to follow a socket takes its place anew, and only sockets that are followed have
-//! callbacks in which it is looked for.
+//! A place holds one socket from its SYN to its close, or is lent to it until its SYN is answered. The
+//! address is no identity beyond that: whoever begins to follow a socket takes its place anew, and only
+//! sockets that are followed have callbacks in which it is looked for.
 
 use core::{ffi::c_void, ptr};
 
 use aya_ebpf::{bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated as helpers};
-use syntrace_ebpf_common::{Config, ConnRecord, Repeats, name_attempt};
+use syntrace_ebpf_common::{Config, ConnRecord, Repeats, Tenant, is_forgotten, name_attempt};
 
 use crate::{
     atomic,
-    maps::{LIVE, LIVE_BESIDE, LIVE_BITS},
+    emit::now,
+    maps::{LIVE, LIVE_BESIDE},
 };
 
 /// One socket that is followed.
 #[repr(C)]
 pub(crate) struct Live {
-    /// The [`key`] of the socket; 0 while the place is free.
+    /// Whose the place is, as [`Tenant`] says it; 0 while it is free.
     owner: u64,
     /// Retransmissions that were not told yet.
     pub(crate) repeats: Repeats,
@@ -45,8 +46,8 @@ pub(crate) fn find_placed(config: &Config, sk: *mut c_void) -> Option<&'static m
     if sk.is_null() {
         return None;
     }
-    let key = key(config, sk);
-    place(key).filter(|live| live.owner == key)
+    let tenant = tenant(config, sk);
+    place(tenant).filter(|live| tenant.has(live.owner))
 }
 
 /// Returns where to keep `sk`, the socket `cookie`, from now on, with nothing known but its name.
@@ -54,17 +55,31 @@ pub(crate) fn find_placed(config: &Config, sk: *mut c_void) -> Option<&'static m
 /// What stands there of its last connection tells that it had one: connect, fail, connect again.
 #[inline(always)]
 pub(crate) fn open(config: &Config, sk: *mut c_void, cookie: u64) -> Option<&'static mut Live> {
-    let live = take(config, sk)?;
+    if sk.is_null() {
+        return None;
+    }
+    let tenant = tenant(config, sk);
+    let live = take(tenant, tenant.holding(), sk)?;
     let name = name_attempt(cookie, live.record.socket_cookie);
     clear(live);
     live.record.socket_cookie = name;
     Some(live)
 }
 
-/// The same for a socket that gets no name: forgets only what a tag needs to be forgotten.
+/// The same for a socket that gets no name, at the time `now`: forgets only what a tag needs to be forgotten.
+///
+/// Its place is lent: nobody sees that its SYN is refused, or its connect given up.
 #[inline(always)]
-pub(crate) fn open_unnamed(config: &Config, sk: *mut c_void) -> Option<&'static mut Live> {
-    let live = take(config, sk)?;
+pub(crate) fn open_unnamed(
+    config: &Config,
+    sk: *mut c_void,
+    now: u64,
+) -> Option<&'static mut Live> {
+    if sk.is_null() {
+        return None;
+    }
+    let tenant = tenant(config, sk);
+    let live = take(tenant, tenant.lent(now), sk)?;
     let record = &mut live.record;
     record.socket_cookie = 0;
     record.syn_retransmits = 0;
@@ -73,20 +88,24 @@ pub(crate) fn open_unnamed(config: &Config, sk: *mut c_void) -> Option<&'static 
     Some(live)
 }
 
-/// Returns the place of `sk`, its own or one that it takes.
+/// Returns the place of `sk`, the `tenant`, in which `owner` stands from now on; or storage of its own.
 #[inline(always)]
-fn take(config: &Config, sk: *mut c_void) -> Option<&'static mut Live> {
-    if sk.is_null() {
-        return None;
-    }
-    let key = key(config, sk);
-    let live = place(key)?;
-    let is_ours = live.owner == key || atomic::replace(&raw mut live.owner, 0, key);
-    if is_ours {
+fn take(tenant: Tenant, owner: u64, sk: *mut c_void) -> Option<&'static mut Live> {
+    let live = place(tenant)?;
+    let found = atomic::read(&raw const live.owner);
+    let is_free = found == 0 || tenant.has(found) || is_left(found);
+    if is_free && atomic::replace(&raw mut live.owner, found, owner) {
         Some(live)
     } else {
         beside(sk, BPF_SK_STORAGE_GET_F_CREATE.into())
     }
+}
+
+/// Returns whether who has the place by the word `owner` needs it no more.
+#[cold]
+#[inline(never)]
+fn is_left(owner: u64) -> bool {
+    is_forgotten(owner, now())
 }
 
 /// Forgets all but the owner: all zero.
@@ -109,11 +128,16 @@ pub(crate) fn close(live: &mut Live) {
     live.owner = 0;
 }
 
-/// Returns a number that no other socket has at the same time, never 0: the distance of its
+#[inline(always)]
+fn tenant(config: &Config, sk: *mut c_void) -> Tenant {
+    Tenant::of(key(config, sk))
+}
+
+/// Returns a number that no other socket has at the same time: the distance of its
 /// address from that of the orders, as the verifier lets no program see an address.
 #[cfg(target_arch = "bpf")]
 #[inline(always)]
-pub(crate) fn key(config: &Config, sk: *mut c_void) -> u64 {
+fn key(config: &Config, sk: *mut c_void) -> u64 {
     let mut distance = sk as u64;
     // SAFETY: a subtraction of two pointers, neither of which is followed.
     unsafe {
@@ -129,14 +153,13 @@ pub(crate) fn key(config: &Config, sk: *mut c_void) -> u64 {
 
 /// The host compiler only checks this crate.
 #[cfg(not(target_arch = "bpf"))]
-pub(crate) fn key(_config: &Config, sk: *mut c_void) -> u64 {
+fn key(_config: &Config, sk: *mut c_void) -> u64 {
     sk as u64
 }
 
 #[inline(always)]
-fn place(key: u64) -> Option<&'static mut Live> {
-    let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - LIVE_BITS);
-    let live = LIVE.get_ptr_mut(spread as u32)?;
+fn place(tenant: Tenant) -> Option<&'static mut Live> {
+    let live = LIVE.get_ptr_mut(tenant.place)?;
     // SAFETY: the map's value: not null, aligned, alive while the program runs. Only its owner's
     // callbacks go beyond `owner`, and those run with the socket locked.
     unsafe { live.as_mut() }

@@ -10,19 +10,13 @@ use aya_ebpf::{
     macros::{btf_map, map},
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
-use syntrace_ebpf_common::{Config, Counter, Networks, PLACES, REPLAY_WORDS, Wide};
+use syntrace_ebpf_common::{Config, Counter, LIVE_PLACES, Networks, PLACES, REPLAY_WORDS, Wide};
 
 use crate::{handshake::Handshake, live::Live, tag::Answer};
 
 /// Room of [`EVENTS`]: a page-multiple power of two; about 167,000 snapshots, which is a
 /// second of as many connections as two processors make.
 const EVENTS_BYTES: u32 = 32 << 20;
-
-/// Sockets that are followed without storage of their own; a power of two.
-pub(crate) const LIVE_PLACES: u32 = 1 << LIVE_BITS;
-
-/// Bits of a place in [`LIVE`].
-pub(crate) const LIVE_BITS: u32 = 14;
 
 /// Handshakes under way; a power of two.
 pub(crate) const HANDSHAKE_PLACES: u32 = 1 << 14;

@@ -182,7 +182,7 @@ pub(crate) fn established<const OBSERVES: bool>(ops: &SockOps) {
     if !OBSERVES || !config.orders(Flags::OBSERVE) {
         if kept != switched_on {
             ops.set_cb_flags(kept);
-        } else if switched_on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG != 0 {
+        } else if switched_on & OURS != 0 {
             // SYNs that crossed: the socket is the one that sent ours, with callbacks of ours.
             active::leave(*ops);
         }

@@ -13,8 +13,8 @@ use super::{Connections, Scope, SurveyError};
 use crate::{
     clock,
     diag::{Destroyed, Dump, States, TcpSocket},
+    followed::Followed,
     listeners::Listeners,
-    loader::Followed,
     members::Members,
     mibs::Mibs,
     poll::{Identity, Poll, SynRetries},

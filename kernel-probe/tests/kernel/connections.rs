@@ -97,13 +97,7 @@ fn every_connection_of_a_burst_arrives_once_and_whole() {
     let port = cgroup.within(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         for _ in 0..CONNECTIONS {
-            exchange(
-                &listener,
-                Exchange {
-                    request: 1,
-                    response: 1,
-                },
-            );
+            exchange(&listener, Exchange::SMALLEST);
         }
         listener.local_addr().unwrap().port()
     });
@@ -128,23 +122,11 @@ fn descendants_of_the_cgroup_are_seen_and_others_are_not() {
     let receiver = Receiver::new();
     let mut probe = Probe::start(&cgroup, &receiver, &[]);
     let outside = TcpListener::bind("127.0.0.1:0").unwrap();
-    let unseen = exchange(
-        &outside,
-        Exchange {
-            request: 1,
-            response: 1,
-        },
-    );
+    let unseen = exchange(&outside, Exchange::SMALLEST);
     let child = cgroup.child();
     let seen = child.within(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        exchange(
-            &listener,
-            Exchange {
-                request: 1,
-                response: 1,
-            },
-        )
+        exchange(&listener, Exchange::SMALLEST)
     });
     receiver.both_ends(seen, Outcome::Closed);
     assert!(probe.stop().success());

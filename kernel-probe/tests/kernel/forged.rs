@@ -49,11 +49,7 @@ fn a_forged_tag_is_never_believed_and_always_counted() {
     netns.address(FAR);
     netns.nft("tcp flags & rst == rst drop");
     let listener = netns.within(|| server.within(|| TcpListener::bind("127.0.0.1:0").unwrap()));
-    let size = Exchange {
-        request: 1,
-        response: 1,
-    };
-    let port = client.within(|| netns.within(|| exchange(&listener, size)));
+    let port = client.within(|| netns.within(|| exchange(&listener, Exchange::SMALLEST)));
     // One that is genuine, and believed: to be overheard.
     let genuine = beliefs.end(port, Opening::Passive, Outcome::Closed);
     assert_eq!(genuine.tag_state(), TagState::Believed);

@@ -1,7 +1,7 @@
 //! The probe on a real kernel: own cgroup, own network namespaces, a small receiver for a bridge.
 //!
 //! Needs root, cgroup v2, `ip` and `nft`, for some tests `tcpdump`, `ss`, `stdbuf`, `python3` or
-//! `bpftool`; otherwise prints `SKIP: needs ...` and passes, unless `REQUIRE_KERNEL=1`, then fails.
+//! `bpftool`; otherwise says so and passes, unless `REQUIRE_KERNEL=1`, then fails.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::indexing_slicing,
@@ -42,6 +42,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use syntrace_test_requirements::Requirement;
+
 /// A namespace's or the host's loopback network.
 const LOOPBACK: &str = "127.0.0.0/8";
 
@@ -62,12 +64,9 @@ fn turn(tools: &[&str]) -> Option<MutexGuard<'static, ()>> {
     } else {
         tools.iter().find(is_missing).copied()
     };
-    if let Some(missing) = missing {
-        assert!(env::var_os("REQUIRE_KERNEL").is_none(), "needs {missing}");
-        say(&format!("SKIP: needs {missing}"));
-        return None;
-    }
-    Some(TURN.lock().unwrap_or_else(PoisonError::into_inner))
+    Requirement::Kernel
+        .is_met(missing.is_none(), missing.unwrap_or_default())
+        .then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Prints a line past the test harness.

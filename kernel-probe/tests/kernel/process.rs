@@ -79,13 +79,7 @@ fn nothing_is_lost_while_the_bridge_is_away() {
     let mut probe = Probe::start(&cgroup, &receiver, &[]);
     let port = cgroup.within(|| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        exchange(
-            &listener,
-            Exchange {
-                request: 1,
-                response: 1,
-            },
-        )
+        exchange(&listener, Exchange::SMALLEST)
     });
     receiver.open();
     receiver.both_ends(port, Outcome::Closed);

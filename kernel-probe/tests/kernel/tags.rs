@@ -98,13 +98,9 @@ fn a_listener_that_is_older_than_the_probe_answers_tags() {
     ];
     let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
     let _probe = Probe::start(&cgroup, &receiver, &orders);
-    let size = Exchange {
-        request: 1,
-        response: 1,
-    };
     let ports = [
-        cgroup.within(|| exchange(&listeners[0], size)),
-        cgroup.within(|| netns.within(|| exchange(&listeners[1], size))),
+        cgroup.within(|| exchange(&listeners[0], Exchange::SMALLEST)),
+        cgroup.within(|| netns.within(|| exchange(&listeners[1], Exchange::SMALLEST))),
     ];
     let ends = ports.map(|port| receiver.both_ends(port, Outcome::Closed));
     for mut member in members {
@@ -123,13 +119,7 @@ fn nothing_is_tagged_or_believed_that_was_not_ordered() {
     let _probe = Probe::start(&cgroup, &receiver, &[]);
     let _member = cgroup.join();
     let listener = TcpListener::bind("[::1]:0").unwrap();
-    let port = exchange(
-        &listener,
-        Exchange {
-            request: 1,
-            response: 1,
-        },
-    );
+    let port = exchange(&listener, Exchange::SMALLEST);
     let (active, passive) = receiver.both_ends(port, Outcome::Closed);
     for end in [active, passive] {
         assert_eq!((end.tag_state(), end.tag.len()), (TagState::None, 0));
@@ -162,15 +152,7 @@ fn a_tag_from_elsewhere_or_under_another_key_is_not_believed() {
         let _client = Probe::start(&client, &tags, &tag);
         let _server = Probe::start(&server, &beliefs, &believe);
         let listener = server.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
-        let port = client.within(|| {
-            exchange(
-                &listener,
-                Exchange {
-                    request: 1,
-                    response: 1,
-                },
-            )
-        });
+        let port = client.within(|| exchange(&listener, Exchange::SMALLEST));
         let active = tags.end(port, Opening::Active, Outcome::Closed);
         let passive = beliefs.end(port, Opening::Passive, Outcome::Closed);
         assert_eq!(active.tag_state(), TagState::Sent);
@@ -197,13 +179,7 @@ fn a_middlebox_that_drops_the_tag_costs_one_retransmission_and_then_none() {
     let port = |netns: &Netns| {
         netns.within(|| {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            exchange(
-                &listener,
-                Exchange {
-                    request: 1,
-                    response: 1,
-                },
-            )
+            exchange(&listener, Exchange::SMALLEST)
         })
     };
     let (first, second) = (port(&netns), port(&netns));
@@ -246,12 +222,14 @@ fn a_tag_is_read_wherever_the_kernels_own_options_leave_it() {
         }
         let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
         let _probe = Probe::start(&cgroup, &receiver, &orders);
-        let size = Exchange {
-            request: 1,
-            response: 1,
-        };
-        let port = cgroup
-            .within(|| netns.within(|| exchange(&TcpListener::bind("127.0.0.1:0").unwrap(), size)));
+        let port = cgroup.within(|| {
+            netns.within(|| {
+                exchange(
+                    &TcpListener::bind("127.0.0.1:0").unwrap(),
+                    Exchange::SMALLEST,
+                )
+            })
+        });
         let (active, passive) = receiver.both_ends(port, Outcome::Closed);
         let states = (active.tag_state(), passive.tag_state());
         let expected = (TagState::Answered, TagState::Believed);
@@ -275,12 +253,14 @@ fn a_tag_is_read_where_linux_puts_it_without_the_kernels_search() {
         ));
         let orders = ["--tag-to", LOOPBACK, "--believe-from", LOOPBACK];
         let _probe = Probe::start(&cgroup, &receiver, &orders);
-        let size = Exchange {
-            request: 1,
-            response: 1,
-        };
-        let port = cgroup
-            .within(|| netns.within(|| exchange(&TcpListener::bind("127.0.0.1:0").unwrap(), size)));
+        let port = cgroup.within(|| {
+            netns.within(|| {
+                exchange(
+                    &TcpListener::bind("127.0.0.1:0").unwrap(),
+                    Exchange::SMALLEST,
+                )
+            })
+        });
         let (active, passive) = receiver.both_ends(port, Outcome::Closed);
         assert_eq!(netns.dropped_packets(), 1, "{flags}");
         let states = (active.tag_state(), passive.tag_state());
@@ -311,11 +291,7 @@ fn while_keys_change_a_tag_under_either_is_believed() {
     let orders = ["--believe-from", LOOPBACK, "--mesh-key-file", &both];
     let _server = Probe::start(&server, &beliefs, &orders);
     let listener = server.within(|| TcpListener::bind("127.0.0.1:0").unwrap());
-    let size = Exchange {
-        request: 1,
-        response: 1,
-    };
-    let port = client.within(|| exchange(&listener, size));
+    let port = client.within(|| exchange(&listener, Exchange::SMALLEST));
     let passive = beliefs.end(port, Opening::Passive, Outcome::Closed);
     assert_eq!(passive.tag_state(), TagState::Believed);
 }

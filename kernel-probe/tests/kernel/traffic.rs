@@ -17,6 +17,14 @@ pub(crate) struct Exchange {
     pub(crate) response: usize,
 }
 
+impl Exchange {
+    /// A byte each way.
+    pub(crate) const SMALLEST: Self = Self {
+        request: 1,
+        response: 1,
+    };
+}
+
 /// Both ends of an established connection; dropping it closes the active one first.
 pub(crate) struct Pair {
     active: TcpStream,
@@ -43,9 +51,7 @@ pub(crate) fn exchange(listener: &TcpListener, exchange: Exchange) -> u16 {
 /// Connects; the accepted end is touched as a server would.
 pub(crate) fn connected(listener: &TcpListener) -> Pair {
     let active = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let (passive, _) = listener.accept().unwrap();
-    passive.set_nodelay(true).unwrap();
-    Pair { active, passive }
+    Pair::of(active, listener)
 }
 
 /// Connects two sockets of `address` to each other. Where the first SYN is lost, the second finds a socket that has
@@ -83,6 +89,13 @@ pub(crate) fn closed_with_unread_data(listener: &TcpListener) {
 }
 
 impl Pair {
+    /// Accepts the other end of `active`, which is touched as a server would.
+    pub(crate) fn of(active: TcpStream, listener: &TcpListener) -> Self {
+        let (passive, _) = listener.accept().unwrap();
+        passive.set_nodelay(true).unwrap();
+        Self { active, passive }
+    }
+
     /// Returns the ports of both ends.
     pub(crate) fn ports(&self) -> [u16; 2] {
         [&self.active, &self.passive].map(|end| end.local_addr().unwrap().port())

@@ -56,11 +56,7 @@ fn handshakes(orders: Option<&[&str]>) -> Vec<Vec<u8>> {
     cgroup.within(|| {
         netns.within(|| {
             for address in ["127.0.0.1:4000", "[::1]:4000"] {
-                let size = Exchange {
-                    request: 1,
-                    response: 1,
-                };
-                exchange(&TcpListener::bind(address).unwrap(), size);
+                exchange(&TcpListener::bind(address).unwrap(), Exchange::SMALLEST);
             }
         });
     });

@@ -6,6 +6,10 @@ use std::{
     process::Command,
 };
 
+use aya::{
+    Pod,
+    maps::{Array, Map, MapData},
+};
 use tempfile::TempDir;
 
 /// Unmounts when dropped.
@@ -27,6 +31,14 @@ impl Bpffs {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Opens the array `name` that is pinned.
+    pub(crate) fn array<T: Pod>(&self, name: &str) -> Array<MapData, T> {
+        let pins = self.pins();
+        let pin = pins.iter().find(|pin| pin.ends_with(name)).unwrap();
+        let map = Map::from_map_data(MapData::from_pin(pin).unwrap()).unwrap();
+        map.try_into().unwrap()
     }
 
     /// Returns everything that is pinned.

@@ -62,7 +62,11 @@ fn without_the_kernels_types_only_the_close_reason_is_lost() {
         taken,
         &Expected {
             rung: "observe",
-            missing: &["close reason", "sk_err"],
+            missing: &[
+                "close reason",
+                "/sys/kernel/btf/vmlinux",
+                "CONFIG_DEBUG_INFO_BTF",
+            ],
         },
     );
 }

@@ -1,7 +1,7 @@
 //! The probe's life on a real kernel: less privileges, successors, crashes, and what is left behind.
 //!
-//! Needs root, cgroup v2, bpffs, `ip`, `nft`, `unshare` and `capsh`; otherwise prints
-//! `SKIP: needs ...` and passes, unless `REQUIRE_KERNEL=1`, then fails.
+//! Needs root, cgroup v2, bpffs, `ip`, `nft`, `unshare` and `capsh`; otherwise says so and passes,
+//! unless `REQUIRE_KERNEL=1`, then fails.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::indexing_slicing,
@@ -9,11 +9,14 @@
     reason = "a test says by panicking what went wrong, in its helpers too"
 )]
 
+mod again;
 mod bpffs;
 #[expect(dead_code, reason = "the target `kernel` uses the rest")]
 #[path = "../kernel/cgroup.rs"]
 mod cgroup;
+mod check;
 mod client;
+mod clock;
 mod elf;
 mod handshakes;
 mod in_kernel;
@@ -32,6 +35,7 @@ mod receiver;
 mod record;
 mod refusals;
 mod rejections;
+mod site;
 #[path = "../kernel/stats.rs"]
 mod stats;
 mod succession;
@@ -49,6 +53,8 @@ use std::{
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use syntrace_test_requirements::Requirement;
 
 /// Tests move the whole process between cgroups: one at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -69,12 +75,9 @@ fn turn() -> Option<MutexGuard<'static, ()>> {
             .into_iter()
             .find(is_missing)
     };
-    if let Some(missing) = missing {
-        assert!(env::var_os("REQUIRE_KERNEL").is_none(), "needs {missing}");
-        say(&format!("SKIP: needs {missing}"));
-        return None;
-    }
-    Some(TURN.lock().unwrap_or_else(PoisonError::into_inner))
+    Requirement::Kernel
+        .is_met(missing.is_none(), missing.unwrap_or_default())
+        .then(|| TURN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Prints a line past the test harness.

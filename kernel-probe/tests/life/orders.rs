@@ -19,21 +19,18 @@ use rustix::net::{
 use syntrace_proto::{Connection, Opening, Outcome, TagState};
 
 use crate::{
-    bpffs::Bpffs,
-    cgroup::Cgroup,
     in_kernel::InKernel,
     netns::Netns,
-    probe::{Probe, Start},
-    receiver::{Receiver, port_of},
+    probe::{Probe, Start, TAGS},
+    receiver::port_of,
     say,
+    site::Site,
     stats::{Cost, Stats},
-    succession::assert_nothing_is_left,
     traffic::{Pair, connected},
     turn,
     waiting::wait_for,
 };
 
-const TAGS: [&str; 4] = ["--tag-to", "127.0.0.0/8", "--believe-from", "127.0.0.0/8"];
 const NOTHING_ELSE: [&str; 2] = ["--without", "life-cycle,accept-wait,incidents,backfill"];
 
 /// How often the orders change under load.
@@ -50,30 +47,26 @@ const KEPT: usize = 100;
 
 /// Where probes follow each other: a network namespace, in which somebody of the cgroup is.
 pub(crate) struct Place {
-    pub(crate) cgroup: Cgroup,
-    pub(crate) bpffs: Bpffs,
+    pub(crate) site: Site,
     pub(crate) netns: Netns,
-    pub(crate) receiver: Receiver,
     /// Namespaces are found by who is in them.
     inhabitant: Child,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let (cgroup, netns) = (Cgroup::new(), Netns::new());
+        let (site, netns) = (Site::new(), Netns::new());
         let sleep = || Command::new("sleep").arg("600").spawn().unwrap();
         Self {
-            inhabitant: cgroup.within(|| netns.within(sleep)),
-            bpffs: Bpffs::new(),
-            receiver: Receiver::new(),
-            cgroup,
+            inhabitant: site.cgroup.within(|| netns.within(sleep)),
+            site,
             netns,
         }
     }
 
     /// Tags, and observes as well.
-    fn observing(&self) -> Start {
-        Start::pinned(&self.cgroup, &self.receiver, &self.bpffs).with(&TAGS)
+    pub(crate) fn observing(&self) -> Start {
+        self.site.start().with(&TAGS)
     }
 
     pub(crate) fn only_tagging(&self) -> Start {
@@ -81,7 +74,7 @@ impl Place {
     }
 
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        self.cgroup.within(|| self.netns.within(work))
+        self.site.cgroup.within(|| self.netns.within(work))
     }
 
     pub(crate) fn listener(&self) -> TcpListener {
@@ -95,7 +88,7 @@ impl Place {
     /// Returns what was told of the ends of connections to `listener`.
     fn ends(&self, listener: &TcpListener) -> Vec<Connection> {
         let port = listener.local_addr().unwrap().port();
-        let mut told = self.receiver.connections();
+        let mut told = self.site.receiver.connections();
         told.retain(|end| port_of(end) == u32::from(port) && end.closed_at_ns > 0);
         told
     }
@@ -143,7 +136,7 @@ fn open_connections_outlive_a_successor_that_only_tags_and_one_that_observes_aga
 
     let ends = |listener: &TcpListener| {
         let port = listener.local_addr().unwrap().port();
-        let ends = place.receiver.both_ends(port, Outcome::Closed);
+        let ends = place.site.receiver.both_ends(port, Outcome::Closed);
         assert_eq!(place.ends(listener).len(), 2);
         ends
     };
@@ -158,9 +151,9 @@ fn open_connections_outlive_a_successor_that_only_tags_and_one_that_observes_aga
     assert_eq!((active.syn_at_ns, passive.syn_at_ns), (0, 0));
     // Nor this end.
     assert!(place.ends(&listeners[1]).is_empty());
-    let in_kernel = InKernel::of(&place.cgroup);
+    let in_kernel = InKernel::of(&place.site.cgroup);
     assert!(probe.stop().success());
-    assert_nothing_is_left(&in_kernel, &place.bpffs);
+    place.site.assert_nothing_is_left(&in_kernel);
 }
 
 #[test]
@@ -174,7 +167,7 @@ fn while_orders_change_connections_that_are_observed_are_told_once() {
     let is_over = |moment| moment > 2 * CHANGES;
     let listener = place.listener();
     let address = listener.local_addr().unwrap();
-    let member = place.cgroup.join();
+    let member = place.site.cgroup.join();
     let names: Vec<([u64; 2], bool)> = thread::scope(|scope| {
         let connecting = scope.spawn(|| {
             place.netns.within(|| {
@@ -213,7 +206,7 @@ fn while_orders_change_connections_that_are_observed_are_told_once() {
     });
     drop(member);
     assert!(probe.stop().success());
-    assert_eq!(place.receiver.lost(), 0);
+    assert_eq!(place.site.receiver.lost(), 0);
     let mut told: BTreeMap<(Opening, u64), usize> = BTreeMap::new();
     for end in place.ends(&listener) {
         *told.entry((end.opening(), end.socket_cookie)).or_default() += 1;
@@ -246,7 +239,7 @@ fn a_tag_that_is_asked_for_again_before_orders_change_costs_no_data_packet_anyth
     let address = listener.local_addr().unwrap();
     listener.set_nonblocking(true).unwrap();
     let is_over = AtomicBool::new(false);
-    let member = place.cgroup.join();
+    let member = place.site.cgroup.join();
     let (mut waiting, accepted) = thread::scope(|scope| {
         let connecting = scope.spawn(|| {
             place.netns.within(|| {
@@ -285,12 +278,11 @@ fn a_tag_that_is_asked_for_again_before_orders_change_costs_no_data_packet_anyth
     let cost = Cost::of(probe.pid()) - before;
     assert_eq!(cost.sock_ops_runs, 0, "{} connections", waiting.len());
     drop((waiting, accepted, member));
-    let in_kernel = InKernel::of(&place.cgroup);
-    let bpffs = place.bpffs.path().to_str().unwrap();
-    let detach = Start::of(&["detach", "--bpffs", bpffs]).on(&place.cgroup);
+    let in_kernel = InKernel::of(&place.site.cgroup);
+    let detach = place.site.command("detach").on(&place.site.cgroup);
     assert!(detach.output().status.success());
     assert!(probe.wait().success());
-    assert_nothing_is_left(&in_kernel, &place.bpffs);
+    place.site.assert_nothing_is_left(&in_kernel);
 }
 
 /// Connects, and leaves the segment that ends the handshake to the first data, or to a timer.

@@ -11,7 +11,7 @@ use crate::{
 const EBPF: &str = "cap_bpf,cap_perfmon,cap_sys_admin";
 
 /// One connection, both ends: it lives until the next step.
-const ONE_CONNECTION: &str = "
+const CONNECTION_IN_STEPS: &str = "
 l, port = listen(5)
 tell(port)
 step()
@@ -34,7 +34,7 @@ fn a_connection_is_told_with_its_counters_and_its_mark() {
     let probe = Start::run(&cgroup, &receiver).without(EBPF);
     let _probe = probe.until("Attached");
     assert_eq!(receiver.rung().name, "poll");
-    let mut client = Client::start(&cgroup, None, ONE_CONNECTION);
+    let mut client = Client::start(&cgroup, None, CONNECTION_IN_STEPS);
     let port: u16 = client.told();
     client.step();
     let ends = [Opening::Active, Opening::Passive].map(|opening| {
@@ -63,11 +63,11 @@ fn sockets_of_other_cgroups_are_not_told() {
     let receiver = Receiver::new();
     let probe = Start::run(&cgroup, &receiver).without(EBPF);
     let _probe = probe.until("Attached");
-    let mut theirs = Client::start(&other, None, ONE_CONNECTION);
+    let mut theirs = Client::start(&other, None, CONNECTION_IN_STEPS);
     let their_port = theirs.told::<u32>();
     theirs.step();
     // Theirs is there before ours, which is found at a look.
-    let mut ours = Client::start(&cgroup, None, ONE_CONNECTION);
+    let mut ours = Client::start(&cgroup, None, CONNECTION_IN_STEPS);
     let _port: u16 = ours.told();
     ours.step();
     find(&receiver, |end| end.outcome() == Outcome::Established);
@@ -113,7 +113,7 @@ fn connections_that_are_older_than_the_probe_are_told() {
     let Some(_turn) = turn() else { return };
     let cgroup = Cgroup::new();
     let receiver = Receiver::new();
-    let mut client = Client::start(&cgroup, None, ONE_CONNECTION);
+    let mut client = Client::start(&cgroup, None, CONNECTION_IN_STEPS);
     let port: u16 = client.told();
     client.step();
     wait_for("the connection", || is_established(port).then_some(()));

@@ -19,6 +19,9 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_syntrace-probe");
 
+/// Orders to tag what stays on the host, and to believe what comes from there.
+pub(crate) const TAGS: [&str; 4] = ["--tag-to", "127.0.0.0/8", "--believe-from", "127.0.0.0/8"];
+
 /// Ends the process when dropped.
 pub(crate) struct Probe {
     child: Child,
@@ -35,19 +38,19 @@ pub(crate) struct Start {
 impl Start {
     /// `run` in `cgroup`, for `receiver`, with nothing pinned.
     pub(crate) fn run(cgroup: &Cgroup, receiver: &Receiver) -> Self {
-        let nowhere = Path::new("/nonexistent");
-        Self::of(&["run"])
-            .on(cgroup)
-            .with(&["--bridge", &receiver.address()])
-            .with(&["--bpffs", nowhere.to_str().unwrap()])
+        Self::run_with(cgroup, receiver, Path::new("/nonexistent"))
     }
 
     /// `run`, with state pinned in `bpffs`.
     pub(crate) fn pinned(cgroup: &Cgroup, receiver: &Receiver, bpffs: &Bpffs) -> Self {
+        Self::run_with(cgroup, receiver, bpffs.path())
+    }
+
+    fn run_with(cgroup: &Cgroup, receiver: &Receiver, bpffs: &Path) -> Self {
         Self::of(&["run"])
             .on(cgroup)
             .with(&["--bridge", &receiver.address()])
-            .with(&["--bpffs", bpffs.path().to_str().unwrap()])
+            .with(&["--bpffs", bpffs.to_str().unwrap()])
     }
 
     pub(crate) fn of(arguments: &[&str]) -> Self {

@@ -4,7 +4,13 @@ use std::fs;
 
 use syntrace_proto::Outcome;
 
-use crate::{cgroup::Cgroup, client::Client, probe::Start, receiver::Receiver, turn};
+use crate::{
+    cgroup::Cgroup,
+    client::{Client, ONE_CONNECTION},
+    probe::Start,
+    receiver::Receiver,
+    turn,
+};
 
 #[test]
 fn what_was_recorded_is_replayed_to_a_bridge() {
@@ -13,18 +19,8 @@ fn what_was_recorded_is_replayed_to_a_bridge() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("facts");
     let file = file.to_str().unwrap();
-    let script = "
-l, port = listen(5)
-a, _ = connect(port)
-b, _ = l.accept()
-a.close()
-b.recv(1)
-b.close()
-tell(port)
-step()
-";
     let mut recording = Start::of(&["record", file]).on(&cgroup).until("Gave up");
-    let port: u16 = Client::start(&cgroup, None, script).told();
+    let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
     assert!(recording.stop().success());
     recording.line(&["recorded"]);
 

@@ -16,7 +16,9 @@ use crate::{
     in_kernel::InKernel,
     probe::{Probe, Start},
     receiver::Receiver,
-    say, turn,
+    say,
+    site::Site,
+    turn,
     waiting::wait_for,
 };
 
@@ -29,12 +31,10 @@ const UNACCEPTED: u64 = 32;
 #[test]
 fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
-    let mut probe = start().until("Attached");
+    let site = Site::new();
+    let mut probe = site.start().until("Attached");
     let is_over = AtomicBool::new(false);
-    let member = cgroup.join();
+    let member = site.cgroup.join();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let n_connected: u64 = thread::scope(|scope| {
@@ -53,7 +53,7 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
             n_connected
         });
         for _ in 0..SUCCESSORS {
-            let successor = start().with(&["--take-over"]).until("Attached");
+            let successor = site.start().with(&["--take-over"]).until("Attached");
             assert!(std::mem::replace(&mut probe, successor).wait().success());
         }
         is_over.store(true, Ordering::Relaxed);
@@ -72,12 +72,12 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
     let n_connected = n_connected + UNACCEPTED;
     // Both ends of those end as well.
     drop(listener);
-    let in_kernel = InKernel::of(&cgroup);
+    let in_kernel = InKernel::of(&site.cgroup);
     drop(member);
     assert!(probe.stop().success());
-    assert_eq!(receiver.lost(), 0);
+    assert_eq!(site.receiver.lost(), 0);
     let mut ends: BTreeMap<(Opening, u64), Vec<Connection>> = BTreeMap::new();
-    for end in receiver.connections() {
+    for end in site.receiver.connections() {
         if end.closed_at_ns > 0 {
             let name = (end.opening(), end.socket_cookie);
             ends.entry(name).or_default().push(end);
@@ -100,17 +100,15 @@ fn a_hundred_take_overs_lose_nothing_and_see_nothing_twice() {
     }
     // Of sockets whose place was taken, the reason is not found.
     assert!(n_explained >= UNACCEPTED / 2, "{n_explained}");
-    assert_nothing_is_left(&in_kernel, &bpffs);
+    site.assert_nothing_is_left(&in_kernel);
 }
 
 #[test]
 fn what_a_crashed_probe_knew_its_successor_knows() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
-    let mut probe = start().until("Attached");
-    let member = cgroup.join();
+    let site = Site::new();
+    let mut probe = site.start().until("Attached");
+    let member = site.cgroup.join();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let active = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (passive, _) = listener.accept().unwrap();
@@ -118,9 +116,9 @@ fn what_a_crashed_probe_knew_its_successor_knows() {
     // Nobody reads meanwhile; the connection ends all the same.
     drop((active, passive));
     drop(member);
-    let _successor = start().until("Attached");
+    let _successor = site.start().until("Attached");
     let port = listener.local_addr().unwrap().port();
-    let (active, passive) = receiver.both_ends(port, Outcome::Closed);
+    let (active, passive) = site.receiver.both_ends(port, Outcome::Closed);
     for end in [active, passive] {
         assert!(
             end.syn_at_ns > 0 && end.established_at_ns > end.syn_at_ns,
@@ -132,12 +130,11 @@ fn what_a_crashed_probe_knew_its_successor_knows() {
 #[test]
 fn every_map_is_kept_for_a_successor() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let _probe = Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let site = Site::new();
+    let _probe = site.start().until("Attached");
     let printed = Start::of(&["manifest"]).output().stdout;
     let manifest: serde_json::Value = serde_json::from_slice(&printed).unwrap();
-    let pins = bpffs.pins();
+    let pins = site.bpffs.pins();
     for map in manifest["maps"].as_object().unwrap().keys() {
         // Each version has its own constants, and notes older listeners for itself.
         let is_kept = pins.iter().any(|pin| pin.ends_with(map));
@@ -148,10 +145,9 @@ fn every_map_is_kept_for_a_successor() {
 #[test]
 fn a_second_probe_is_refused_in_one_sentence() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let probe = Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
-    let second = Start::pinned(&cgroup, &receiver, &bpffs).output();
+    let site = Site::new();
+    let probe = site.start().until("Attached");
+    let second = site.start().output();
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8(second.stderr).unwrap();
     let last = said.lines().last().unwrap();
@@ -163,33 +159,29 @@ fn a_second_probe_is_refused_in_one_sentence() {
             probe.pid()
         )
     );
-    assert!(!cgroup.programs().is_empty());
+    assert!(!site.cgroup.programs().is_empty());
 }
 
 #[test]
 fn detaching_ends_a_probe_and_what_a_crash_left() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let site = Site::new();
+    let start = || site.start().until("Attached");
     let detach = || {
-        let bpffs = bpffs.path().to_str().unwrap();
-        let output = Start::of(&["detach", "--bpffs", bpffs])
-            .on(&cgroup)
-            .output();
+        let output = site.command("detach").on(&site.cgroup).output();
         assert!(output.status.success());
         String::from_utf8(output.stdout).unwrap()
     };
     let mut crashed: Probe = start();
     crashed.kill();
-    let left = InKernel::of(&cgroup);
+    let left = InKernel::of(&site.cgroup);
     assert!(detach().contains("links and maps"));
-    assert_nothing_is_left(&left, &bpffs);
+    site.assert_nothing_is_left(&left);
     let mut running = start();
-    let in_kernel = InKernel::of(&cgroup);
+    let in_kernel = InKernel::of(&site.cgroup);
     assert!(detach().contains(&format!("ended process {}", running.pid())));
     assert!(running.wait().success());
-    assert_nothing_is_left(&in_kernel, &bpffs);
+    site.assert_nothing_is_left(&in_kernel);
 }
 
 #[test]
@@ -227,33 +219,24 @@ fn is_end_with_reason(end: &Connection, added: &Connection) -> bool {
     end.reset_reason.is_empty() && !reason.is_empty() && with_reason == *added
 }
 
-/// The kernel frees what was let go some time after.
-pub(crate) fn assert_nothing_is_left(in_kernel: &InKernel, bpffs: &Bpffs) {
-    assert!(bpffs.pins().is_empty());
-    wait_for("the end of links, programs and maps", || {
-        in_kernel.is_gone().then_some(())
-    });
-}
-
 #[test]
 fn what_only_an_older_version_used_is_removed() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs).until("Attached");
+    let site = Site::new();
+    let start = || site.start().until("Attached");
     let mut older: Probe = start();
     older.kill();
-    let links = bpffs.pins();
+    let links = site.bpffs.pins();
     let link = links.iter().find(|pin| pin.ends_with("accepts_ipv4"));
     let link = link.unwrap();
     fs::rename(link, link.with_file_name("older_program")).unwrap();
     let maps = link.ancestors().nth(2).unwrap().join("v0");
     fs::create_dir(&maps).unwrap();
-    let n_programs = cgroup.programs().len();
+    let n_programs = site.cgroup.programs().len();
     let _newer = start();
     wait_for("the older program's end", || {
-        (cgroup.programs().len() == n_programs).then_some(())
+        (site.cgroup.programs().len() == n_programs).then_some(())
     });
     assert!(!maps.exists());
-    assert_eq!(bpffs.pins().len(), links.len());
+    assert_eq!(site.bpffs.pins().len(), links.len());
 }

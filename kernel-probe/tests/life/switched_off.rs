@@ -8,14 +8,13 @@ use syntrace_proto::{Opening, Outcome, TagState};
 use crate::{
     cgroup::Cgroup,
     netns::Netns,
-    probe::Start,
+    probe::{Start, TAGS},
     receiver::Receiver,
     traffic::{Exchange, closed_with_unread_data, exchange},
     turn,
     waiting::wait_for,
 };
 
-const TAGS: [&str; 4] = ["--tag-to", "127.0.0.0/8", "--believe-from", "127.0.0.0/8"];
 const OTHERS_BELIEVED: [&str; 4] = ["--tag-to", "127.0.0.0/8", "--believe-from", "192.0.2.0/24"];
 
 const SMALL: Exchange = Exchange {

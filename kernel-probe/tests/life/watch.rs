@@ -1,26 +1,25 @@
 //! `watch`: alone, and in words.
 
-use crate::{cgroup::Cgroup, client::Client, probe::Start, turn, waiting::wait_for};
+use crate::{
+    cgroup::Cgroup,
+    client::{Client, ONE_CONNECTION},
+    probe::Start,
+    turn,
+    waiting::wait_for,
+};
 
 #[test]
 fn refused_connects_and_accept_waits_are_printed_without_a_bridge() {
     let Some(_turn) = turn() else { return };
     let cgroup = Cgroup::new();
-    let script = "
+    let script = format!(
+        "
 step()
 s, _ = connect(9)
 s.close()
-l, port = listen(5)
-a, _ = connect(port)
-b, _ = l.accept()
-b.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-a.close()
-b.recv(1)
-b.close()
-tell(port)
-step()
-";
-    let mut client = Client::start(&cgroup, None, script);
+{ONE_CONNECTION}"
+    );
+    let mut client = Client::start(&cgroup, None, &script);
     let pid = client.pid().to_string();
     let mut watch = Start::of(&["watch", "--pid", &pid]).until("Gave up privileges");
     watch.line(&["watching, rung `observe`"]);

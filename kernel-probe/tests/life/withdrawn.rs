@@ -1,83 +1,53 @@
 //! A successor that gives up leaves the probe that it asked where it was.
 
 use rustix::process::{Pid, Signal, kill_process};
-use syntrace_proto::Outcome;
 
-use crate::{
-    bpffs::Bpffs,
-    cgroup::Cgroup,
-    client::Client,
-    in_kernel::InKernel,
-    probe::{Probe, Start},
-    receiver::Receiver,
-    succession::assert_nothing_is_left,
-    turn,
-    waiting::wait_for,
-};
-
-const ONE_CONNECTION: &str = "
-l, port = listen(5)
-a, _ = connect(port)
-b, _ = l.accept()
-a.close()
-b.recv(1)
-b.close()
-tell(port)
-step()
-";
+use crate::{in_kernel::InKernel, probe::Probe, site::Site, turn, waiting::wait_for};
 
 #[test]
 fn a_probe_that_is_asked_by_nobody_any_more_goes_on() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
-    let mut probe = start().until("Attached");
+    let site = Site::new();
+    let mut probe = site.start().until("Attached");
     signal(&probe, Signal::STOP);
-    let given_up = start().with(&["--take-over"]).output();
+    let given_up = site.start().with(&["--take-over"]).output();
     // Before anything can fail: a stopped process hears no request to end.
     signal(&probe, Signal::CONT);
     assert_eq!(given_up.status.code(), Some(1));
     let said = String::from_utf8(given_up.stderr).unwrap();
     assert!(said.contains("did not let go within 10 s"), "{said}");
 
-    let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
-    receiver.both_ends(port, Outcome::Closed);
+    site.one_connection();
     assert!(is_running(&probe));
-    let status = Start::of(&["status", "--bpffs", bpffs.path().to_str().unwrap()]).output();
+    let status = site.command("status").output();
     let status = String::from_utf8(status.stdout).unwrap();
     let line = format!("process {}, ", probe.pid());
     assert!(status.contains(&line), "{status}");
 
-    let mut successor = start().with(&["--take-over"]).until("Attached");
+    let mut successor = site.start().with(&["--take-over"]).until("Attached");
     assert!(probe.wait().success());
-    let in_kernel = InKernel::of(&cgroup);
+    let in_kernel = InKernel::of(&site.cgroup);
     assert!(successor.stop().success());
-    assert_nothing_is_left(&in_kernel, &bpffs);
+    site.assert_nothing_is_left(&in_kernel);
 }
 
 #[test]
 fn a_signal_without_a_request_ends_nobody() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
-    let probe = start().until("Attached");
+    let site = Site::new();
+    let probe = site.start().until("Attached");
     signal(&probe, Signal::USR1);
-    let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
-    receiver.both_ends(port, Outcome::Closed);
+    site.one_connection();
     assert!(is_running(&probe));
 }
 
 #[test]
 fn two_successors_at_once_leave_one_probe() {
     let Some(_turn) = turn() else { return };
-    let (cgroup, bpffs) = (Cgroup::new(), Bpffs::new());
-    let receiver = Receiver::new();
-    let start = || Start::pinned(&cgroup, &receiver, &bpffs);
-    let mut probe = start().until("Attached");
+    let site = Site::new();
+    let mut probe = site.start().until("Attached");
     signal(&probe, Signal::STOP);
-    let successors = [(); 2].map(|()| start().with(&["--take-over"]).until("Gave up"));
+    let successors = [(); 2].map(|()| site.start().with(&["--take-over"]).until("Gave up"));
     signal(&probe, Signal::CONT);
     assert!(probe.wait().success());
     let (mut gone, mut left): (Vec<Probe>, Vec<Probe>) = (Vec::new(), successors.into());
@@ -86,11 +56,10 @@ fn two_successors_at_once_leave_one_probe() {
         (!gone.is_empty()).then_some(())
     });
     assert!(gone[0].wait().success());
-    let port: u16 = Client::start(&cgroup, None, ONE_CONNECTION).told();
-    receiver.both_ends(port, Outcome::Closed);
+    site.one_connection();
     assert!(is_running(&left[0]));
     assert!(left[0].stop().success());
-    assert_eq!(receiver.lost(), 0);
+    assert_eq!(site.receiver.lost(), 0);
 }
 
 fn signal(probe: &Probe, signal: Signal) {
