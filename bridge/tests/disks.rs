@@ -3,17 +3,12 @@
 //!
 //! Each bridge has a mount namespace of its own, which ends with it. That takes root: without, the tests
 //! say so and are skipped (`REQUIRE_KERNEL=1` makes that a failure).
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why it is skipped"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
 use std::{
     collections::BTreeSet,
-    env,
     fs::{self, File},
     io::{self, Write as _},
     path::PathBuf,
@@ -26,6 +21,7 @@ use support::{
     process::{self, Connection, Process, is_socket, names},
     traffic,
 };
+use syntrace_test_requirements::Requirement;
 use tempfile::TempDir;
 
 /// Connections, with a request each, in one batch.
@@ -119,10 +115,8 @@ struct Place {
 impl Place {
     /// Starts a bridge where a command has mounted something; `None` where it may not.
     fn with(mount: &str) -> Option<Self> {
-        if !may_mount() {
-            let required = env::var("REQUIRE_KERNEL").is_ok_and(|value| value == "1");
-            assert!(!required, "may not mount");
-            println!("SKIP: needs root, to mount in a namespace of its own");
+        let what = "root, to mount in a namespace of its own";
+        if !Requirement::Kernel.is_met(may_mount(), what) {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

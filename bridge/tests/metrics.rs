@@ -1,15 +1,13 @@
 //! `/metrics`: what Prometheus' own checker says, exemplars, and that nobody can make it grow.
 #![expect(
     clippy::indexing_slicing,
-    clippy::print_stderr,
     clippy::unwrap_used,
-    reason = "a test fails by panicking, and says why it was skipped"
+    reason = "a test fails by panicking"
 )]
 
 mod support;
 
 use std::{
-    env,
     io::Write as _,
     process::{Command, Stdio},
     sync::Arc,
@@ -24,15 +22,12 @@ use support::{Answer, Bridge, call, facts};
 use syntrace_bridge::ingest;
 use syntrace_core::{Limits, Output, Reconciler};
 use syntrace_proto::{Incident, IncidentKind, Mark, fact::Body as Fact};
+use syntrace_test_requirements::Requirement;
 
 #[tokio::test]
 async fn promtool_finds_nothing_to_complain_of() {
-    if Command::new("promtool").arg("--version").output().is_err() {
-        assert!(
-            env::var_os("REQUIRE_PROMTOOL").is_none(),
-            "promtool is not there"
-        );
-        eprintln!("SKIP: needs promtool, of the package prometheus");
+    let found = Command::new("promtool").arg("--version").output().is_ok();
+    if !Requirement::Prometheus.is_met(found, "promtool (scripts/setup bridge)") {
         return;
     }
     let bridge = after_a_full_story().await;

@@ -1,11 +1,11 @@
 //! The served description of the API: complete, and true by the word of a tool that tries it.
-#![expect(clippy::print_stderr, reason = "a test says why it was skipped")]
 
 mod support;
 
 use std::{env, fs, path::PathBuf, process::Command};
 
 use support::{Answer, Bridge, facts};
+use syntrace_test_requirements::Requirement;
 use tokio::{net::TcpListener, task::spawn_blocking};
 
 /// What Schemathesis looks for. That schema-valid questions are always taken is not promised: an
@@ -77,19 +77,15 @@ async fn the_page_of_the_description_has_all_parameters_and_loads_nothing() {
     assert!(!text.contains("http://") && !text.contains("https://"));
 }
 
-/// `SCHEMATHESIS` names the program; without one the test is skipped, unless `REQUIRE_SCHEMATHESIS=1`.
+/// `SCHEMATHESIS` names the program.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_server_error_and_no_undescribed_answer() {
     let program = env::var_os("SCHEMATHESIS").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.tools/venv/bin/schemathesis"),
         PathBuf::from,
     );
-    if !program.exists() {
-        assert!(
-            env::var_os("REQUIRE_SCHEMATHESIS").is_none(),
-            "{program:?} is not there"
-        );
-        eprintln!("SKIP: needs schemathesis, which `make setup` installs");
+    let what = format!("{} (scripts/setup bridge)", program.display());
+    if !Requirement::Schemathesis.is_met(program.exists(), &what) {
         return;
     }
     let bridge = Bridge::start();

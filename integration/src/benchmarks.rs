@@ -1,9 +1,10 @@
-//! What the benchmarks found, put together: the summary, the document and its pictures; and held against another run.
+//! What the benchmarks found, put together: the summary, the documents and their pictures; and held against another run.
 //!
 //! Pure: JSON in, JSON, Markdown and SVG out. Measures nothing; what measures is in `benches/`, here and in the
 //! other parts, and writes its figures below `target/bench`.
 
 mod agreement;
+mod details;
 mod document;
 mod evidence;
 mod figures;
@@ -13,7 +14,8 @@ mod two_runs;
 
 pub use self::{
     agreement::Run,
-    document::{Machine, document},
+    details::{all_figures, printed_about_faults},
+    document::{Machine, overview},
     evidence::{Evidence, Sighting, Tool},
     figures::{Benchmark, Figure, Summary, Verdict},
     picture::{latency_picture, processor_picture},

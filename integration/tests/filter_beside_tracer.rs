@@ -1,7 +1,7 @@
 //! Envoy's own tracer in charge, and the filter watching: what the bridge records stands in the traces that the
 //! tracer wrote, as others' collector hands them on, for requests that reached a service and for those that did not.
 
-use std::{collections::BTreeSet, fs, io::Write as _, time::Duration};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use serde::Deserialize;
 use syntrace_integration::{
@@ -15,6 +15,7 @@ use syntrace_integration::{
     sandbox::Sandbox,
     services::Services,
 };
+use syntrace_test_requirements::Requirement;
 
 /// On the gateway's loopback: the collector, by gRPC and by HTTP, and the receiver behind it.
 const COLLECTOR_PORT: u16 = 4317;
@@ -115,23 +116,17 @@ fn beside_envoys_tracer_each_record_stands_in_the_trace_that_the_tracer_wrote() 
 }
 
 #[cfg(test)]
-/// Returns whether the collector is there; otherwise prints `SKIP`, which `REQUIRE_COLLECTOR=1` makes a failure.
+/// Returns whether the collector is there; otherwise says so, and the test should return.
 fn has_collector() -> bool {
     let import = "import grpc, rotel; from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc";
     let python = paths::python().unwrap();
     let output = std::process::Command::new(python)
         .args(["-c", import])
         .output();
-    if output.is_ok_and(|output| output.status.success()) {
-        return true;
-    }
-    let skip = "SKIP: needs opentelemetry-proto, grpcio and rotel (scripts/setup bridge)";
-    assert!(
-        std::env::var_os("REQUIRE_COLLECTOR").is_none_or(|value| value != "1"),
-        "{skip}"
-    );
-    writeln!(std::io::stderr(), "{skip}").unwrap_or_default();
-    false
+    Requirement::Collector.is_met(
+        output.is_ok_and(|output| output.status.success()),
+        "opentelemetry-proto, grpcio and rotel (scripts/setup bridge)",
+    )
 }
 
 /// Starts what writes down the spans that it is sent, as OpenTelemetry's own definitions read them.

@@ -22,6 +22,7 @@ use syntrace_integration::{
     sandbox::Sandbox,
     stack::Stack,
 };
+use syntrace_test_requirements::Requirement;
 
 /// A few scrapes apart, and the rates have two samples.
 const SOON: Duration = Duration::from_secs(90);
@@ -117,12 +118,8 @@ fn has_data(prometheus: &str, query: &str) -> bool {
     results.is_some_and(|results| results.iter().any(|result| result["value"][1] != "NaN"))
 }
 
-/// Whether there is a Prometheus; otherwise says so, which `REQUIRE_BROWSER=1` makes a failure.
+/// Returns whether there is a Prometheus; otherwise says so, and the test should return.
 fn is_there() -> bool {
     let found = Command::new("prometheus").arg("--version").output().is_ok();
-    assert!(
-        found || std::env::var_os("REQUIRE_BROWSER").is_none_or(|value| value != "1"),
-        "SKIP: needs prometheus (scripts/setup page)"
-    );
-    found
+    Requirement::Prometheus.is_met(found, "prometheus (scripts/setup page)")
 }

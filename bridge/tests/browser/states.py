@@ -1,6 +1,6 @@
 """What the page says when something is missing.
 
-Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end), `beside` (with
+Told: `case`, one of `empty`, `token` (with `token`), `no-filter`, `no-probe`, `gone` (with `pid` to end), `unattributed` (with
 `connection` that had trouble of its own), `incomplete`, `backend` (with `request` and `link`, where its trace is to be seen).
 """
 
@@ -12,7 +12,7 @@ from browser import expect, run
 
 
 def look(looker):
-    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "beside": beside, "backend": backend, "incomplete": incomplete}[looker.told["case"]](looker)
+    {"empty": empty, "token": token, "no-filter": no_filter, "no-probe": no_probe, "gone": gone, "unattributed": unattributed, "backend": backend, "incomplete": incomplete}[looker.told["case"]](looker)
 
 
 def empty(looker):
@@ -58,13 +58,13 @@ def no_probe(looker):
         looker.picture(page, "state-no-probe")
 
 
-def beside(looker):
+def unattributed(looker):
     with looker.page(for_axe=True) as page:
         expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^No request failed or was slow.*; 1 connection had trouble"))
         card = page.locator(".card").filter(has_text="Not in any request’s time")
         expect(card).to_contain_text("1 of 2 connections had trouble of their own: 1 sent something again")
         looker.without_barriers(page)
-        looker.picture(page, "state-beside")
+        looker.picture(page, "state-unattributed")
         card.get_by_role("link", name="1 sent something again").click()
         expect(page.locator(".row")).to_have_count(1)
         page.go_back()
@@ -73,7 +73,7 @@ def beside(looker):
 
 
 def incomplete(looker):
-    left_out = re.compile(r"\d+ settled records, of \d.* to \d.*, cannot be read until made anew from the log")
+    left_out = re.compile(r"\d+ settled records, of \d.* to \d.*, cannot be read until rebuilt from the log")
     with looker.page("/?view=requests", for_axe=True) as page:
         expect(page.locator("#counted")).to_have_text(left_out)
         expect(page.get_by_role("heading", name="Not all requests can be read")).to_be_visible()

@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeSet,
-    env,
-    io::{self, Write as _},
+    io::Write as _,
     process::{Command, Stdio},
 };
+
+use syntrace_test_requirements::Requirement;
 
 use crate::command::run;
 
@@ -41,7 +42,7 @@ fn every_command_has_a_page_that_groff_reads_without_a_warning() {
         );
     }
     assert_eq!(run(&["man", "frobnicate"]).code, Some(1));
-    if !is_there("groff") {
+    if !is_there() {
         return;
     }
     for (name, page) in pages.iter().chain([&("", of_all)]) {
@@ -107,18 +108,9 @@ fn feed(program: &mut Command, text: &str) -> String {
     String::from_utf8(ended.stderr).unwrap()
 }
 
-/// Whether a program is there; otherwise prints `SKIP`, which `REQUIRE_GROFF=1` makes a failure.
-fn is_there(program: &str) -> bool {
-    let mut command = Command::new(program);
+/// Returns whether groff is there; otherwise says so, and the test should return.
+fn is_there() -> bool {
+    let mut command = Command::new("groff");
     let found = command.arg("--version").stdout(Stdio::null());
-    if found.status().is_ok() {
-        return true;
-    }
-    let skip = "SKIP: needs groff (scripts/setup bridge)";
-    assert!(
-        env::var_os("REQUIRE_GROFF").is_none_or(|value| value != "1"),
-        "{skip}"
-    );
-    writeln!(io::stderr(), "{skip}").unwrap_or_default();
-    false
+    Requirement::Groff.is_met(found.status().is_ok(), "groff (scripts/setup bridge)")
 }

@@ -16,7 +16,7 @@ mod support;
 use std::{
     collections::BTreeSet,
     env, fs,
-    io::{self, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -24,6 +24,7 @@ use std::{
 use serde_json::Value;
 use support::{Bridge, facts, place::Place};
 use syntrace_proto::fact::Body;
+use syntrace_test_requirements::Requirement;
 
 #[test]
 fn the_dashboard_is_what_its_panels_say() {
@@ -148,23 +149,17 @@ fn promtool(arguments: &[&str], files: &[&str]) {
     );
 }
 
-/// Prometheus' own checker; without it prints `SKIP`, which `REQUIRE_BROWSER=1` makes a failure.
+/// Prometheus' own checker; without it says so, and the test should return.
 fn program() -> Option<Command> {
     let there = Command::new("promtool")
         .arg("--version")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
-    if there.is_ok_and(|status| status.success()) {
-        return Some(Command::new("promtool"));
-    }
-    let skip = "SKIP: needs promtool (scripts/setup page)";
-    assert!(
-        env::var_os("REQUIRE_BROWSER").is_none_or(|value| value != "1"),
-        "{skip}"
-    );
-    writeln!(io::stderr(), "{skip}").unwrap_or_default();
-    None
+    let there = there.is_ok_and(|status| status.success());
+    Requirement::Prometheus
+        .is_met(there, "promtool (scripts/setup bridge)")
+        .then(|| Command::new("promtool"))
 }
 
 fn folder() -> PathBuf {

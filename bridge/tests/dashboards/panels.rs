@@ -102,7 +102,7 @@ pub(crate) const ROWS: &[Row] = &[
             },
             Panel {
                 title: "Accept wait",
-                description: "How long established connections waited in the accept queue; an upper bound, unless the probe was told to be exact.",
+                description: "How long established connections waited in the accept queue; exact with eBPF, where the server asks for the peer's address in `accept`; an upper bound otherwise.",
                 unit: "s",
                 queries: &[
                     query(

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use syntrace_test_requirements::Requirement;
 use tempfile::TempDir;
 
 /// How long others may take to start, and to have everything.
@@ -60,23 +61,17 @@ pub(crate) struct Span {
     complaints: Vec<String>,
 }
 
-/// Returns whether both are there; otherwise prints `SKIP`, which `REQUIRE_COLLECTOR=1` makes a failure.
+/// Returns whether both are there; otherwise says so, and the test should return.
 pub(crate) fn are_there() -> bool {
     let import = "import grpc, rotel; from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc";
     let driver = Command::new(python())
         .args(["-c", import])
         .stderr(Stdio::null())
         .status();
-    if driver.is_ok_and(|status| status.success()) {
-        return true;
-    }
-    let skip = "SKIP: needs opentelemetry-proto, grpcio and rotel (scripts/setup bridge)";
-    assert!(
-        env::var_os("REQUIRE_COLLECTOR").is_none_or(|value| value != "1"),
-        "{skip}"
-    );
-    writeln!(io::stderr(), "{skip}").unwrap_or_default();
-    false
+    Requirement::Collector.is_met(
+        driver.is_ok_and(|status| status.success()),
+        "opentelemetry-proto, grpcio and rotel (scripts/setup bridge)",
+    )
 }
 
 // === impl Transport ===

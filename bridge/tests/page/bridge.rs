@@ -69,6 +69,11 @@ impl Running {
         &self.address
     }
 
+    /// Where its page is.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// Where its files are.
     pub(crate) fn place(&self) -> &Path {
         self.place.path()

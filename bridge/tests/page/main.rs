@@ -10,6 +10,7 @@
 )]
 
 mod bridge;
+#[path = "../browser/mod.rs"]
 mod browser;
 #[path = "../support/mod.rs"]
 mod support;
@@ -47,7 +48,7 @@ fn an_empty_bridge_says_what_to_start() {
         return;
     }
     let bridge = Running::start(&[]);
-    browser::run("states.py", &bridge, &["case=empty"]);
+    browser::run("states.py", &bridge.base(), &["case=empty"]);
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn a_bridge_with_a_token_asks_for_it() {
     let bridge = Running::start(&[("SYNTRACE_LISTEN_TOKEN_FILE", &path)]);
     browser::run(
         "states.py",
-        &bridge,
+        &bridge.base(),
         &["case=token", "token=the-right-token-here"],
     );
 }
@@ -81,7 +82,7 @@ fn connections_without_the_filters_view_are_listed_and_the_page_says_so() {
         .retain(|fact| !matches!(fact.body, Some(Body::Request(_))));
     bridge.post(&batch);
     bridge.wait_until_settled("connections", 3);
-    browser::run("states.py", &bridge, &["case=no-filter"]);
+    browser::run("states.py", &bridge.base(), &["case=no-filter"]);
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn a_bridge_that_dies_leaves_what_was_shown_and_says_that_it_is_gone() {
     bridge.post(&facts::story());
     bridge.wait_until_settled("connections", 3);
     let pid = format!("pid={}", bridge.id());
-    browser::run("states.py", &bridge, &["case=gone", &pid]);
+    browser::run("states.py", &bridge.base(), &["case=gone", &pid]);
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn ten_thousand_connections_and_a_record_with_as_many_requests_are_drawn_in_part
         format!("requests={REQUESTS}"),
     ];
     let told = told.each_ref().map(String::as_str);
-    let figures = browser::run("large.py", &bridge, &told);
+    let figures = browser::run("large.py", &bridge.base(), &told);
     writeln!(std::io::stderr(), "{figures}").unwrap_or_default();
 }
 
@@ -142,7 +143,11 @@ fn trouble_that_no_request_shows_is_said_where_nothing_failed() {
     bridge.wait_until_settled("requests", 2);
     bridge.wait_until_settled("connections", 2);
     let connection = format!("connection={id}");
-    browser::run("states.py", &bridge, &["case=beside", &connection]);
+    browser::run(
+        "states.py",
+        &bridge.base(),
+        &["case=unattributed", &connection],
+    );
 }
 
 #[test]
@@ -160,7 +165,7 @@ fn lists_and_causes_say_what_they_leave_out() {
     bridge.post(&traffic::opening());
     bridge.post(&traffic::batch(traffic::OPENING, 50));
     bridge.wait_until_settled("requests", 50);
-    browser::run("states.py", &bridge, &["case=incomplete"]);
+    browser::run("states.py", &bridge.base(), &["case=incomplete"]);
 }
 
 #[test]
@@ -183,7 +188,7 @@ fn a_list_is_told_of_what_settles_and_leaves_nothing_out_while_nobody_looks() {
         bridge.wait_until_any("requests");
         // The traffic must end, whatever the browser says.
         let looked = panic::catch_unwind(AssertUnwindSafe(|| {
-            browser::run("follows.py", &bridge, &[]);
+            browser::run("follows.py", &bridge.base(), &[]);
         }));
         is_over.store(true, Ordering::Relaxed);
         looked.unwrap_or_else(|said| panic::resume_unwind(said));
@@ -204,7 +209,7 @@ fn a_record_leads_to_the_tracing_backend_where_the_operator_says() {
     let trace_id = request["trace_id"].as_str().unwrap();
     let link = format!("link={}", template.replace("{trace_id}", trace_id));
     let id = format!("request={}", request["id"].as_str().unwrap());
-    browser::run("states.py", &bridge, &["case=backend", &id, &link]);
+    browser::run("states.py", &bridge.base(), &["case=backend", &id, &link]);
 }
 
 #[test]
@@ -246,5 +251,5 @@ fn strings_of_an_attacker_are_shown_and_do_nothing() {
     bridge.wait_until_settled("requests", 2);
     let request = format!("request={}", "51".repeat(8));
     let connection = format!("connection={}.1", "b0".repeat(16));
-    browser::run("hostile.py", &bridge, &[&request, &connection]);
+    browser::run("hostile.py", &bridge.base(), &[&request, &connection]);
 }

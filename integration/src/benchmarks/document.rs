@@ -7,7 +7,7 @@ use super::{
     tables, two_runs,
 };
 
-/// Where it was measured.
+/// Where and when it was measured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     /// Processors, memory, kernel, distribution: one line.
@@ -101,21 +101,38 @@ const NOT_SHOWN: &str = "\
 - Hours: nothing here ran for longer than minutes.
 ";
 
-/// Writes the whole document; held against an `earlier` run, if there is one.
+// === impl Machine ===
+
+impl Machine {
+    /// Begins a document: its title, and where and when all in it was measured.
+    pub(super) fn head(&self, title: &str) -> String {
+        format!(
+            "# {title}\n\n<!-- Written by `make bench`; edit integration/src/benchmarks/ instead. -->\n\n{}, {}.\n",
+            self.description, self.measured_at
+        )
+    }
+
+    /// Returns what was measured on it, as a run to hold against another.
+    pub(super) fn run(&self, summary: &Summary) -> Run {
+        Run {
+            measured_at: self.measured_at.clone(),
+            summary: summary.clone(),
+        }
+    }
+}
+
+/// Writes what a reader wants; held against an `earlier` run, if there is one.
 #[must_use]
-pub fn document(
+pub fn overview(
     machine: &Machine,
     benchmarks: &[Benchmark],
     evidence: &Evidence,
     earlier: Option<&Run>,
 ) -> String {
     let summary = Summary::of(benchmarks);
-    let mut text = format!(
-        "# Benchmarks\n\n<!-- Written by `make bench`; edit integration/src/benchmarks/ instead. -->\n\n\
-         {}, {}. `make bench` measures and writes all of this; the same numbers for programs are in\n\
-         `target/bench/summary.json`.\n",
-        machine.description, machine.measured_at
-    );
+    let mut text = machine.head("Benchmarks")
+        + "`make bench` measures and writes all of this. Every figure is in [bench/figures.md](bench/figures.md), and for programs in\n\
+           `target/bench/summary.json`.\n";
     let mut section = |title: &str, body: &str| {
         if !body.trim().is_empty() {
             text.push_str(&format!("\n## {title}\n\n{}\n", body.trim_end()));
@@ -134,7 +151,6 @@ pub fn document(
     section("What this does not show", NOT_SHOWN);
     section("Notes of this run", &notes(&evidence.notes));
     section("Tools", &tools(&evidence.tools));
-    section("All figures", &all(benchmarks));
     text
 }
 
@@ -185,11 +201,9 @@ fn budgets(summary: &Summary) -> String {
 }
 
 fn compared(machine: &Machine, summary: &Summary, earlier: Option<&Run>) -> String {
-    let later = Run {
-        measured_at: machine.measured_at.clone(),
-        summary: summary.clone(),
-    };
-    earlier.map_or_else(String::new, |earlier| two_runs::section(earlier, &later))
+    earlier.map_or_else(String::new, |earlier| {
+        two_runs::in_short(earlier, &machine.run(summary))
+    })
 }
 
 fn processor_time(summary: &Summary) -> String {
@@ -230,7 +244,7 @@ fn faults(evidence: &Evidence) -> String {
     format!(
         "Each fault was made once while all tools watched. A cell says what the lines that the tool printed about it hold: the *request* (its path), \
          the *connection* (a port of it), the *cause* (a word that names it). Lines that any healthy connection has too are printed as well, and \
-         name no cause.\n\n{}",
+         name no cause.\n\n{}\nEverything each tool printed is in [bench/faults.md](bench/faults.md).",
         tables::faults(&evidence.sightings)
     )
 }
@@ -246,13 +260,6 @@ fn figures(summary: &Summary, prefixes: &[&str]) -> String {
         return String::new();
     }
     tables::list(found)
-}
-
-fn all(benchmarks: &[Benchmark]) -> String {
-    let all = tables::all(benchmarks);
-    format!(
-        "<details><summary>By benchmark, with the time of its run</summary>\n\n{all}\n</details>"
-    )
 }
 
 fn notes(notes: &[String]) -> String {
@@ -303,7 +310,7 @@ mod tests {
             description: "2 processors".to_owned(),
             measured_at: "2026-01-01".to_owned(),
         };
-        let text = document(&machine, &benchmarks(), &Evidence::default(), None);
+        let text = overview(&machine, &benchmarks(), &Evidence::default(), None);
         assert!(
             text.contains("Budgets that are missed: `filter.over_batched_tracer`"),
             "{text}"
@@ -319,7 +326,7 @@ mod tests {
             description: String::new(),
             measured_at: String::new(),
         };
-        let text = document(&machine, &[], &Evidence::default(), None);
+        let text = overview(&machine, &[], &Evidence::default(), None);
         for absent in [
             "## Latency",
             "## Growth",

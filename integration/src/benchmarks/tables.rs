@@ -55,21 +55,21 @@ fn or_none(value: Option<f64>) -> String {
 /// Where [`open-problems.md`] says why a budget is missed, by what the figure's name begins with.
 ///
 /// [`open-problems.md`]: ../../../../docs/open-problems.md
-const REASONS: [(&str, &str); 6] = [
-    ("bridge.", "#the-bridge"),
-    ("chain.idle_", "#with-nothing-to-do"),
-    ("chain.", "#coverage-at-the-peak"),
+const REASONS: [(&str, &str); 3] = [
+    ("chain.", "#under-load"),
     ("filter.", "#the-filter"),
-    ("probe.", "#the-probe"),
     ("reconciler.", "#the-reconciler"),
 ];
+
+/// Where it says so of any other.
+const REASON: &str = "#budgets-that-are-missed";
 
 /// Returns a link to the reason why a budget is missed.
 pub(super) fn reason(figure: &Figure) -> String {
     let heading = REASONS
         .iter()
         .find(|(prefix, _)| figure.name.starts_with(prefix));
-    let heading = heading.map_or("#budgets-that-are-missed", |(_, heading)| heading);
+    let heading = heading.map_or(REASON, |(_, heading)| heading);
     format!("[why](open-problems.md{heading})")
 }
 
@@ -168,11 +168,12 @@ pub(super) fn all(benchmarks: &[Benchmark]) -> String {
             list(benchmark.figures.iter())
         )
     };
-    let all: Vec<_> = benchmarks.iter().map(one).collect();
+    let with_figures = benchmarks.iter().filter(|of| !of.figures.is_empty());
+    let all: Vec<_> = with_figures.map(one).collect();
     all.join("\n")
 }
 
-/// Faults against tools; what each printed follows.
+/// Faults against tools, and the first line of what Syntrace printed about each.
 pub(super) fn faults(sightings: &[Sighting]) -> String {
     let (mut tools, mut faults): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
     for of in sightings {
@@ -202,9 +203,18 @@ pub(super) fn faults(sightings: &[Sighting]) -> String {
         let first = of.lines.first().map_or("(nothing)", String::as_str);
         writeln!(text, "- {}: \"{first}\"", of.fault).unwrap_or_default();
     }
-    text.push_str("\n<details><summary>What each printed</summary>\n");
+    text
+}
+
+/// Everything each tool printed, by fault.
+pub(super) fn printed(sightings: &[Sighting]) -> String {
+    let mut text = String::new();
+    let mut fault = None;
     for of in sightings {
-        write!(text, "\n**{}, {}**\n\n```text\n", of.fault, of.tool).unwrap_or_default();
+        if fault.replace(&of.fault) != Some(&of.fault) {
+            writeln!(text, "\n## {}", of.fault).unwrap_or_default();
+        }
+        write!(text, "\n{}:\n\n```text\n", of.tool).unwrap_or_default();
         if of.lines.is_empty() {
             text.push_str("(nothing)\n");
         }
@@ -214,7 +224,7 @@ pub(super) fn faults(sightings: &[Sighting]) -> String {
         }
         text.push_str("```\n");
     }
-    text + "\n</details>\n"
+    text
 }
 
 /// What a tool told, in words.
@@ -281,10 +291,24 @@ mod tests {
             pass: Some(false),
             ..sample(name, 2.0, (1.5, 2.5))
         };
-        let figures = vec![missed("probe.x"), missed("x.y")];
+        let figures = vec![missed("filter.x"), missed("x.y")];
         let table = budgets(&Summary { figures });
-        assert!(table.contains("| **missed**, [why](open-problems.md#the-probe) |"));
+        assert!(table.contains("| **missed**, [why](open-problems.md#the-filter) |"));
         assert!(table.contains("| **missed**, [why](open-problems.md#budgets-that-are-missed) |"));
+    }
+
+    #[test]
+    fn every_heading_that_gives_a_reason_is_there() {
+        let problems = include_str!("../../../docs/open-problems.md");
+        let headings = problems.lines().filter(|line| line.starts_with("##"));
+        let known: Vec<_> = headings
+            .map(|line| line.trim_start_matches(['#', ' ']))
+            .map(|heading| format!("#{}", heading.to_lowercase().replace(' ', "-")))
+            .collect();
+        let reasons = REASONS.iter().map(|(_, heading)| *heading);
+        for heading in reasons.chain([REASON]) {
+            assert!(known.iter().any(|known| known == heading), "{heading}");
+        }
     }
 
     #[test]
@@ -300,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tool_told_of_a_fault_stands_in_its_cell_and_its_lines_below() {
+    fn what_a_tool_told_of_a_fault_stands_in_its_cell_and_its_lines_below_the_fault() {
         let lines = vec!["GET /a 503 UF".to_owned()];
         let seen = Sighting::judge(("refused", "access log"), lines, "/a", &[41], &[("UF", 1)]);
         let unseen = Sighting::judge(
@@ -310,11 +334,14 @@ mod tests {
             &[41],
             &[("UF", 1)],
         );
-        let text = faults(&[seen, unseen]);
+        let sightings = [seen, unseen];
+        let text = faults(&sightings);
         assert!(
             text.contains("| access log | request, **cause** |\n| tcplife | nothing |"),
             "{text}"
         );
-        assert!(text.contains("GET /a 503 UF\n") && text.contains("(nothing)"));
+        let expected = "\n## refused\n\naccess log:\n\n```text\nGET /a 503 UF\n```\n\
+            \ntcplife:\n\n```text\n(nothing)\n```\n";
+        assert_eq!(printed(&sightings), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! The section about two runs: how many figures agree, and every one that does not.
+//! Two runs side by side: how many figures agree, and which.
 
 use std::fmt::Write as _;
 
@@ -21,15 +21,22 @@ const KINDS: [(Kind, &str); 3] = [
     (Kind::Count, "counts"),
 ];
 
-/// Writes all of it; nothing if the runs have no figure in common.
-pub(super) fn section(earlier: &Run, later: &Run) -> String {
+const LISTED: [(Agreement, &str); 3] = [
+    (Agreement::Differs, "Those that differ"),
+    (Agreement::Unknown, "Measured once in each"),
+    (Agreement::Agrees, "Those that agree"),
+];
+
+/// Writes how many agree, by kind; nothing if the runs have no figure in common.
+pub(super) fn in_short(earlier: &Run, later: &Run) -> String {
     let pairs = pairs(&earlier.summary, &later.summary);
     if pairs.is_empty() {
         return String::new();
     }
     let mut text = format!(
         "The run of this document, {}, beside one of {} ([bench/earlier.json](bench/earlier.json)). Two figures agree if their \
-         95 % intervals share a number; two counts, if they are equal. What was measured once has no interval: it is listed, and not judged. The two may be of different states of the code, and of the benchmark: what differs may be that.\n\n\
+         95 % intervals share a number; two counts, if they are equal. What was measured once has no interval: it is listed, and not judged. The two may be of different states of the code, and of the benchmark: what differs may be that. \
+         [bench/figures.md](bench/figures.md#two-runs) lists them.\n\n\
          | | agree | differ | measured once |\n| --- | --- | --- | --- |\n",
         later.measured_at, earlier.measured_at
     );
@@ -45,23 +52,27 @@ pub(super) fn section(earlier: &Run, later: &Run) -> String {
         );
         writeln!(text, "| {what} | {agree} | {differ} | {unknown} |").unwrap_or_default();
     }
-    let differing: Vec<_> = with(&pairs, Agreement::Differs).collect();
-    if differing.is_empty() {
-        text.push_str("\nNone differs.\n");
-    } else {
-        text.push_str("\nThose that differ:\n\n");
-        text.push_str(&table(differing.into_iter()));
+    text
+}
+
+/// Writes every figure that both have, those that differ first; nothing if they have none in common.
+pub(super) fn listed(earlier: &Run, later: &Run) -> String {
+    let pairs = pairs(&earlier.summary, &later.summary);
+    if pairs.is_empty() {
+        return String::new();
     }
-    for (agreement, title) in [
-        (Agreement::Unknown, "Measured once in each"),
-        (Agreement::Agrees, "Those that agree"),
-    ] {
-        let table = table(with(&pairs, agreement));
-        write!(
-            text,
-            "\n<details><summary>{title}</summary>\n\n{table}\n</details>\n"
-        )
-        .unwrap_or_default();
+    let mut text = format!(
+        "This run, {}, beside one of {} ([earlier.json](earlier.json)).\n",
+        later.measured_at, earlier.measured_at
+    );
+    for (agreement, title) in LISTED {
+        let mut of = with(&pairs, agreement).peekable();
+        let table = if of.peek().is_some() {
+            table(of)
+        } else {
+            "None.\n".to_owned()
+        };
+        write!(text, "\n### {title}\n\n{table}").unwrap_or_default();
     }
     text
 }
@@ -142,7 +153,7 @@ mod tests {
                 counted(6.5),
             ],
         );
-        let text = section(&earlier, &later);
+        let text = in_short(&earlier, &later);
         assert!(
             text.contains("this document, Tuesday, beside one of Monday"),
             "{text}"
@@ -156,24 +167,30 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| counts | 1 | 0 | 0 |"), "{text}");
-        let (before, details) = text.split_once("<details>").unwrap();
+        let text = listed(&earlier, &later);
+        let (differing, others) = text.split_once("### Measured once").unwrap();
         assert!(
-            before.contains("| `t` | us | 10 (9 to 11) | 15 (14 to 16) | +50.0 % |"),
+            differing.contains("| `t` | us | 10 (9 to 11) | 15 (14 to 16) | +50.0 % |"),
             "{text}"
         );
-        assert!(!before.contains("`r`") && details.contains("`r`"), "{text}");
+        assert!(
+            !differing.contains("`r`") && others.contains("`r`"),
+            "{text}"
+        );
     }
 
     #[test]
     fn runs_without_a_common_figure_are_not_compared() {
         let earlier = run("Monday", vec![figure("a", 1.0, (1.0, 1.0))]);
         let later = run("Tuesday", vec![figure("b", 1.0, (1.0, 1.0))]);
-        assert_eq!(section(&earlier, &later), "");
+        assert_eq!(in_short(&earlier, &later), "");
+        assert_eq!(listed(&earlier, &later), "");
     }
 
     #[test]
     fn runs_that_agree_in_everything_say_so() {
         let of = |day| run(day, vec![figure("a", 1.0, (0.9, 1.1))]);
-        assert!(section(&of("Monday"), &of("Tuesday")).contains("None differs."));
+        let text = listed(&of("Monday"), &of("Tuesday"));
+        assert!(text.contains("### Those that differ\n\nNone.\n"), "{text}");
     }
 }

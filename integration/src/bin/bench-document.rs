@@ -1,5 +1,5 @@
-//! Reads `target/bench/`, writes `target/bench/summary.json`, `docs/BENCHMARKS.md` and its pictures: what `make bench`
-//! does last. Measures nothing.
+//! Reads `target/bench/`, writes `target/bench/summary.json`, `docs/BENCHMARKS.md`, and in `docs/bench` what it leads
+//! to: what `make bench` does last. Measures nothing.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -12,7 +12,8 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use syntrace_integration::{
     benchmarks::{
-        Benchmark, Evidence, Machine, Run, Summary, document, latency_picture, processor_picture,
+        Benchmark, Evidence, Machine, Run, Summary, all_figures, latency_picture, overview,
+        printed_about_faults, processor_picture,
     },
     paths,
 };
@@ -59,8 +60,21 @@ fn main() -> anyhow::Result<()> {
     }
     let earlier = docs.join(EARLIER);
     let earlier: Option<Run> = earlier.exists().then(|| read(&earlier)).transpose()?;
-    let text = document(&machine, &benchmarks, &evidence, earlier.as_ref());
-    fs::write(docs.join("BENCHMARKS.md"), text).context("writing docs/BENCHMARKS.md")
+    let earlier = earlier.as_ref();
+    for (name, text) in [
+        (
+            "BENCHMARKS.md",
+            overview(&machine, &benchmarks, &evidence, earlier),
+        ),
+        (
+            "bench/figures.md",
+            all_figures(&machine, &benchmarks, earlier),
+        ),
+        ("bench/faults.md", printed_about_faults(&machine, &evidence)),
+    ] {
+        fs::write(docs.join(name), text).with_context(|| format!("writing docs/{name}"))?;
+    }
+    Ok(())
 }
 
 /// Reads the figures of all benchmarks, by name.
@@ -114,10 +128,8 @@ fn machine(benchmarks: &[Benchmark]) -> anyhow::Result<Machine> {
         let value = line.split_once([':', '=']).map_or("", |(_, value)| value);
         Ok(value.trim().trim_matches('"').to_owned())
     };
-    let kernel = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
+    let kernel = rustix::system::uname();
+    let kernel = kernel.release().to_string_lossy();
     let memory = value("/proc/meminfo", "MemTotal")?;
     let kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
     // A part may be measured again by itself: each says when.
@@ -126,18 +138,37 @@ fn machine(benchmarks: &[Benchmark]) -> anyhow::Result<Machine> {
     let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
     Ok(Machine {
         description: format!(
-            "{} processors ({}), {} GiB, Linux {kernel}, {}",
+            "{} processors ({}), {} GiB, Linux {}, {}",
             std::thread::available_parallelism()?,
             value("/proc/cpuinfo", "model name")?,
             kib.div_ceil(1 << 20),
+            version(&kernel),
             value("/etc/os-release", "PRETTY_NAME")?,
         ),
         measured_at: format!("{first} to {last}"),
     })
 }
 
+/// Cuts a kernel's release to its version: what follows a dash names who built it.
+fn version(release: &str) -> &str {
+    release
+        .split_once('-')
+        .map_or(release, |(version, _)| version)
+}
+
 /// Writes a time to the minute, UTC.
 fn minute(at: SystemTime) -> anyhow::Result<String> {
     let at = Timestamp::try_from(at)?;
     Ok(at.strftime("%Y-%m-%d %H:%M UTC").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_told_by_its_version_alone() {
+        assert_eq!(version("6.12.9-cloud-amd64"), "6.12.9");
+        assert_eq!(version("6.12.9"), "6.12.9");
+    }
 }

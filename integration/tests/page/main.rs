@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../../../bridge/tests/browser/mod.rs"]
 mod browser;
 
 use std::{fs, thread, time::Duration};
@@ -46,13 +47,13 @@ fn people_find_the_cause_of_real_failures_by_keyboard() {
     let dead = dead.unwrap();
     let minute = dead.started_at.to_zoned(TimeZone::system());
     let told = [
-        ("minute", minute.strftime("%H:%M").to_string()),
-        ("request_id", request_id(bridge, &dead.id)),
-        ("slow", "/waited".to_owned()),
+        format!("minute={}", minute.strftime("%H:%M")),
+        format!("request_id={}", request_id(bridge, &dead.id)),
+        "slow=/waited".to_owned(),
     ];
-    let told = told.each_ref().map(|(name, value)| (*name, value.as_str()));
-    browser::run(&sandbox, "whole_paths.py", bridge.base(), &told);
-    browser::run(&sandbox, "every_view.py", bridge.base(), &[]);
+    let told = told.each_ref().map(String::as_str);
+    browser::run("whole_paths.py", bridge.base(), &told);
+    browser::run("every_view.py", bridge.base(), &[]);
 }
 
 #[test]
@@ -65,8 +66,7 @@ fn without_the_probe_the_page_says_what_it_does_not_see() {
     clients::curl(&sandbox, PORT, Version::Http1, &["/hello"]).unwrap();
     let bridge = stack.bridge.client();
     settled(bridge, 1);
-    let case = [("case", "no-probe")];
-    browser::run(&sandbox, "states.py", bridge.base(), &case);
+    browser::run("states.py", bridge.base(), &["case=no-probe"]);
 }
 
 /// Sends a request on a new connection while the gateway accepts nothing, and lets it go on later.
