@@ -41,7 +41,7 @@ export async function show({ main, parameters, signal, go }) {
       answer.incomplete && h("p", { class: "note warn" }, `${leftOut(answer.incomplete)}.`),
       answer.requests === 0 && answer.causes.length === 0 ? empty(ready) : picture(answer),
       answer.causes.length > 0 && table(answer, within),
-      answer.beside && besides(answer.beside, within),
+      answer.unattributed && notInRequests(answer.unattributed, within),
     ];
     main.replaceChildren(...parts.filter(Boolean));
     if (focused) document.getElementById(focused)?.focus();
@@ -54,9 +54,9 @@ export async function show({ main, parameters, signal, go }) {
         h("span", {}, key))));
   }
 
-  function headline({ requests, causes, beside }) {
+  function headline({ requests, causes, unattributed }) {
     if (requests === 0 && causes.length === 0) return `No requests ${span.words}`;
-    if (causes.length === 0) return `No request failed or was slow ${span.words}${beside ? `; ${counted(beside.connections, "connection")} had trouble of their own` : ""}`;
+    if (causes.length === 0) return `No request failed or was slow ${span.words}${unattributed ? `; ${counted(unattributed.connections, "connection")} had trouble of their own` : ""}`;
     const [{ party, code }] = causes;
     if (party === "unknown") return `Most trouble is not attributed: ${plain(code)}`;
     return `Most trouble is ${OWNERS[party] ?? plain(party)}: ${plain(code)}`;
@@ -123,7 +123,7 @@ function stepOf(ms) {
 }
 
 // What connections had to send again, or waited for, that is in no request's time.
-function besides({ connections, retransmitted, waited, looked_at: lookedAt, example }, within) {
+function notInRequests({ connections, retransmitted, waited, looked_at: lookedAt, example }, within) {
   const lists = { view: "connections" };
   return h("section", { class: "card" }, h("h2", {}, "Not in any request’s time"),
     h("p", {}, `${count(connections)} of ${counted(lookedAt, "connection")} had trouble of their own: `,

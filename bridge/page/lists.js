@@ -94,7 +94,7 @@ export async function show({ main, parameters, signal, go }) {
     bottom.dataset.why = why;
     bottom.replaceChildren(...below);
   }
-  const beingMade = () => h("div", { class: "empty" }, h("h2", {}, `Not all ${name} can be read`), h("p", {}, "They are being made anew from the log, and come as soon as they are there."));
+  const beingMade = () => h("div", { class: "empty" }, h("h2", {}, `Not all ${name} can be read`), h("p", {}, "They are being rebuilt from the log, and appear as soon as they are done."));
   const noneFit = () => h("div", { class: "empty" }, h("h2", {}, `No ${name} fit`), h("p", {}, "Nothing that is kept has all of these: ", given.map(([key, value]) => [h("code", {}, `${key}=${value}`), " "])), h("p", {}, h("a", { href: `/?view=${name}` }, `All ${name}`)));
 
   const filters = form(name, kind, given, go);

@@ -93,7 +93,7 @@ export const timeOf = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
 // What an answer leaves out.
 export function leftOut({ records, from, to }) {
   const when = from ? `, of ${clock(from)} to ${clock(to)},` : "";
-  return `${counted(records, "settled record")}${when} cannot be read until made anew from the log`;
+  return `${counted(records, "settled record")}${when} cannot be read until rebuilt from the log`;
 }
 
 const FAILED = new Set(["refused", "unanswered", "unreachable", "aborted", "reset_by_peer", "reset_locally", "timed_out"]);
@@ -101,7 +101,7 @@ const FAILED = new Set(["refused", "unanswered", "unreachable", "aborted", "rese
 export const isFailure = (outcome) => FAILED.has(outcome);
 
 const METHODS = { exact: "both addresses and the time agree", peer: "one address and the time agree, the other was rewritten", failure: "destination, time and error of the failed connect agree", proxy: "as the proxy itself numbers it" };
-const MISSING = { no_kernel_view: "no probe has reported", no_address: "the proxy named no address", no_connection: "no connection that the probe reported fits" };
+const MISSING = { no_kernel_view: "no probe has reported", no_address: "the proxy named no address", no_connection: "no connection that the probe reported fits", not_sought: "the proxy says that no connect failed it" };
 
 // How a request was assigned to a connection, or why it was not.
 export function joinWords(join) {

@@ -1,10 +1,8 @@
 //! The HTTP endpoints, as routers that tests call without a socket.
 //!
-//! Listening is [`crate::server`]'s business, and so is who may reach which router: facts have addresses
-//! of their own.
+//! [`crate::server`] listens, and decides who may reach which router: facts have addresses of their own.
 
 mod access;
-mod beside;
 mod buckets;
 mod causes;
 mod code;
@@ -16,13 +14,14 @@ mod follow;
 mod health;
 mod intake;
 mod json;
+mod lingering;
 mod lookup;
 mod openapi;
 mod page;
 mod query;
 mod requests;
-mod rest;
 mod traces;
+mod unattributed;
 
 use std::sync::Arc;
 
@@ -99,7 +98,7 @@ impl State {
         }
     }
 
-    /// Shows answers as an operator wants them.
+    /// Prints answers for people.
     #[must_use]
     pub fn showing(self, shown: Shown) -> Self {
         let shown = Arc::new(shown);
@@ -128,7 +127,7 @@ pub(crate) fn shown(output: &syntrace_core::Output) -> serde_json::Result<serde_
     }
 }
 
-/// Returns the endpoints that answer questions.
+/// Returns the endpoints for queries.
 pub fn reads(state: State, access: Access) -> Router {
     let routes = guarded(question_routes(&state)).merge(open_routes(&state));
     finish(routes, state, access)
@@ -187,7 +186,7 @@ fn guarded(routes: Router<State>) -> Router<State> {
     routes.route_layer(from_fn(access::know))
 }
 
-/// Adds what all listeners have. Health is told to everybody at any time: who asks for it ends a bridge
+/// Adds what all listeners have. Health is answered to everybody at any time: a supervisor ends a bridge
 /// that does not answer.
 fn finish(routes: Router<State>, state: State, access: Access) -> Router {
     let limited = other_methods(routes)
@@ -197,7 +196,7 @@ fn finish(routes: Router<State>, state: State, access: Access) -> Router {
         .merge(other_methods(health_routes()))
         .layer(from_fn(access::bound_head))
         .layer(from_fn_with_state(state.clone(), count))
-        .layer(from_fn(rest::read))
+        .layer(from_fn(lingering::drain))
         .with_state(state)
 }
 

@@ -1,7 +1,7 @@
-//! The command line `syntrace`: asks the bridge, and says the answer in words.
+//! The command line `syntrace`: queries the bridge and prints the answer in words.
 //!
-//! Reads only. Every answer is also there as the bridge gave it (`--json`). What comes from outside is
-//! written with its control characters visible: a terminal obeys them otherwise.
+//! Read-only. `--json` prints every answer as the bridge gave it. Text from outside is printed with its control
+//! characters made visible: a terminal would obey them.
 
 mod answers;
 mod bridge;
@@ -39,7 +39,7 @@ enum Exit {
     Done = 0,
     /// `doctor`: a link of the chain is broken.
     Broken = 2,
-    /// Nothing is known under what was asked for.
+    /// Nothing is known under the requested name.
     NotFound = 3,
 }
 

@@ -15,7 +15,7 @@ pub fn boot() -> BootNanos {
 ///
 /// # Errors
 ///
-/// If `/proc` does not tell.
+/// If `/proc` does not say it.
 pub fn boot_id() -> io::Result<BootId> {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();

@@ -1,7 +1,7 @@
 //! The settings of the process: flags before environment variables before a file before defaults.
 //!
 //! Each setting is one field of [`Config`]; its flag, its variable, its key in the file, its place in the
-//! schema and its line in `docs/configuration.md` all come from there. What is wrong is said in one line.
+//! schema and its line in `docs/configuration.md` all come from there. Each error is one line.
 
 mod address;
 mod check;
@@ -32,21 +32,21 @@ use crate::{
 /// `--log-spare-mib`, unless it is given.
 const SPARE_MIB: u32 = 256;
 
-/// Joins what the filter and the probe saw of each connection, answers questions and exports spans.
+/// Joins what the filter and the probe saw of each connection, answers queries and exports spans.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "syntrace-bridge", version)]
 pub struct Config {
     /// TOML file with settings, the names of the flags as keys.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_CONFIG")]
     config: Option<PathBuf>,
-    /// Prints the settings in force, as such a file, and ends.
+    /// Prints the settings in force, as such a file, and exits.
     #[arg(long)]
     print_config: bool,
-    /// Prints the JSON Schema of such a file, and ends.
+    /// Prints the JSON Schema of such a file, and exits.
     #[arg(long)]
     print_schema: bool,
 
-    /// Where facts are taken: `unix:PATH`, `tcp:ADDRESS` or `tls:ADDRESS`; several, if need be.
+    /// Where facts are accepted: `unix:PATH`, `tcp:ADDRESS` or `tls:ADDRESS`; several are allowed.
     #[arg(
         long,
         value_name = "ADDRESS",
@@ -63,7 +63,7 @@ pub struct Config {
         default_value = "660"
     )]
     facts_mode: SocketMode,
-    /// User ids whose processes may connect to the Unix sockets; without any, all that the mode lets.
+    /// User ids whose processes may connect to the Unix sockets; without any, all that the mode allows.
     #[arg(
         long,
         value_name = "UID",
@@ -71,15 +71,16 @@ pub struct Config {
         value_delimiter = ','
     )]
     facts_uids: Vec<u32>,
-    /// File of the tokens with which facts are taken over TCP, one a line.
+    /// File of the tokens with which facts are accepted over TCP, one per line.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_FACTS_TOKEN_FILE")]
     facts_token_file: Option<PathBuf>,
-    /// Most batches taken in a second at each address; as many again are refused there for want of a token.
+    /// Most batches accepted per second at each address; requests without a required token have a limit of the
+    /// same size of their own.
     #[arg(long, value_name = "COUNT", env = "SYNTRACE_FACTS_RATE", default_value = "10000",
           value_parser = clap::value_parser!(u32).range(1..))]
     facts_rate: u32,
 
-    /// Where questions are answered: an address and a port, with `tls:` before it for TLS; port 0
+    /// Where queries are answered: an address and a port, with `tls:` before it for TLS; port 0
     /// chooses a free one.
     #[arg(
         long,
@@ -88,10 +89,11 @@ pub struct Config {
         default_value = "127.0.0.1:4390"
     )]
     listen: ReadsAddress,
-    /// File of the tokens with which questions are answered, one a line.
+    /// File of the tokens with which queries are answered, one per line.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_LISTEN_TOKEN_FILE")]
     listen_token_file: Option<PathBuf>,
-    /// Most questions answered in a second; as many again of those who show no token where one is wanted.
+    /// Most queries answered per second; requests without a required token have a limit of the same size of their
+    /// own.
     #[arg(long, value_name = "COUNT", env = "SYNTRACE_LISTEN_RATE", default_value = "1000",
           value_parser = clap::value_parser!(u32).range(1..))]
     listen_rate: u32,
@@ -102,7 +104,7 @@ pub struct Config {
     /// Key of the certificate, PEM.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_TLS_KEY")]
     tls_key: Option<PathBuf>,
-    /// Certificates of those who sign clients' certificates, PEM; with it, `tls:` addresses demand one.
+    /// Certificate authorities for clients' certificates, PEM; with it, `tls:` addresses require one.
     #[arg(long, value_name = "FILE", env = "SYNTRACE_TLS_CLIENT_CA")]
     tls_client_ca: Option<PathBuf>,
 
@@ -114,10 +116,10 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", env = "SYNTRACE_SETTLED_RECORDS", default_value = "100000",
           value_parser = clap::value_parser!(u32).range(1..))]
     settled_records: u32,
-    /// Directory in which everything is kept, also over restarts; memory only without one.
+    /// Directory in which everything is kept over restarts; without one, everything is in memory only.
     #[arg(long, value_name = "DIRECTORY", env = "SYNTRACE_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// Size beyond which the oldest of the log goes, exported or not, MiB.
+    /// Size beyond which the oldest part of the log is removed, exported or not, MiB.
     #[arg(long, value_name = "MIB", env = "SYNTRACE_LOG_MIB", default_value = "1024",
           value_parser = clap::value_parser!(u32).range(1..))]
     log_mib: u32,
@@ -125,12 +127,12 @@ pub struct Config {
     /// it 256, or all of a log that is bounded by less.
     #[arg(long, value_name = "MIB", env = "SYNTRACE_LOG_SPARE_MIB")]
     log_spare_mib: Option<u32>,
-    /// Age beyond which the oldest of the log goes, exported or not, hours.
+    /// Age beyond which the oldest part of the log is removed, exported or not, hours.
     #[arg(long, value_name = "HOURS", env = "SYNTRACE_LOG_HOURS", default_value = "24",
           value_parser = clap::value_parser!(u32).range(1..))]
     log_hours: u32,
-    /// How often the log is brought to the disk, milliseconds: what a loss of power may cost. 0 for each
-    /// time, before the sender is answered.
+    /// How often the log is synced to the disk, milliseconds: what a loss of power may cost. 0 syncs each group of
+    /// batches before it is acknowledged.
     #[arg(
         long,
         value_name = "MS",
@@ -138,16 +140,16 @@ pub struct Config {
         default_value = "1000"
     )]
     log_sync_ms: u32,
-    /// Size beyond which the oldest settled records go, MiB.
+    /// Size beyond which the oldest settled records are removed, MiB.
     #[arg(long, value_name = "MIB", env = "SYNTRACE_VIEW_MIB", default_value = "2048",
           value_parser = clap::value_parser!(u32).range(1..))]
     view_mib: u32,
-    /// Age beyond which settled records go, hours.
+    /// Age beyond which settled records are removed, hours.
     #[arg(long, value_name = "HOURS", env = "SYNTRACE_VIEW_HOURS", default_value = "168",
           value_parser = clap::value_parser!(u32).range(1..))]
     view_hours: u32,
 
-    /// Base URL of the collector that takes spans by OTLP; no export without one.
+    /// Base URL of the collector that receives spans by OTLP; no export without one.
     #[arg(
         long,
         value_name = "URL",
@@ -155,7 +157,7 @@ pub struct Config {
         default_value = ""
     )]
     otlp_endpoint: CollectorUrl,
-    /// The URL for spans itself; goes before `otlp-endpoint`.
+    /// The full URL for spans; takes precedence over `otlp-endpoint`.
     #[arg(
         long,
         value_name = "URL",
@@ -163,7 +165,7 @@ pub struct Config {
         default_value = ""
     )]
     otlp_traces_endpoint: CollectorUrl,
-    /// How the collector is spoken to.
+    /// Protocol of the export.
     #[arg(
         long,
         value_name = "PROTOCOL",
@@ -171,7 +173,7 @@ pub struct Config {
         default_value = "http/protobuf"
     )]
     otlp_protocol: otlp::Protocol,
-    /// Headers for the collector: `name=value`, separated by commas, percent-encoded; never shown.
+    /// Headers for the collector: `name=value`, separated by commas, percent-encoded; never printed.
     #[arg(
         long,
         value_name = "HEADERS",
@@ -192,10 +194,10 @@ pub struct Config {
     #[arg(long, value_name = "MS", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value = "10000",
           value_parser = clap::value_parser!(u64).range(1..))]
     otlp_timeout: u64,
-    /// Certificates of those who sign the collector's, PEM; the system's without one.
+    /// Certificate authorities for the collector, PEM; the system's without it.
     #[arg(long, value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
     otlp_certificate: Option<PathBuf>,
-    /// Certificate that is shown to the collector, PEM.
+    /// Client certificate for the collector, PEM.
     #[arg(
         long,
         value_name = "FILE",
@@ -214,7 +216,7 @@ pub struct Config {
     )]
     service_name: String,
 
-    /// Where the page leads to for a trace, with `{trace_id}` in the place of its id.
+    /// Where the page leads to for a trace, with `{trace_id}` in place of its id.
     #[arg(long, value_name = "URL", env = "SYNTRACE_TRACE_URL")]
     trace_url: Option<String>,
 }
@@ -233,7 +235,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`Usage`]: what to say instead of running.
+    /// [`Usage`]: what to print instead of running.
     pub fn parse_line(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Usage> {
         let line: Vec<_> = arguments.into_iter().collect();
         // Afresh each time: a command that has read a line takes no new defaults.
@@ -258,7 +260,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Returns where to listen, and whom to let in.
+    /// Returns where to listen, and who is allowed to connect.
     #[must_use]
     pub fn server(&self) -> server::Settings {
         server::Settings {

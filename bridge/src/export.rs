@@ -1,8 +1,8 @@
 //! Sends spans to a collector: a cursor over the settled records.
 //!
-//! Nothing waits for the collector. What it does not take stays where it is, in memory or in the
-//! database, and is tried again, also by the next run; what is given up there before it was taken is
-//! counted. What a span says is [`crate::spans`]' business.
+//! Nothing waits for the collector. What it does not accept stays where it is, in memory or in the database, and is
+//! retried, also by the next run; what is given up there before it was accepted is counted. [`crate::spans`] decides
+//! what a span says.
 
 mod cursor;
 
@@ -37,9 +37,9 @@ const PATIENCE_MAX: Duration = Duration::from_secs(30);
 pub struct Exporter {
     /// Where records come from.
     pub view: SharedView,
-    /// Up to where they were taken.
+    /// Up to where the collector accepted them.
     pub cursor: Cursor,
-    /// Who takes them.
+    /// The collector.
     pub client: Client,
     /// What is counted.
     pub counters: metrics::Spans,
@@ -48,7 +48,7 @@ pub struct Exporter {
 // === impl Exporter ===
 
 impl Exporter {
-    /// Runs until the view is closed and all that it held was taken.
+    /// Runs until the view is closed and everything that it held was accepted.
     pub async fn run(mut self) {
         let Some(before) = self.view.rebuilt().await else {
             return;
@@ -101,7 +101,7 @@ impl Exporter {
         }
     }
 
-    /// Counts what was given up before it was taken.
+    /// Counts what was given up before it was accepted.
     fn note_gap(&self, after: u64, batch: &[Settled]) {
         let first = batch.first().map_or(0, |settled| settled.number);
         let lost = first.saturating_sub(after + 1);
@@ -111,7 +111,7 @@ impl Exporter {
         }
     }
 
-    /// Sends until the collector takes it, or refuses it for good.
+    /// Sends until the collector accepts it, or refuses it for good.
     async fn send(&self, batch: &[Settled]) {
         let spans: Vec<_> = batch.iter().flat_map(spans_of).collect();
         let count = spans.len() as u64;

@@ -1,8 +1,8 @@
 //! The fold over the log: entries in, settled records out, each with its number.
 //!
-//! What comes out depends on the entries and on nothing else: time passes by the times at which they
-//! arrived, and the bridge's own readings of the clocks are entries too. So the same log gives the same
-//! records under the same numbers, whenever and how often it is folded.
+//! The output depends on the entries only: time advances by the times at which they arrived, and the bridge's own
+//! clock readings are entries too. So the same log gives the same records under the same numbers, however often it is
+//! folded.
 
 mod fields;
 mod recovery;
@@ -23,7 +23,7 @@ use crate::{
     view::SharedView,
 };
 
-/// Everything that the entries so far came to.
+/// The result of all entries so far.
 #[derive(Debug)]
 pub struct Folder {
     reconciler: Reconciler,
@@ -37,7 +37,7 @@ pub struct Folder {
 pub struct Fold {
     /// Where entries come from.
     pub entries: log::Reader,
-    /// The log itself, to be told how far it is needed.
+    /// The log itself: what the fold needs no more may be removed.
     pub log: std::sync::Arc<Log>,
     /// The run of the kernel.
     pub boot: BootId,
@@ -75,8 +75,8 @@ impl Folder {
 
     /// Folds one entry, and gives what it settles to `each`.
     ///
-    /// With another run of the kernel all sockets are gone and its clock begins again: what was live
-    /// settles, and the fold begins anew.
+    /// After a reboot all sockets are gone and the kernel's clock begins again: what was live settles, and the
+    /// fold begins empty.
     pub fn handle(
         &mut self,
         boot: BootId,
@@ -104,6 +104,12 @@ impl Folder {
     #[must_use]
     pub const fn reconciler(&self) -> &Reconciler {
         &self.reconciler
+    }
+
+    /// Returns the run of the kernel that what is live belongs to.
+    #[must_use]
+    pub const fn boot(&self) -> BootId {
+        self.boot
     }
 
     /// Returns the number of the record that settled last; 0 for none.

@@ -1,8 +1,7 @@
-//! Turns the wire's messages into facts: the only place that knows the wire's and Envoy's words.
+//! Turns the wire's messages into facts: the only place that knows the wire's and Envoy's vocabulary.
 //!
-//! A batch that cannot be read is refused as a whole. A fact that has no meaning is not: the others are
-//! taken, and in its place, under its number, stands that it was refused, and for which field. Nothing is
-//! guessed and nothing is folded here.
+//! A batch that cannot be decoded is refused as a whole. Of a batch with an invalid fact the others are accepted;
+//! under its number stands that it was refused, and for which field. Nothing is guessed and nothing is folded here.
 
 mod connection;
 mod incident;
@@ -54,7 +53,7 @@ pub enum IngestError {
         /// Facts in the batch.
         found: usize,
     },
-    /// A field of the batch has no meaning.
+    /// A field of the batch is invalid.
     #[error("batch.{field} is {found}, expected {expected}")]
     Batch {
         /// The field.
@@ -80,7 +79,7 @@ struct Meaningless {
 ///
 /// # Errors
 ///
-/// [`IngestError`] names what is wrong; then nothing of the batch is taken.
+/// [`IngestError`] names what is wrong; then nothing of the batch is accepted.
 pub fn decode(encoded: &[u8]) -> Result<Batch, IngestError> {
     let parts = split(encoded).map_err(IngestError::Undecodable)?;
     let found = parts.found;

@@ -1,8 +1,8 @@
-//! The bridge: takes facts in, folds them, answers questions and exports spans.
+//! The bridge: accepts facts, folds them, answers queries and exports spans.
 //!
-//! Edges only. What a fact means for a connection is decided in `syntrace-core`; here is how facts
-//! arrive ([`api`], [`ingest`], [`log`]), who folds them ([`fold`]), what is kept ([`store`]) and how
-//! it is shown ([`api`], [`spans`], [`metrics`]).
+//! Edges only. `syntrace-core` decides what a fact means for a connection; here is how facts arrive ([`api`],
+//! [`ingest`], [`log`]), where they are folded ([`fold`]), what is kept ([`store`]) and how it is shown ([`api`],
+//! [`spans`], [`metrics`]).
 #![forbid(unsafe_code)]
 
 pub mod api;

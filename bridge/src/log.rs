@@ -1,8 +1,8 @@
 //! The log of batches: what is appended is folded, once, in the order of its position.
 //!
-//! Every accepted batch goes through here, and the sender is told so only after [`Log::append`]: then it
-//! is in a file, if there are files. Everything else that the bridge knows is derived from the log. A
-//! batch that has no room is refused, never dropped.
+//! Every accepted batch goes through here, and is acknowledged only after [`Log::append`]: then it is in a file, if
+//! there are files. Everything else that the bridge knows is derived from the log. A batch for which there is no room
+//! is refused, never dropped.
 
 pub mod disk;
 mod files;
@@ -32,19 +32,19 @@ use self::{
     writer::{Pending, Progress, Writer},
 };
 
-/// Where a batch stands in the log, from 0.
+/// The position of a batch in the log, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(pub u64);
 
-/// Where the log lies, and how much of it is kept.
+/// Where the log is, and how much of it is kept.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Directory of its files; memory only without one.
     pub directory: Option<PathBuf>,
     /// How much is kept.
     pub bounds: Bounds,
-    /// How often what was written is brought to the disk, which bounds what a loss of power may cost;
-    /// zero for each time, before the sender is told.
+    /// How often what was written is synced to the disk, which bounds what a loss of power may cost;
+    /// zero for each group, before it is acknowledged.
     pub sync_interval: Duration,
     /// Bytes of batches that wait to be folded.
     pub room_bytes: usize,
@@ -125,7 +125,7 @@ impl Default for Settings {
 // === impl Log ===
 
 impl Log {
-    /// Starts a log whose next entry stands at `next`, and returns both ends of it.
+    /// Starts a log whose next entry has position `next`, and returns both ends of it.
     ///
     /// # Errors
     ///
@@ -188,7 +188,7 @@ impl Log {
         self.pending.close();
     }
 
-    /// Waits until nobody reads any more.
+    /// Waits until the reader is gone.
     pub async fn abandoned(&self) {
         if let Some(entries) = self.entries.upgrade() {
             entries.closed().await;
@@ -202,18 +202,18 @@ impl Log {
         self.pending.is_open() && entries.is_some_and(|entries| !entries.is_closed())
     }
 
-    /// Returns how the log fares.
+    /// Returns the log's health.
     #[must_use]
     pub fn health(&self) -> health::Status {
         self.health.status()
     }
 
-    /// Says what an earlier run left that cannot be had any more.
+    /// Reports what an earlier run left that is lost.
     pub(crate) fn found(&self, left: health::Left) {
         self.health.found(left);
     }
 
-    /// Returns the position after all that was appended, and so told of, by now.
+    /// Returns the position after everything that was appended, and so acknowledged, by now.
     #[must_use]
     pub fn appended(&self) -> Position {
         Position(self.progress.appended.load(Relaxed))

@@ -1,4 +1,4 @@
-//! What Prometheus is told: counters of what came, what settled, what was lost, and how the bridge fares.
+//! What Prometheus scrapes: counters of what came, what settled, what was lost, and the bridge's own state.
 //!
 //! Labels are words of this project; where they are words of others, their number is bounded.
 
@@ -52,11 +52,11 @@ pub struct Spans {
     pub queue_full: Counter,
     /// Not accepted by the collector, after all retries.
     pub refused: Counter,
-    /// 1 while the collector takes nothing.
+    /// 1 while the collector accepts nothing.
     pub failing: Gauge,
 }
 
-/// The registry of all metrics; it reads the view when it is asked.
+/// The registry of all metrics; it reads the view at each scrape.
 #[derive(Debug)]
 pub struct Exposition(Registry);
 
@@ -107,7 +107,7 @@ impl Metrics {
         all.register_collector(Box::new(process::Process));
         let registry = all.sub_registry_with_prefix("syntrace");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "What runs", build);
+        registry.register("build", "Version of the bridge", build);
         registry.register(
             "facts_received",
             "Facts in batches that were appended",
@@ -141,7 +141,7 @@ impl Metrics {
         );
         registry.register(
             "export_failing",
-            "Whether the collector takes nothing at present",
+            "Whether the collector accepts nothing at present",
             self.spans.failing.clone(),
         );
         self.http.register(registry);

@@ -1,6 +1,6 @@
-//! Points and lengths of time as people write them. The command line and the HTTP API read the same.
+//! Points and lengths of time as people write them; the command line and the HTTP API parse the same.
 //!
-//! Pure: who asks says what time it is. A time of the day is UTC, as in Envoy's access log.
+//! Pure: the caller says what time it is. A time of the day is UTC, as in Envoy's access log.
 
 use jiff::{
     SignedDuration, Timestamp,

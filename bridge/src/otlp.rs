@@ -1,9 +1,9 @@
-//! Sends one batch of spans to a collector, once: OTLP by HTTP/protobuf or gRPC, as the exporter
-//! specification has it (<https://opentelemetry.io/docs/specs/otlp/>).
+//! Sends one batch of spans to a collector, once: OTLP by HTTP/protobuf or gRPC, by the exporter
+//! specification (<https://opentelemetry.io/docs/specs/otlp/>).
 //!
-//! It says what became of the batch: taken, in part, not yet, never. What is sent when, and again, is
-//! [`crate::export`]'s business. opentelemetry-otlp's exporter retries by itself and tells none of
-//! these apart, so only OpenTelemetry's messages and conversions are used here.
+//! It returns what became of the batch: accepted, in part, not yet, never. [`crate::export`] decides what is sent when,
+//! and what is retried. opentelemetry-otlp's exporter retries by itself and does not distinguish these cases, so only
+//! OpenTelemetry's messages and conversions are used here.
 
 mod connect;
 mod grpc;
@@ -39,20 +39,20 @@ pub struct Client {
     timeout: Duration,
 }
 
-/// What became of a batch that was taken.
+/// What became of a batch that was accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Spans of it that the collector refused, for good.
     pub rejected: u64,
 }
 
-/// Why a batch was not taken.
+/// Why a batch was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The collector may take it later.
     #[error("the collector does not take spans now: {reason}")]
     Later {
-        /// How long the collector asks to be left alone.
+        /// How long the collector asks to wait.
         after: Option<Duration>,
         /// What it said, or what came of the connection.
         reason: String,
@@ -85,9 +85,9 @@ enum Transport {
 // === impl Client ===
 
 impl Client {
-    /// Makes a client; connects when something is sent.
+    /// Returns a client; it connects when something is sent.
     ///
-    /// The resource is the service name, beside what `OTEL_RESOURCE_ATTRIBUTES` says.
+    /// The resource is the service name, in addition to what `OTEL_RESOURCE_ATTRIBUTES` says.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError`], which says whether to try again.
+    /// [`SendError`], which says whether to retry.
     pub async fn send(&self, spans: Vec<SpanData>) -> Result<Taken, SendError> {
         let request = ExportTraceServiceRequest {
             resource_spans: group_spans_by_resource_and_scope(spans, &self.resource),
@@ -148,7 +148,7 @@ impl SendError {
     }
 }
 
-/// Returns who exports: the service's name goes before what the environment says.
+/// Returns the resource: the service's name takes precedence over the environment.
 #[must_use]
 pub(crate) fn resource(service_name: &str) -> ResourceAttributesWithSchema {
     let resource = Resource::builder_empty()

@@ -1,7 +1,7 @@
 //! The page at `/`: its files, which are part of the program, and the headers that keep it harmless.
 //!
-//! It holds no data: everything that it shows it asks of [`crate::api`], in the reader's name. So it is
-//! served to everyone who may connect, with or without a token.
+//! It holds no data: everything that it shows it fetches from [`crate::api`], with the reader's token. So it is served
+//! to everyone who may connect, with or without a token.
 
 use axum::{
     Json, Router,

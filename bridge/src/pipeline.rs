@@ -1,4 +1,4 @@
-//! Puts the parts together: log, fold, view, export. Starts them and ends them in order.
+//! Puts the parts together: log, fold, view, export. Starts them and shuts them down cleanly.
 
 mod lock;
 
@@ -13,6 +13,7 @@ use std::{
 };
 
 use syntrace_core::Limits;
+use syntrace_model::BootId;
 use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::timeout,
@@ -27,7 +28,7 @@ use crate::{
     log::{self, Log, Segments},
     metrics::Metrics,
     otlp,
-    store::{self, Database, Keeper},
+    store::{self, Database},
     view::SharedView,
 };
 
@@ -42,7 +43,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// How much of the log is kept; its directory is set by `data_dir`.
     pub log: log::Settings,
-    /// Bytes of the log that are rather folded again at a restart than records made anew behind it.
+    /// Up to so many bytes of the log are folded again at a restart, rather than having the missing records rebuilt
+    /// later.
     pub refold_bytes: u64,
     /// How much of the view is kept.
     pub view: store::Bounds,
@@ -58,7 +60,7 @@ pub struct Pipeline {
     state: api::State,
     view: SharedView,
     fold: thread::JoinHandle<()>,
-    keeper: Option<thread::JoinHandle<()>>,
+    writer: Option<thread::JoinHandle<()>>,
     exporter: Option<JoinHandle<()>>,
     flush_timeout: Duration,
     _lock: Option<DirectoryLock>,
@@ -67,7 +69,7 @@ pub struct Pipeline {
 /// Why the pipeline does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The directory is another bridge's, or cannot be had.
+    /// The directory is another bridge's, or cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The log cannot be read.
@@ -75,10 +77,10 @@ pub enum StartError {
     Log {
         /// Where it lies.
         directory: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The exporter cannot be made of what the settings and the environment say.
+    /// The settings and the environment do not make an exporter.
     #[error("making the exporter")]
     Exporter(#[from] otlp::SetupError),
     /// The system refused a step.
@@ -86,7 +88,7 @@ pub enum StartError {
     System {
         /// What was tried.
         step: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -172,7 +174,7 @@ impl Pipeline {
                     Some(place) => Cursor::open(place.export.clone(), settings.log.disk.clone()),
                     None => Cursor::in_memory(),
                 };
-                // Nothing goes before it is known where the export goes on.
+                // Nothing is evicted before it is known where the export resumes.
                 view.exported(cursor.number().unwrap_or(0));
                 let exporter = Exporter {
                     view: view.clone(),
@@ -184,14 +186,14 @@ impl Pipeline {
             }
             None => None,
         };
-        let keeper = place.as_ref().and_then(|place| {
+        let writer = place.as_ref().and_then(|place| {
             let refold = Refold::new(Segments::new(place.log.clone()), settings.limits);
-            let keeper = Keeper::new(&view, view.database_shared()?, settings.view, refold);
-            Some(spawn("keeper", move || keeper.run()))
+            let writer = store::Writer::new(&view, view.database_shared()?, settings.view, refold);
+            Some(spawn("store", move || writer.run()))
         });
-        let keeper = keeper.transpose()?;
-        if let Some(keeper) = &keeper {
-            view.set_keeper(keeper.thread().clone());
+        let writer = writer.transpose()?;
+        if let Some(writer) = &writer {
+            view.set_writer(writer.thread().clone());
         }
         let fold = Fold {
             entries,
@@ -202,10 +204,10 @@ impl Pipeline {
             recovery,
         };
         let fold = spawn("fold", move || fold.run())?;
-        tokio::spawn(tell_the_time(view.clone(), Arc::clone(&log)));
+        tokio::spawn(tell_the_time(boot, view.clone(), Arc::clone(&log)));
         Ok(Self {
             fold,
-            keeper,
+            writer,
             exporter,
             flush_timeout: settings.flush_timeout,
             state: api::State::new(log, view.clone(), metrics),
@@ -239,7 +241,7 @@ impl Pipeline {
 
     /// Folds, stores and exports all that was appended.
     ///
-    /// Without files, what is live settles before; with them, it goes on with the next start, and so does
+    /// Without files, what is live settles first; with them, the next run continues with it, and so does
     /// the export of what the collector does not take in time.
     ///
     /// # Errors
@@ -255,8 +257,8 @@ impl Pipeline {
             exporter.abort();
             tracing::warn!("Collector was too slow for the last spans");
         }
-        match self.keeper {
-            Some(keeper) => join(keeper, "keeper").await,
+        match self.writer {
+            Some(writer) => join(writer, "store").await,
             None => Ok(()),
         }
     }
@@ -298,10 +300,10 @@ impl Place {
     }
 }
 
-/// Appends the bridge's own facts, once it is known which numbers it gave them before.
-async fn tell_the_time(view: SharedView, log: Arc<Log>) {
+/// Appends the bridge's own facts, once it is known which numbers it used before.
+async fn tell_the_time(boot: BootId, view: SharedView, log: Arc<Log>) {
     if view.rebuilt().await.is_some() {
-        let ticker = Ticker::after(&view.coverage());
+        let ticker = view.with_folder(|folder| Ticker::after(folder, boot));
         ticker.run(log, view.due()).await;
     }
 }

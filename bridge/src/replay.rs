@@ -1,6 +1,6 @@
-//! A copied log, folded again from its beginning: an incident of production, as often as one likes.
+//! Folds a copied log again from its beginning: an incident of production, as often as needed.
 //!
-//! Reads only. A log that a bridge is writing to can be read too; its last entries may be missing.
+//! Read-only. A log that a bridge is writing to can be read too; its last entries may be missing.
 
 use std::{io, ops::ControlFlow, path::Path};
 
@@ -12,12 +12,12 @@ use crate::{
     log::{Segments, segments::Extent},
 };
 
-/// What a log came to.
+/// The result of folding a log.
 #[derive(Clone, Debug)]
 pub struct Replayed {
     /// Batches that were appended; some of them may be missing or unreadable.
     pub entries: u64,
-    /// What the reading came to: bytes and entries that could not be had.
+    /// What could not be read: bytes and entries.
     pub extent: Extent,
     /// Batches that this version of the bridge cannot read.
     pub unreadable: u64,

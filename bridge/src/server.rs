@@ -1,14 +1,13 @@
-//! Listens: facts on Unix sockets and protected TCP addresses, questions on a TCP address of their own.
+//! The listeners: facts on Unix sockets and protected TCP addresses, queries on a TCP address of their own.
 //!
-//! What is answered is [`crate::api`]'s business; how long a connection may keep whom waiting is
-//! `connections`'.
+//! [`crate::api`] answers; `connections` bounds how long a connection may keep others waiting.
 
 mod connections;
+mod disconnect;
 mod facts_socket;
-mod leaving;
+mod idle;
 mod protection;
 mod rate;
-mod silence;
 mod stall;
 mod tls;
 mod tokens;
@@ -20,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-pub(crate) use self::silence::Claim;
+pub(crate) use self::idle::Claim;
 use self::{
     connections::{BACKLOG, Listener, serve},
     facts_socket::{FactsSocket, Held},
@@ -37,10 +36,10 @@ use crate::{
     config::{FactsAddress, ReadsAddress, TcpAddress},
 };
 
-/// Where to listen, and whom to let in.
+/// Where to listen, and who is allowed to connect.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where facts are taken.
+    /// Where facts are accepted.
     pub facts: Vec<FactsAddress>,
     /// Permission bits of the Unix sockets.
     pub facts_mode: u32,
@@ -48,13 +47,13 @@ pub struct Settings {
     pub facts_uids: Vec<u32>,
     /// Who may send facts over TCP, and how fast.
     pub facts_access: AccessSettings,
-    /// Where questions are answered.
+    /// Where queries are answered.
     pub reads: ReadsAddress,
-    /// Who may ask, and how fast.
+    /// Who may query, and how fast.
     pub reads_access: AccessSettings,
     /// What `tls:` addresses need.
     pub tls: Option<TlsSettings>,
-    /// How answers are shown.
+    /// How answers are printed.
     pub shown: api::Shown,
 }
 
@@ -81,7 +80,7 @@ pub enum BindError {
     Tcp {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -118,7 +117,7 @@ impl Server {
         })
     }
 
-    /// Returns the address on which questions are answered.
+    /// Returns the address on which queries are answered.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address

@@ -3,8 +3,8 @@
 //!
 //! A connection is a tree of its own under its trace id: its life, and the waits within it. A request is
 //! one under its own: itself, its last upstream attempt, and what that waited for; linked to the
-//! connections that it used. Every attribute of this project's own is in `docs/attributes.md`. Sending
-//! spans is [`crate::otlp`]'s business.
+//! connections that it used. Every attribute of this project's own is in `docs/attributes.md`. [`crate::otlp`]
+//! sends spans.
 
 mod attempt;
 mod attribute;

@@ -1,20 +1,20 @@
-//! The settled records, found by every name under which someone may ask for them.
+//! The settled records, found by every name under which they may be queried.
 //!
-//! Each has a number, in the order in which they settled. Those that are not stored yet are in memory,
-//! those that are stored are in a database, which can be made anew from the log at any time. What is not
-//! settled is the reconciler's; a question that concerns both is asked of [`crate::view`].
+//! Each has a number, in the order in which they settled. Those that are not stored yet are in memory, those that are
+//! stored are in a database, which can be rebuilt from the log at any time. What is not settled is in the reconciler;
+//! [`crate::view`] answers queries that concern both.
 
 pub(crate) mod chunk;
 pub(crate) mod codec;
 pub(crate) mod database;
 mod filter;
 mod hole;
-mod keeper;
 pub(crate) mod names;
 mod present;
 mod recent;
 pub(crate) mod records;
 pub(crate) mod row;
+mod writer;
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use syntrace_model::{ConnectionId, Endpoint, SpanId, TraceId, UnixNanos};
 pub use self::{
     database::{Bounds, Database, DatabaseStatus, ReadError},
     hole::Hole,
-    keeper::Keeper,
+    writer::Writer,
 };
 pub(crate) use self::{
     hole::Seam,
@@ -35,7 +35,7 @@ pub(crate) use self::{
     recent::{Recent, Table},
 };
 
-/// Version of the layout of what is stored. What has another is made anew from the log.
+/// Version of the layout of what is stored. What has another is rebuilt from the log.
 pub const FORMAT: u32 = 7;
 
 /// A settled record and its number.
@@ -56,7 +56,7 @@ pub enum Kept {
     Connection(Arc<ConnectionRecord>),
 }
 
-/// What can be asked for.
+/// A kind of record that can be queried.
 pub trait Record {
     /// What names the record alone.
     type Id: Copy + Ord + std::hash::Hash + ToString;

@@ -1,5 +1,5 @@
-//! TLS towards others, by the system's files or the operator's: which signers are believed, and what is
-//! shown of ourselves. Who is spoken to, and of what, is the callers' business.
+//! TLS as a client: which certificate authorities are trusted, the system's or the operator's, and which certificate
+//! the bridge presents. Peer and protocol are up to the caller.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,11 +1,11 @@
 //! What is known at one moment: the live records, the settled ones in memory, and those in the database.
 //!
-//! The fold writes, questions read. A question never holds a lock while it reads the disk. A record moves
-//! from live to memory to the database, and questions look in the same order: none is missed on its way. A
-//! question by id looks at what is settled before, too: that waits for nobody.
+//! The fold writes, queries read. A query never holds a lock while it reads the disk. A record moves from live to memory
+//! to the database, and queries look in the same order, so that none is missed on its way. A query by id looks at the
+//! settled records first, too: that waits for nothing.
 
 mod flow;
-mod one;
+mod lookup;
 mod page;
 
 use std::{
@@ -70,7 +70,7 @@ struct View {
     due: watch::Sender<Option<BootNanos>>,
     /// How far the fold has come with what an earlier run left.
     rebuild: watch::Sender<Rebuild>,
-    keeper: OnceLock<Thread>,
+    writer: OnceLock<Thread>,
     closed: watch::Sender<bool>,
 }
 
@@ -99,7 +99,7 @@ impl SharedView {
             settled: watch::Sender::new(settled),
             due: watch::Sender::new(None),
             rebuild: watch::Sender::new(rebuild),
-            keeper: OnceLock::new(),
+            writer: OnceLock::new(),
             closed: watch::Sender::new(false),
         }))
     }
@@ -108,10 +108,10 @@ impl SharedView {
     ///
     /// # Errors
     ///
-    /// [`ReadError::Database`] if it is not in memory, and the database cannot be read; so do all questions
-    /// below. [`ReadError::Hole`] if it may be one of the records that are being made anew.
+    /// [`ReadError::Database`] if it is not in memory, and the database cannot be read; so do all queries
+    /// below. [`ReadError::Hole`] if it may be one of the records that are being rebuilt.
     pub fn connection(&self, id: ConnectionId) -> Result<Option<Arc<ConnectionRecord>>, ReadError> {
-        one::one(self, id)
+        lookup::by_id(self, id)
     }
 
     /// Returns one request.
@@ -120,7 +120,7 @@ impl SharedView {
     ///
     /// As [`Self::connection`].
     pub fn request(&self, id: SpanId) -> Result<Option<Arc<RequestRecord>>, ReadError> {
-        one::one(self, id)
+        lookup::by_id(self, id)
     }
 
     /// Returns a page of connections, the newest first.
@@ -223,7 +223,7 @@ impl SharedView {
         Ok(trace)
     }
 
-    /// Returns the settled records that are being made anew from the log, if there are any.
+    /// Returns the settled records that are being rebuilt from the log, if there are any.
     #[must_use]
     pub fn hole(&self) -> Option<Hole> {
         let seam = self.recent().seam();
@@ -249,7 +249,7 @@ impl SharedView {
         self.live().reconciler().coverage()
     }
 
-    /// Returns how the database fares; `None` without one.
+    /// Returns the database's state; `None` without one.
     #[must_use]
     pub fn database_status(&self) -> Option<DatabaseStatus> {
         self.database().map(Database::status)
@@ -261,7 +261,7 @@ impl SharedView {
         self.0.evicted.load(Relaxed)
     }
 
-    /// Returns a channel that tells the number of the record that settled last.
+    /// Returns a channel with the number of the record that settled last.
     #[must_use]
     pub fn settled(&self) -> watch::Receiver<u64> {
         self.0.settled.subscribe()
@@ -273,7 +273,7 @@ impl SharedView {
         *self.0.settled.borrow()
     }
 
-    /// Returns a channel that tells when the next record is due.
+    /// Returns a channel with the time at which the next record is due.
     #[must_use]
     pub fn due(&self) -> watch::Receiver<Option<BootNanos>> {
         self.0.due.subscribe()
@@ -284,7 +284,7 @@ impl SharedView {
     ///
     /// # Errors
     ///
-    /// As [`Self::connection`]; [`ReadError::Hole`] if the next of them are being made anew.
+    /// As [`Self::connection`]; [`ReadError::Hole`] if the next of them are being rebuilt.
     pub fn settled_after(&self, number: u64, limit: usize) -> Result<Vec<Settled>, ReadError> {
         if let Some(recent) = self.recent_after(number, limit) {
             return Ok(recent);
@@ -306,7 +306,7 @@ impl SharedView {
         self.database().map_or(u64::MAX, Database::stored)
     }
 
-    /// Returns the database, for who stores.
+    /// Returns the database, for its writer.
     pub(crate) fn database_shared(&self) -> Option<Arc<Database>> {
         self.0.database.clone()
     }
@@ -343,7 +343,7 @@ impl WeakView {
     }
 }
 
-/// Returns what was found; notes where it may be one of the records that are being made anew.
+/// Returns what was found; notes where it may be one of the records that are being rebuilt.
 pub(crate) fn known<T>(
     found: Result<Option<T>, ReadError>,
     hole: &mut Option<Hole>,

@@ -120,7 +120,7 @@ async fn between_states_what_is_made_anew_has_each_record_once_and_lacks_those_o
     assert_eq!(coverage(&bridge).await["lost"], 0);
     let deadline = Instant::now() + DEADLINE;
     while bridge.pipeline.view().hole().is_some() {
-        assert!(Instant::now() < deadline, "records are still made anew");
+        assert!(Instant::now() < deadline, "records are still being rebuilt");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for kind in ["requests", "connections"] {

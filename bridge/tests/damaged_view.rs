@@ -1,4 +1,4 @@
-//! A view that is deleted, damaged or refused by the disk: it is made anew, and answers the same.
+//! A view that is deleted, damaged or refused by the disk: it is rebuilt, and answers the same.
 
 mod support;
 
@@ -34,7 +34,7 @@ async fn a_view_that_is_deleted_while_it_is_used_is_made_anew() {
     fs::remove_dir_all(place.view()).unwrap();
     let deadline = Instant::now() + DEADLINE;
     while place.chunks().is_empty() || try_answers(&bridge).await.as_ref() != Some(&before) {
-        assert!(Instant::now() < deadline, "the view was not made anew");
+        assert!(Instant::now() < deadline, "the view was not rebuilt");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

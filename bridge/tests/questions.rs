@@ -123,7 +123,10 @@ async fn times_may_be_told_from_now_and_a_window_of_the_most_buckets_fits() {
 #[tokio::test]
 async fn trouble_that_is_in_no_requests_time_is_counted_beside_the_causes() {
     let bridge = Bridge::after_the_story().await;
-    assert_eq!(bridge.get("/v1/causes").await.json().get("beside"), None);
+    assert_eq!(
+        bridge.get("/v1/causes").await.json().get("unattributed"),
+        None
+    );
     let mut lossy = facts::downstream(8);
     (lossy.syn_ack_retransmits, lossy.retransmits) = (1, 2);
     // 40 ms in the accept queue are no trouble.
@@ -136,7 +139,7 @@ async fn trouble_that_is_in_no_requests_time_is_counted_beside_the_causes() {
     bridge.eventually("/v1/coverage", settled).await;
     let of = async |query: &str| {
         let mut causes = bridge.get(&format!("/v1/causes{query}")).await.json();
-        causes["beside"].take()
+        causes["unattributed"].take()
     };
     let lossy = "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0.8";
     let expected = json!({

@@ -10,9 +10,10 @@ use std::{collections::BTreeSet, fs, ops::ControlFlow, path::PathBuf};
 use axum::http::StatusCode;
 use prost::Message as _;
 use serde_json::json;
-use support::Bridge;
+use support::{Answer, Bridge};
 use syntrace_bridge::{
     log::{Position, Segments},
+    pipeline::Settings,
     replay,
 };
 use syntrace_core::{Limits, Output};
@@ -62,7 +63,7 @@ async fn each_batch_of_schema_1_is_accepted() {
             "probe"
         ]
     );
-    let heard = |answer: &support::Answer| {
+    let heard = |answer: &Answer| {
         let senders = answer.json()["senders"].as_array().unwrap().len();
         senders >= 4
     };
@@ -80,6 +81,41 @@ async fn a_schema_that_is_newer_is_refused_by_a_code_that_says_so() {
         let answer = bridge.post(batch.encode_to_vec()).await;
         assert_eq!(answer.error(), (400, "newer_schema".to_owned()));
     }
+}
+
+#[tokio::test]
+async fn after_a_reboot_nothing_counts_as_lost_of_what_the_bridge_itself_numbered_before() {
+    let place = tempfile::tempdir().unwrap();
+    let log = place.path().join("log");
+    fs::create_dir(&log).unwrap();
+    for segment in fs::read_dir(recorded()).unwrap() {
+        let segment = segment.unwrap();
+        fs::copy(segment.path(), log.join(segment.file_name())).unwrap();
+    }
+    let settings = Settings {
+        data_dir: Some(place.path().to_owned()),
+        ..Settings::default()
+    };
+    let mut received = 0;
+    let mut epochs = BTreeSet::new();
+    // Started twice: after the reboot, and again in the same run of the kernel.
+    for _ in 0..2 {
+        let bridge = Bridge::start_with(&settings);
+        let has_read_the_clock = |answer: &Answer| {
+            let senders = answer.json()["senders"].take();
+            senders.as_array().unwrap().len() == 1
+                && senders[0]["received"].as_u64().unwrap() > received
+        };
+        let coverage = bridge.eventually("/v1/coverage", has_read_the_clock).await;
+        let sender = &coverage["senders"][0];
+        assert_eq!(sender["name"], "bridge");
+        assert_eq!(sender["missing"], 0, "{coverage}");
+        assert_eq!(coverage["lost"], 0, "{coverage}");
+        received = sender["received"].as_u64().unwrap();
+        epochs.insert(sender["epoch"].to_string());
+        bridge.pipeline.finish().await.unwrap();
+    }
+    assert_eq!(epochs.len(), 1);
 }
 
 /// The batches of the recorded log, as they were received.

@@ -105,11 +105,11 @@ async fn measure_durable(report: &mut Report) {
         report.add(Figure::new(name, "ratio", median(&more)));
     };
     add("bridge.keeping.log", |spent| spent.log);
-    // Without files the fold's thread gives the oldest records' memory back; with files the keeper's does.
+    // Without files the fold's thread gives the oldest records' memory back; with files the store's does.
     add("bridge.keeping.fold_and_states", |spent| {
         spent.fold + spent.ended
     });
-    add("bridge.keeping.view", |spent| spent.keeper);
+    add("bridge.keeping.view", |spent| spent.store);
 }
 
 fn runtime() -> Runtime {

@@ -10,7 +10,7 @@ pub(crate) struct Spent {
     pub(crate) all: f64,
     pub(crate) log: f64,
     pub(crate) fold: f64,
-    pub(crate) keeper: f64,
+    pub(crate) store: f64,
     /// Of threads that ended: each writes one state.
     pub(crate) ended: f64,
 }
@@ -27,7 +27,7 @@ impl Spent {
             all,
             log: of("log"),
             fold: of("fold"),
-            keeper: of("keeper"),
+            store: of("store"),
             ended: all - threads.iter().map(|(_, seconds)| seconds).sum::<f64>(),
         }
     }
@@ -37,7 +37,7 @@ impl Spent {
             all: self.all - before.all,
             log: self.log - before.log,
             fold: self.fold - before.fold,
-            keeper: self.keeper - before.keeper,
+            store: self.store - before.store,
             ended: self.ended - before.ended,
         }
     }

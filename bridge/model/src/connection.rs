@@ -125,6 +125,21 @@ impl str::FromStr for ConnectionId {
 // === impl Outcome ===
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Connecting,
+        Self::Established,
+        Self::Refused,
+        Self::Unanswered,
+        Self::Unreachable,
+        Self::Aborted,
+        Self::Closed,
+        Self::ResetByPeer,
+        Self::ResetLocally,
+        Self::TimedOut,
+        Self::Unknown,
+    ];
+
     /// Returns the name under which the API, metrics and spans show it.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,7 +1,7 @@
-//! Who may ask, how fast, and how much at the same time: before anything is read of a request's body.
+//! Authorization, rate limits and concurrency limits: all are checked before a request's body is read.
 //!
-//! Those who show a token and those who do not have budgets of their own, so that nobody who is not known
-//! keeps out somebody who is; and guessing has a bound. Each listener has its own.
+//! Requests with a valid token and requests without have separate budgets, so that strangers cannot crowd out
+//! authorized clients, and guessing tokens is limited. Each listener has its own.
 
 use std::{
     pin::Pin,
@@ -27,7 +27,7 @@ const ANSWERS_MAX: usize = 128;
 /// Bytes of a request's head. Beyond twice as many, nothing is read of it.
 pub(crate) const HEAD_BYTES_MAX: usize = 32 << 10;
 
-/// What the endpoints of one kind ask of those who come. Clones have the same tokens.
+/// What the endpoints of one kind require of requests. Clones have the same tokens.
 #[derive(Clone, Debug)]
 pub struct Access {
     tokens: Option<Arc<RwLock<Tokens>>>,
@@ -52,7 +52,7 @@ struct Budget {
     places: Arc<Semaphore>,
 }
 
-/// Marks a request whose sender is known.
+/// Marks an authorized request.
 #[derive(Clone, Copy, Debug)]
 struct Known;
 
@@ -89,7 +89,7 @@ impl Access {
         }
     }
 
-    /// Asks for these tokens from now on, if it asks for any.
+    /// Requires these tokens from now on, if it requires any.
     pub(crate) fn renew(&self, tokens: Option<Tokens>) {
         if let Some((held, tokens)) = self.tokens.as_ref().zip(tokens) {
             *held.write().unwrap_or_else(PoisonError::into_inner) = tokens;
@@ -145,7 +145,7 @@ pub(super) async fn bound_head(request: Request, next: Next) -> Result<Response,
     Ok(next.run(request).await)
 }
 
-/// Refuses what comes too fast, or too much at a time.
+/// Applies the limits of rate and concurrency; marks authorized requests.
 pub(super) async fn limit(
     State(Gate(gate)): State<Gate>,
     mut request: Request,
@@ -154,7 +154,7 @@ pub(super) async fn limit(
     let place = if gate.access.admits(request.headers()) {
         request.extensions_mut().insert(Known);
         if let Some(claim) = request.extensions().get::<Claim>() {
-            claim.is_known();
+            claim.keep();
         }
         gate.known.take()
     } else {
@@ -170,7 +170,7 @@ pub(super) async fn limit(
     Ok(answer.map(place))
 }
 
-/// Refuses those whom [`limit`] does not know.
+/// Refuses requests that [`limit`] did not authorize.
 pub(super) async fn know(request: Request, next: Next) -> Result<Response, ApiError> {
     match request.extensions().get() {
         Some(Known) => Ok(next.run(request).await),

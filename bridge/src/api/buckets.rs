@@ -64,7 +64,7 @@ impl Buckets {
     ///
     /// # Errors
     ///
-    /// If it cannot be had.
+    /// If `from` does.
     pub(super) fn show<E>(self, from: impl Fn(UnixNanos) -> Result<u64, E>) -> Result<Shown, E> {
         let begins = |index: u64| self.start.plus_ns(index.saturating_mul(self.step_ns));
         let counts: Vec<_> = (0..=self.count as u64)

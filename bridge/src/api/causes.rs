@@ -22,11 +22,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     ApiError, State,
-    beside::{self, Beside},
     buckets::{Buckets, Shown},
     json::{self, Incomplete, Json},
     query,
     requests::cluster_of,
+    unattributed::{self, Unattributed},
 };
 use crate::{
     store::{Hole, ReadError, Record},
@@ -34,10 +34,10 @@ use crate::{
 };
 
 /// Failed records that are looked at together, and how often: so many of a kind are counted.
-const TURN: usize = 10_000;
-const TURNS_MAX: usize = 10;
+const PAGE: usize = 10_000;
+const PAGES_MAX: usize = 10;
 
-/// The query as it comes.
+/// The query as it is received.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -49,7 +49,7 @@ pub(super) struct Parameters {
     until: Option<String>,
     /// Envoy's cluster.
     cluster: Option<String>,
-    /// Length of a bucket, such as `60s`, `5m` or `1h`: the answer tells the counts over time, from
+    /// Length of a bucket, such as `60s`, `5m` or `1h`: the answer has the counts over time, from
     /// `since` on, in at most 120 buckets.
     step: Option<String>,
 }
@@ -70,7 +70,7 @@ pub(super) struct Causes {
     /// Present if connections had trouble that no request is known to have failed or waited for, and no
     /// cluster is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    beside: Option<Beside>,
+    unattributed: Option<Unattributed>,
     /// Present if a step was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     buckets: Option<Shown>,
@@ -163,7 +163,7 @@ impl Question {
                 failed += 1;
                 if self.cluster.is_some() {
                     seen.extend(joined(record));
-                } else if beside::is_about_connections(&record.answer) {
+                } else if unattributed::is_about_connections(&record.answer) {
                     blamed.extend(joined(record));
                 }
                 let id = record.id().to_string();
@@ -191,9 +191,9 @@ impl Question {
             failed,
             counted_since: requests_since.max(connections_since).map(json::time),
             causes,
-            beside: match self.cluster {
+            unattributed: match self.cluster {
                 Some(_) => None,
-                None => beside::look(view, self.since, self.until, &blamed)?,
+                None => unattributed::count(view, self.since, self.until, &blamed)?,
             },
             buckets: match self.buckets {
                 Some(buckets) => Some(buckets.show(from)?),
@@ -227,7 +227,7 @@ impl Question {
         }
     }
 
-    /// Returns the count of a cause; the first record that asks is its example.
+    /// Returns the count of a cause; the first record of it is its example.
     fn count<'a>(
         &self,
         counts: &'a mut Counts,
@@ -274,7 +274,7 @@ fn each<R: Record>(
 ) -> Result<Option<UnixNanos>, ReadError> {
     let mut ask = Ask {
         since,
-        ..Ask::newest(TURN)
+        ..Ask::newest(PAGE)
     };
     let mut turns = 0;
     loop {
@@ -285,7 +285,7 @@ fn each<R: Record>(
         let Some(next) = found.next else {
             return Ok(None);
         };
-        if turns == TURNS_MAX {
+        if turns == PAGES_MAX {
             return Ok(Some(next.0));
         }
         ask.below = Some(next);

@@ -1,4 +1,4 @@
-//! The stable codes of errors: all there are, each with its status and what it means.
+//! The stable error codes: all of them, each with its status and its meaning.
 
 use axum::http::StatusCode;
 use serde::{Serialize, Serializer};
@@ -10,7 +10,7 @@ use utoipa::{
 /// Makes the enum, and its list, from one table.
 macro_rules! codes {
     ($(#[doc = $meaning:literal] $code:ident = $status:ident $name:literal,)*) => {
-        /// What is wrong, for programs: stable.
+        /// An error, for programs: stable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
             $(#[doc = $meaning] $code,)*
@@ -20,7 +20,7 @@ macro_rules! codes {
             /// All of them.
             pub(super) const ALL: &[Self] = &[$(Self::$code),*];
 
-            /// Returns the name that answers and metrics have.
+            /// Returns its name in answers and metrics.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
@@ -28,7 +28,7 @@ macro_rules! codes {
                 }
             }
 
-            /// Returns the status that it comes with.
+            /// Returns its HTTP status.
             #[must_use]
             pub const fn status(self) -> StatusCode {
                 match self {
@@ -53,53 +53,53 @@ codes! {
     UnknownRequest = NOT_FOUND "unknown_request",
     /// Nothing is known under this id.
     UnknownTrace = NOT_FOUND "unknown_trace",
-    /// The path leads nowhere.
+    /// There is no such path.
     UnknownPath = NOT_FOUND "unknown_path",
     /// The path has other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED "method_not_allowed",
-    /// The path has a part that is no text.
+    /// A part of the path is not UTF-8.
     InvalidPath = BAD_REQUEST "invalid_path",
     /// The query has a parameter that is not known here, or the same one twice.
     InvalidQuery = BAD_REQUEST "invalid_query",
-    /// A parameter of the query has no meaning.
+    /// A parameter of the query is invalid.
     InvalidParameter = BAD_REQUEST "invalid_parameter",
-    /// The head is larger than any may be.
+    /// The request's head is too large.
     HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE "head_too_large",
-    /// No token of those that open the endpoint came with the request.
+    /// The request carries no token that the endpoint accepts.
     Unauthorised = UNAUTHORIZED "unauthorised",
     /// More requests came in a second than are answered.
     TooFast = TOO_MANY_REQUESTS "too_fast",
-    /// As many answers are under way as there may be.
+    /// The limit of answers in progress is reached.
     TooManyAnswers = TOO_MANY_REQUESTS "too_many_answers",
-    /// As many event streams are open as there may be.
+    /// The limit of open event streams is reached.
     TooManyFollowers = TOO_MANY_REQUESTS "too_many_followers",
-    /// As many batches are being taken as there may be.
+    /// The limit of batches being received is reached.
     TooManyBatches = TOO_MANY_REQUESTS "too_many_batches",
-    /// The body is not said to be a batch.
+    /// The content type is not that of a batch.
     UnsupportedMediaType = UNSUPPORTED_MEDIA_TYPE "unsupported_media_type",
-    /// The body is no batch.
+    /// The body is not a batch.
     Undecodable = BAD_REQUEST "undecodable",
     /// The batch is of a schema that is newer than this bridge.
     NewerSchema = BAD_REQUEST "newer_schema",
-    /// A field of the batch, beside its facts, has no meaning.
+    /// A field of the batch itself is invalid.
     InvalidBatch = BAD_REQUEST "invalid_batch",
     /// The body is larger, or has more facts, than any batch may.
     TooLarge = PAYLOAD_TOO_LARGE "too_large",
-    /// The body did not come whole.
+    /// The body did not arrive completely.
     Incomplete = REQUEST_TIMEOUT "incomplete",
     /// More is appended than is folded: the batch may be sent again.
     Busy = SERVICE_UNAVAILABLE "busy",
     /// The log cannot be written to at present.
     LogFailed = SERVICE_UNAVAILABLE "log_failed",
-    /// The bridge stops.
+    /// The bridge is shutting down.
     Stopping = SERVICE_UNAVAILABLE "stopping",
-    /// What was taken before is not folded yet, and may say more.
+    /// What was acknowledged before is not folded yet, and may hold the answer.
     Behind = SERVICE_UNAVAILABLE "behind",
-    /// What an earlier run left is being read, and may say more.
+    /// What an earlier run left is being folded, and may hold the answer.
     Rebuilding = SERVICE_UNAVAILABLE "rebuilding",
     /// The database cannot be read at present.
     DatabaseFailed = SERVICE_UNAVAILABLE "database_failed",
-    /// The answer could not be made: a defect.
+    /// The answer could not be built: a defect.
     Internal = INTERNAL_SERVER_ERROR "internal",
 }
 

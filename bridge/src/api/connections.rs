@@ -30,7 +30,7 @@ use crate::{
     view::Ask,
 };
 
-/// The query as it comes.
+/// The query as it is received.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -88,7 +88,7 @@ pub(super) struct List {
     incomplete: Option<Incomplete>,
 }
 
-/// What may be asked of one connection.
+/// The query of one connection.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -97,7 +97,7 @@ pub(super) struct Options {
     audit: Option<String>,
 }
 
-/// Lists connections, the newest first; as an event stream, tells of each that settles.
+/// Lists connections, the newest first; as an event stream, sends each that settles.
 #[utoipa::path(
     get,
     path = "/v1/connections",

@@ -23,17 +23,17 @@ pub(super) struct Coverage {
     late: u64,
     duplicates: u64,
     contradictions: BTreeMap<&'static str, u64>,
-    /// Facts that could not be read, by the field that has no meaning; the others of their batch are taken.
+    /// Facts that were refused, by the field that is invalid; the others of their batch are accepted.
     refused: BTreeMap<&'static str, u64>,
     /// Batches that could not be read.
     undecodable: u64,
     log: Log,
     export: Export,
-    /// All gaps, and all that senders say they lost.
+    /// All gaps, and everything that senders report as lost.
     lost: u64,
 }
 
-/// What was appended to the log and cannot be had from it any more.
+/// What was appended to the log and cannot be read from it any more.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = LogDamage)]
 struct Log {
@@ -41,7 +41,7 @@ struct Log {
     missing: u64,
     /// Batches that this version of the bridge cannot read.
     unreadable: u64,
-    /// Bytes that were cut off its end at the start, behind the last whole batch.
+    /// Bytes that were cut off its end at the start, after the last whole batch.
     torn_bytes: u64,
 }
 
@@ -54,7 +54,7 @@ struct Export {
     refused: u64,
     /// Lost before they could be exported.
     queue_full: u64,
-    /// The collector takes nothing at present.
+    /// The collector accepts nothing at present.
     failing: bool,
 }
 

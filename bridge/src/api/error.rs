@@ -1,4 +1,4 @@
-//! What goes wrong at an endpoint: a stable code, which has a status, and one sentence.
+//! An endpoint's error: a stable code, which has a status, and one sentence.
 
 use std::fmt;
 
@@ -40,10 +40,10 @@ pub enum ApiError {
         /// Entries that there are.
         of: u64,
     },
-    /// What was taken before is not folded yet, and may say more.
+    /// What was acknowledged before is not folded yet, and may hold the answer.
     #[error("facts that were taken wait to be read")]
     Behind,
-    /// A part of the answer cannot be had.
+    /// A part of the answer is unavailable.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// More requests a second than are answered.
@@ -76,7 +76,7 @@ pub enum ApiError {
     /// The answer could not be made.
     #[error("the answer could not be made")]
     Answer(#[source] JoinError),
-    /// A parameter of the query has no meaning.
+    /// A parameter of the query is invalid.
     #[error("{name} is {found:?}, expected {expected}")]
     Parameter {
         /// The parameter.
@@ -89,7 +89,7 @@ pub enum ApiError {
     /// The body is no batch.
     #[error(transparent)]
     Ingest(#[from] IngestError),
-    /// The body is not said to be a batch.
+    /// The content type is not that of a batch.
     #[error("expected content-type {}", syntrace_proto::CONTENT_TYPE)]
     MediaType,
     /// The body is larger than any batch may be.
@@ -101,7 +101,7 @@ pub enum ApiError {
     /// Too many batches at once.
     #[error("too many batches at once")]
     TooManyBatches,
-    /// The log takes no batch now.
+    /// The log accepts no batch now.
     #[error(transparent)]
     Append(#[from] AppendError),
     /// Metrics could not be written.

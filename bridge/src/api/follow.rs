@@ -1,8 +1,8 @@
-//! `Accept: text/event-stream`: tells of each record as it settles, and goes on where `Last-Event-ID`
+//! `Accept: text/event-stream`: sends each record as it settles, and resumes where `Last-Event-ID`
 //! says (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 //!
-//! Nothing is queued for a follower: it is given what is there when it has taken what it was given. One
-//! that is too slow is told how many it missed.
+//! Nothing is queued for a follower: it gets what is there once it has read what it got. One that is too slow
+//! gets an event that says how many it missed.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -28,13 +28,13 @@ use crate::{
 /// Event streams that are open at the same time.
 const FOLLOWERS_MAX: i64 = 64;
 
-/// Records that are looked at at once.
-const TURN: usize = 100;
+/// Records that are read at once.
+const BATCH: usize = 100;
 
-/// How often a stream that is silent shows that it is there.
+/// How often an idle stream sends a keep-alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Where to go on.
+/// Where to resume.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "describes the header that is read by `start`")]
@@ -53,7 +53,7 @@ struct Follower {
     _present: Present,
 }
 
-/// Shows a settled record as JSON, if it is one of those that were asked for.
+/// Returns a settled record as JSON, if it matches.
 type Look = Arc<dyn Fn(&Kept) -> Result<Option<Event>, ReadError> + Send + Sync>;
 
 /// Records that the follower was too slow for.
@@ -62,7 +62,7 @@ struct Missed {
     count: u64,
 }
 
-/// Returns whether an event stream is asked for.
+/// Returns whether an event stream is requested.
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
@@ -75,7 +75,7 @@ pub(crate) fn is_stream(answer: &Response) -> bool {
     content_type.is_some_and(|value| value == "text/event-stream")
 }
 
-/// Streams what `look` shows of the records that settle.
+/// Streams what `look` returns for each record that settles.
 pub(super) fn stream<R: Serialize>(
     state: &State,
     headers: &HeaderMap,
@@ -110,7 +110,7 @@ pub(super) fn stream<R: Serialize>(
         .into_response())
 }
 
-/// Without `Last-Event-ID`, what settles from now on is told.
+/// Without `Last-Event-ID`, what settles from now on is sent.
 fn start(headers: &HeaderMap, last: u64) -> Result<u64, ApiError> {
     let Some(value) = headers.get("last-event-id") else {
         return Ok(last);
@@ -121,7 +121,7 @@ fn start(headers: &HeaderMap, last: u64) -> Result<u64, ApiError> {
         found: found.to_owned(),
         expected: "the id of an event of this stream",
     })?;
-    // A bridge that kept nothing over a restart counts anew: what is ahead of it is its predecessor's.
+    // A bridge that kept nothing over a restart numbers from 1 again: a higher number is its predecessor's.
     Ok(if number > last { 0 } else { number })
 }
 
@@ -148,9 +148,9 @@ impl Follower {
     async fn turn(&mut self, last: u64) -> Option<Vec<Event>> {
         let (view, look, after) = (self.view.clone(), Arc::clone(&self.look), self.after);
         let turn = blocking(move || {
-            let settled = match view.settled_after(after, TURN) {
-                // Who follows wants to know what happens, not to wait until what happened is made anew.
-                Err(ReadError::Hole(_)) => view.recent_all(TURN),
+            let settled = match view.settled_after(after, BATCH) {
+                // A follower wants what happens now, not to wait until earlier records are rebuilt.
+                Err(ReadError::Hole(_)) => view.recent_all(BATCH),
                 settled => settled?,
             };
             let first = settled.first().map_or(last + 1, |first| first.number);

@@ -1,8 +1,8 @@
 //! `GET /livez` and `GET /readyz`.
 //!
 //! A bridge without one of the views is ready: it answers, and says which view is missing. So is one whose
-//! database cannot be written, because memory answers. One whose log cannot be written takes no facts, and
-//! one that still folds what an earlier run left takes them and answers nothing: neither is ready.
+//! database cannot be written, because it answers from memory. One whose log cannot be written accepts no facts,
+//! and one that is still folding what an earlier run left accepts them but answers no query: neither is ready.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{metrics::views, view::Rebuild};
 
-/// How long a question waits for the rebuild before it is refused.
+/// How long a query waits for the rebuild before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -74,7 +74,7 @@ pub(super) async fn live() -> Json<Health> {
     })
 }
 
-/// Answers 200 while facts are taken and folded.
+/// Answers 200 while facts are accepted and folded.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -111,7 +111,7 @@ pub(super) async fn ready(Extract(state): Extract<State>) -> (StatusCode, Json<H
     (code, Json(health))
 }
 
-/// Lets a question wait until all is folded that an earlier run left: before, it would be answered wrongly.
+/// Delays a query until everything that an earlier run left is folded: before, its answer would be wrong.
 pub(super) async fn await_rebuild(
     Extract(state): Extract<State>,
     request: Request,

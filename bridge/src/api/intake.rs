@@ -1,5 +1,5 @@
-//! Places for batches: so many are read and decoded at the same time, which bounds what that takes. A sender
-//! that is slow with its body gives its place to one that has none.
+//! Limits how many batches are read and decoded at the same time, which bounds their memory. A sender that is
+//! slow with its body loses its place to one that waits for a place.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use tokio::{
 /// Batches that are read and decoded at the same time.
 const BATCHES_MAX: usize = 8;
 
-/// How long a body may arrive while others want its place.
+/// How long a body may take to arrive while others wait for its place.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The places of one listener. Clones have the same.
@@ -59,7 +59,7 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// Takes a place; `None` if there is none, and nobody has been slow for long.
+    /// Takes a place; `None` if there is none, and no sender has been slow for long.
     pub(super) async fn take(&self) -> Option<Place> {
         let places = Arc::clone(&self.places);
         let place = match Arc::clone(&places).try_acquire_owned() {

@@ -1,6 +1,6 @@
 //! The records as JSON: the shapes that the endpoints answer with, and nothing else.
 //!
-//! Times are RFC 3339 in UTC with nanoseconds; 64-bit cookies are strings, because JSON readers round
+//! Times are RFC 3339 in UTC with nanoseconds; 64-bit cookies are strings, because JSON parsers round
 //! numbers beyond 2^53.
 
 mod connection;

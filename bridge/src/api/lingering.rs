@@ -1,5 +1,5 @@
-//! Reads on beside an answer that did not wait for the whole body: a sender that still writes reads no
-//! answer, and one whose bytes are left unread sees its connection reset.
+//! Lingering close: drains the body after an early answer, because a sender that is still writing would see a
+//! reset instead of the answer.
 
 use std::{
     pin::{Pin, pin},
@@ -20,19 +20,19 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::BODY_BYTES_MAX;
 
-/// Bytes that are read on, and how long: beyond, the connection is closed.
-const REST_BYTES_MAX: usize = BODY_BYTES_MAX;
-const REST_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes that are drained, and for how long: beyond, the connection is closed.
+const DRAIN_BYTES_MAX: usize = BODY_BYTES_MAX;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A body that comes back when its reader is done with it.
+/// A body that comes back when its reader drops it.
 struct Lent {
     body: Body,
     back: Option<oneshot::Sender<Body>>,
 }
 
-/// Reads what the answer's maker left of the body.
-pub(super) async fn read(request: Request, next: Next) -> Response {
-    // Who waits to be asked for the body does not write it.
+/// Drains what the handler left unread of the body.
+pub(super) async fn drain(request: Request, next: Next) -> Response {
+    // A sender that waits for `100 Continue` has not written its body.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;
     }
@@ -45,16 +45,16 @@ pub(super) async fn read(request: Request, next: Next) -> Response {
     };
     let answer = next.run(request.map(lend)).await;
     if let Ok(rest) = rest.try_recv() {
-        // Beside the answer: one that waits for a slow sender would keep its place from others. Whatever is
-        // still left when the time is over is the connection's end.
-        tokio::spawn(timeout(REST_TIMEOUT, read_on(rest)));
+        // In a task of its own: an answer that waits for a slow sender would keep its place from others. If
+        // anything is left when the time is over, the connection is closed.
+        tokio::spawn(timeout(DRAIN_TIMEOUT, read_to_end(rest)));
     }
     answer
 }
 
-async fn read_on(rest: Body) {
+async fn read_to_end(rest: Body) {
     let mut rest = pin!(rest);
-    let mut left = REST_BYTES_MAX;
+    let mut left = DRAIN_BYTES_MAX;
     while let Some(Ok(frame)) = rest.frame().await {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         match left.checked_sub(bytes) {
@@ -67,7 +67,7 @@ async fn read_on(rest: Body) {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(back) = self.back.take() {
-            // Nobody waits for it where the answer was given up.
+            // Nobody waits for it if the request was cancelled.
             drop(back.send(std::mem::take(&mut self.body)));
         }
     }

@@ -1,4 +1,4 @@
-//! Looks for what has one name. Who was told that facts were taken may ask for what they say at once.
+//! Looks records up by name. A client whose facts were acknowledged may query their records at once.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{ApiError, State, blocking};
 use crate::{store::ReadError, view::SharedView};
 
-/// How long a question waits for the fold before it is refused.
+/// How long a query waits for the fold before it is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Returns what `look` finds; where that is nothing, looks again once everything is folded that had been

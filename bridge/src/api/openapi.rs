@@ -22,7 +22,7 @@ use super::{
 
 /// What may go wrong everywhere.
 const ANYWHERE: [(&str, &str); 3] = [
-    ("400", "A parameter is unknown or has no meaning"),
+    ("400", "A parameter is unknown or invalid"),
     (
         "429",
         "Too many at once or in a second; after Retry-After, it may be tried again",

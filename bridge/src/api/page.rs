@@ -1,6 +1,6 @@
-//! Fills a page: as many records as were asked for, as long as that costs no more than it may.
+//! Fills a page: as many records as were requested, within a bound on the work and the size.
 //!
-//! The cursor is the last record's own place, so that records which come meanwhile move nothing.
+//! The cursor is the last record's own place, so that records which settle meanwhile shift nothing.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::{
     view::{Ask, Page, known},
 };
 
-/// Records that the pages of one question are chosen from, if they must be looked at one by one.
-const TURNS_MAX: usize = 20;
+/// Pages that one query reads, if it must choose among their records one by one.
+const PAGES_MAX: usize = 20;
 
 /// Bytes that the records of one page may weigh: a page ends early beyond it.
 const BYTES_MAX: usize = 4 << 20;
@@ -30,7 +30,7 @@ pub(super) fn fill<R: Record>(
     let mut records: Vec<Arc<R>> = Vec::new();
     let mut bytes = 0;
     let mut hole = None;
-    for _ in 0..TURNS_MAX {
+    for _ in 0..PAGES_MAX {
         let page = turn(&ask)?;
         hole = hole.or(page.hole);
         let count = page.records.len();

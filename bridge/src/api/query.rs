@@ -1,4 +1,4 @@
-//! Reads query parameters; each error names the parameter, what it holds and what it may hold.
+//! Parses query parameters; each error names the parameter, its value and what is allowed.
 
 use std::{net::IpAddr, str::FromStr};
 
@@ -46,7 +46,7 @@ pub(super) fn cursor<Id: ToString>((at, id): (UnixNanos, Id)) -> String {
     format!("{}.{}", at.0, id.to_string())
 }
 
-/// Reads a point in time; what is relative is told from this moment.
+/// Parses a point in time; relative ones count from this moment.
 pub(super) fn time(
     name: &'static str,
     text: Option<String>,
@@ -54,7 +54,7 @@ pub(super) fn time(
     time_before(name, text, Timestamp::now())
 }
 
-/// Reads a point in time; what is relative is told from `now`.
+/// Parses a point in time; relative ones count from `now`.
 pub(super) fn time_before(
     name: &'static str,
     text: Option<String>,

@@ -35,7 +35,7 @@ use crate::{
     view::Ask,
 };
 
-/// The query as it comes.
+/// The query as it is received.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -105,7 +105,7 @@ pub(super) struct List {
     incomplete: Option<Incomplete>,
 }
 
-/// Lists requests, the newest first; as an event stream, tells of each that settles.
+/// Lists requests, the newest first; as an event stream, sends each that settles.
 #[utoipa::path(
     get,
     path = "/v1/requests",

@@ -27,7 +27,7 @@ use crate::{
 /// Records of each kind under one name.
 const RECORDS_MAX: usize = 1_000;
 
-/// What asks for spans in OpenTelemetry's JSON.
+/// The media type of spans in OpenTelemetry's JSON.
 const OTLP_JSON: &str = "application/vnd.opentelemetry.otlp+json";
 
 /// Everything under one name.

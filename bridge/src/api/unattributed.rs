@@ -1,5 +1,5 @@
-//! Trouble that is in no request's time: what a connection had to send again, or waited for in this
-//! host's queues, while no request was seen to fail or wait because of it.
+//! Trouble that is attributed to no request: what a connection had to send again, or waited for in this host's
+//! queues, while no request was seen to fail or wait because of it.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::{
     view::{Ask, SharedView},
 };
 
-/// Connections that are looked at, the newest: each question reads as many records.
+/// Connections that are looked at, the newest: each query reads as many records.
 const NEWEST: usize = 10_000;
 
 /// No id is below it: what began at a time is not below that time and this id.
@@ -28,7 +28,7 @@ const LEAST: ConnectionId = ConnectionId::Socket {
 
 /// Connections that had trouble, among the newest.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct Beside {
+pub(super) struct Unattributed {
     /// Those that had any.
     connections: u64,
     /// Those that had to send a SYN, a SYN-ACK or data again.
@@ -43,21 +43,21 @@ pub(super) struct Beside {
 }
 
 /// Counts the connections with trouble that began since, and before `until`; `blamed` are among the causes.
-pub(super) fn look(
+pub(super) fn count(
     view: &SharedView,
     since: UnixNanos,
     until: Option<UnixNanos>,
     blamed: &BTreeSet<ConnectionId>,
-) -> Result<Option<Beside>, ReadError> {
+) -> Result<Option<Unattributed>, ReadError> {
     let ask = Ask {
         since,
         below: until.map(|until| (until, LEAST)),
         ..Ask::newest(NEWEST)
     };
     let newest = view.connections(&ask, |_| true)?;
-    let mut beside = Beside {
+    let mut found = Unattributed {
         looked_at: newest.records.len() as u64,
-        ..Beside::default()
+        ..Unattributed::default()
     };
     for record in newest.records {
         let (again, waits) = (retransmits(&record) > 0, has_waited(&record));
@@ -65,26 +65,30 @@ pub(super) fn look(
         if is_counted || !(again || waits) {
             continue;
         }
-        beside.connections += 1;
-        beside.retransmitted += u64::from(again);
-        beside.waited += u64::from(waits);
-        beside.example.get_or_insert_with(|| record.id.to_string());
+        found.connections += 1;
+        found.retransmitted += u64::from(again);
+        found.waited += u64::from(waits);
+        found.example.get_or_insert_with(|| record.id.to_string());
     }
-    Ok((beside.connections > 0).then_some(beside))
+    Ok((found.connections > 0).then_some(found))
 }
 
 /// Returns whether an answer is about what its connections had to send again, or waited for.
 pub(super) fn is_about_connections(answer: &Answer) -> bool {
-    matches!(
-        answer.cause.code,
-        Code::AcceptWait
-            | Code::AcceptOverflow
-            | Code::SynLost
-            | Code::ConnectSynLost
-            | Code::ConnectTimeout
-            | Code::RequestRetransmitted
-            | Code::ResponseRetransmitted
-    )
+    let cause = &answer.cause;
+    // A limit of time that was reached because the request had to be sent again.
+    let is_resent = cause.code == Code::UpstreamTimeout && cause.party == Party::Network;
+    is_resent
+        || matches!(
+            cause.code,
+            Code::AcceptWait
+                | Code::AcceptOverflow
+                | Code::SynLost
+                | Code::ConnectSynLost
+                | Code::ConnectTimeout
+                | Code::RequestRetransmitted
+                | Code::ResponseRetransmitted
+        )
 }
 
 /// Returns how many segments were sent again, those of the handshake included.

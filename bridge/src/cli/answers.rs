@@ -1,6 +1,6 @@
-//! The bridge's answers, as far as the command line says them in words.
+//! The bridge's answers, as far as the command line prints them in words.
 //!
-//! Read from what the HTTP API documents, and lenient: a newer bridge has more fields.
+//! Parsed as the HTTP API documents them, and leniently: a newer bridge has more fields.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -130,12 +130,12 @@ pub(super) struct Causes {
     pub(super) failed: u64,
     pub(super) causes: Vec<Count>,
     /// Connections with trouble that is in no request's time.
-    pub(super) beside: Option<Beside>,
+    pub(super) unattributed: Option<Unattributed>,
     pub(super) incomplete: Option<Incomplete>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct Beside {
+pub(super) struct Unattributed {
     pub(super) connections: u64,
     pub(super) retransmitted: u64,
     pub(super) waited: u64,
@@ -239,7 +239,7 @@ pub(super) struct Health {
 impl fmt::Display for Incomplete {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let records = text::counted(self.records, "settled record");
-        write!(to, "{records} cannot be read until made anew from the log")?;
+        write!(to, "{records} cannot be read until rebuilt from the log")?;
         match (self.from, self.to) {
             (Some(from), Some(until)) => {
                 let (from, until) = (text::clock(from), text::clock(until));

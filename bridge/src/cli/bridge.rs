@@ -1,4 +1,4 @@
-//! One question, one answer, or a stream of them: HTTP/1.1 over TCP, TLS or a Unix socket, with a token
+//! One request, one answer or a stream of them: HTTP/1.1 over TCP, TLS or a Unix socket, with a token
 //! where there is one.
 
 mod address;
@@ -39,7 +39,7 @@ pub(super) enum SetupError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The token's file holds what no header may.
@@ -59,15 +59,15 @@ pub(super) enum AskError {
     /// Nobody listens there.
     #[error("{address} does not answer; is it running? `syntrace doctor` looks at the whole chain")]
     Connect {
-        /// Who was asked.
+        /// The server's address.
         address: Address,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The connection broke, or spoke no HTTP.
     #[error("{address} ended the conversation")]
     Http {
-        /// Who was asked.
+        /// The server's address.
         address: Address,
         /// What was wrong.
         source: hyper::Error,
@@ -78,13 +78,13 @@ pub(super) enum AskError {
     /// The answer did not come.
     #[error("{0} did not answer within {s} s", s = TIMEOUT.as_secs())]
     Late(Address),
-    /// The question cannot be put into a request.
+    /// The query cannot be made a request.
     #[error("the question holds what no request may")]
     Question(#[source] hyper::http::Error),
     /// No token, or a wrong one.
     #[error("{0} wants another token: give --token-file, or SYNTRACE_TOKEN_FILE")]
     Unauthorised(Address),
-    /// The bridge refused the question.
+    /// The bridge refused the query.
     #[error("{message} ({code})")]
     Refused {
         /// The status.
@@ -97,7 +97,7 @@ pub(super) enum AskError {
     /// The answer has another shape than this version knows.
     #[error("{address} answered in a shape that this version does not know")]
     Shape {
-        /// Who was asked.
+        /// The server's address.
         address: Address,
         /// What was expected.
         source: serde_json::Error,
@@ -117,11 +117,11 @@ pub(super) struct Answer {
 pub(super) struct Bridge {
     address: Address,
     token: Option<header::HeaderValue>,
-    /// Present where the address wants it.
+    /// Present where the address requires TLS.
     tls: Option<Arc<ClientConfig>>,
 }
 
-/// What the bridge says of an error.
+/// An error as the bridge reports it.
 #[derive(Deserialize)]
 struct Refusal {
     error: Inner,
@@ -136,17 +136,17 @@ struct Inner {
 // === impl AskError ===
 
 impl AskError {
-    /// Returns whether nothing is known under what was asked for.
+    /// Returns whether nothing is known under the requested name.
     pub(super) fn is_unknown(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
-    /// Returns whether what was asked for may be a record that is being made anew.
+    /// Returns whether the requested record may be one that is being rebuilt.
     pub(super) fn is_awaited(&self) -> bool {
         matches!(self, Self::Refused { code, .. } if code == "rebuilding")
     }
 
-    /// Returns whether the same question may be answered later.
+    /// Returns whether a retry may be answered.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Http { .. } | Self::Body(_) | Self::Late(_) => true,
@@ -188,7 +188,7 @@ impl Bridge {
         Self::new(&to)
     }
 
-    /// Returns who is asked.
+    /// Returns the server's address.
     pub(super) fn address(&self) -> &Address {
         &self.address
     }
@@ -199,7 +199,7 @@ impl Bridge {
         self.read(&answer.body)
     }
 
-    /// Returns what an answer says, in the shape that is expected of it.
+    /// Parses an answer as the expected type.
     pub(super) fn shape<T: DeserializeOwned>(&self, value: &Value) -> Result<T, AskError> {
         T::deserialize(value).map_err(|source| self.strange(source))
     }
@@ -235,7 +235,7 @@ impl Bridge {
         self.in_time(asked).await
     }
 
-    /// Asks to be told of records as they settle: those after the one that was told as `last`, or those
+    /// Follows records as they settle: those after the one that came as `last`, or those
     /// from now on.
     pub(super) async fn follow(
         &self,
@@ -287,7 +287,7 @@ impl Bridge {
         let (mut sender, connection) = http1::handshake(TokioIo::new(channel))
             .await
             .map_err(http)?;
-        // Its end is seen by whoever waits for the answer.
+        // Whoever waits for the answer sees its end.
         let conversation = tokio::spawn(async move { connection.await.unwrap_or_default() });
         let host = match &self.address {
             Address::Tcp(authority) | Address::Tls(authority) => authority.as_str(),

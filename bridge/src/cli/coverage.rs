@@ -101,7 +101,7 @@ fn say(out: &mut impl Write, coverage: &answers::Coverage) -> io::Result<()> {
     writeln!(out)?;
     for sender in &coverage.senders {
         let end = if sender.goodbye {
-            ", ended in order"
+            ", shut down cleanly"
         } else {
             ""
         };

@@ -1,6 +1,6 @@
-//! `syntrace doctor`: looks at every link of the chain, and names the one that is broken.
+//! `syntrace doctor`: checks every link of the chain, and names the one that is broken.
 //!
-//! What is found is gathered here; what it means is decided in [`judge`], without asking anyone.
+//! The evidence is gathered here; [`judge`] decides what it means, and is pure.
 
 mod envoy;
 mod evidence;
@@ -44,7 +44,7 @@ enum State {
     Broken,
 }
 
-/// Looks, and says what is found; broken links make it end with a code of its own.
+/// Checks, and prints the findings; broken links have an exit code of their own.
 pub(super) async fn run(
     to: &To,
     options: &line::Doctor,

@@ -1,4 +1,4 @@
-//! What may stand on the command line.
+//! The arguments of the command line.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub struct Line {
     pub(super) command: Command,
 }
 
-/// Whom to ask.
+/// The server's address.
 #[derive(Clone, Debug, Args)]
 pub(super) struct To {
     /// Where the bridge answers: http://HOST:PORT, https://HOST:PORT or unix:/PATH.
@@ -38,7 +38,7 @@ pub(super) struct To {
         default_value = "http://127.0.0.1:4390"
     )]
     pub(super) bridge: Address,
-    /// File with the token that the bridge wants; of several lines, the first.
+    /// File with the token for the bridge; of several lines, the first.
     #[arg(long, global = true, value_name = "FILE", env = "SYNTRACE_TOKEN_FILE")]
     pub(super) token_file: Option<PathBuf>,
     /// Certificates of those who sign the bridge's, PEM; the system's without.
@@ -90,7 +90,7 @@ pub(super) enum Command {
     },
     /// What is seen and what is not: joins by method, and every loss.
     Coverage,
-    /// What a copied log of a bridge comes to, one record a line; no bridge is asked.
+    /// The records of a copied log, one per line; no bridge is needed.
     Replay {
         /// The bridge's data directory, or a copy of its log.
         directory: PathBuf,
@@ -112,7 +112,7 @@ pub(super) enum Command {
 /// How much of a list.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Many {
-    /// Records that are listed at most; where more fit, that is said.
+    /// Records that are listed at most; if more match, that is printed.
     #[arg(long, value_name = "COUNT", default_value = "100", value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
     /// Lists all that fit.

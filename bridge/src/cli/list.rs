@@ -33,15 +33,15 @@ pub(super) struct Listed {
     pub(super) rows: Vec<Row>,
     /// Cursor of the next page, if there may be one.
     pub(super) next: Option<String>,
-    /// What the slowest were chosen from, where they were asked for.
+    /// What the slowest were chosen from, where requested.
     pub(super) among: Option<Among>,
     /// What may be left out.
     pub(super) incomplete: Option<Incomplete>,
 }
 
-/// What an answer says beside its records.
+/// What an answer says besides its records.
 #[derive(Debug, Deserialize)]
-struct Beside {
+struct Rest {
     next: Option<String>,
     among: Option<Among>,
     incomplete: Option<Incomplete>,
@@ -101,16 +101,16 @@ pub(super) async fn page(
     let records: Vec<Value> = bridge.shape(&records.unwrap_or_default())?;
     let rows = records.into_iter().map(|value| row(kind, value));
     let rows = rows.collect::<Result<_, _>>();
-    let beside: Beside = bridge.shape(&answer)?;
+    let rest: Rest = bridge.shape(&answer)?;
     Ok(Listed {
         rows: rows.map_err(|source| bridge.strange(source))?,
-        next: beside.next,
-        among: beside.among,
-        incomplete: beside.incomplete,
+        next: rest.next,
+        among: rest.among,
+        incomplete: rest.incomplete,
     })
 }
 
-/// Says beside the answer what it leaves out.
+/// Says after the answer what it leaves out.
 pub(super) fn warn(left_out: Option<impl Display>) -> io::Result<()> {
     match left_out.map(|left_out| left_out.to_string()) {
         Some(words) => {

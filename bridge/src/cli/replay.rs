@@ -1,4 +1,4 @@
-//! `syntrace replay`: what a copied log comes to, without a bridge.
+//! `syntrace replay`: the records that a copied log gives, without a bridge.
 
 use std::{io::Write, path::Path};
 

@@ -19,7 +19,7 @@ use super::{
     words,
 };
 
-/// What is said where nothing was found.
+/// Printed where nothing was found.
 const FINDABLE: &str = "What can be found: an id of a connection, a span id, a trace id or alias, a traceparent, \
     an x-request-id; an address, a pair of them, a network; \"503 10:04\", a status and a time (UTC); \
     \"p99 10:04\", the slowest of that minute; dye=gray=v2, the requests with that label.";

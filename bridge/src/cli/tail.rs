@@ -1,7 +1,7 @@
-//! `syntrace tail`: what is there already, then each record as it settles, the newest last.
+//! `syntrace tail`: the newest records, then each further one as it settles, the newest last.
 //!
-//! The bridge tells of what settles, and goes on where a broken stream ended; what it cannot tell any
-//! more is said, in a line of its own on standard error.
+//! The bridge streams what settles, and resumes where a broken stream ended; a line on standard error says how many
+//! records it could not send any more.
 
 use std::{
     collections::HashSet,
@@ -20,10 +20,10 @@ use super::{
     text::{self, WARN},
 };
 
-/// How long after a stream ended the bridge is asked again.
+/// How long after a stream ended it is opened again.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What an event `missed` says.
+/// The data of an event `missed`.
 #[derive(Deserialize)]
 struct Missed {
     count: u64,

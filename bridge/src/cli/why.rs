@@ -77,8 +77,8 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> io::Resu
         let id = text::visible(&cause.example.id);
         writeln!(out, "{indent}{FAINT}syntrace show {id}{FAINT:#}")?;
     }
-    if let Some(beside) = &causes.beside {
-        say_beside(out, beside)?;
+    if let Some(unattributed) = &causes.unattributed {
+        say_unattributed(out, unattributed)?;
     }
     if let Some(incomplete) = causes.incomplete {
         writeln!(out, "\n{WARN}Not all is counted:{WARN:#} {incomplete}")?;
@@ -105,16 +105,16 @@ fn headline(causes: &answers::Causes) -> String {
 }
 
 /// Says what is in no request's time, and where it is listed.
-fn say_beside(out: &mut impl Write, beside: &answers::Beside) -> io::Result<()> {
-    let looked_at = text::counted(beside.looked_at, "connection");
+fn say_unattributed(out: &mut impl Write, unattributed: &answers::Unattributed) -> io::Result<()> {
+    let looked_at = text::counted(unattributed.looked_at, "connection");
     writeln!(
         out,
         "\n{WARN}Not in any request's time:{WARN:#} {} of {looked_at} had trouble of their own: {} sent \
          something again, {} waited 100 ms or more in this host's queues",
-        beside.connections, beside.retransmitted, beside.waited
+        unattributed.connections, unattributed.retransmitted, unattributed.waited
     )?;
-    if let Some(id) = &beside.example {
-        let filter = if beside.retransmitted > 0 {
+    if let Some(id) = &unattributed.example {
+        let filter = if unattributed.retransmitted > 0 {
             "min_retransmits=1"
         } else {
             "min_wait_ms=100"
@@ -181,15 +181,17 @@ mod tests {
             {"records": 2, "from": null, "to": null, "why": "rebuilding"}}),
         );
         assert!(
-            said.ends_with("2 settled records cannot be read until made anew from the log\n"),
+            said.ends_with("2 settled records cannot be read until rebuilt from the log\n"),
             "{said}"
         );
     }
 
     #[test]
     fn trouble_that_is_in_no_requests_time_is_said_where_nothing_failed() {
-        let said = said(json!({"requests": 7, "failed": 0, "causes": [], "beside":
-            {"connections": 2, "retransmitted": 2, "waited": 1, "looked_at": 4, "example": "b0.7"}}));
+        let said = said(
+            json!({"requests": 7, "failed": 0, "causes": [], "unattributed":
+            {"connections": 2, "retransmitted": 2, "waited": 1, "looked_at": 4, "example": "b0.7"}}),
+        );
         assert!(
             said.contains("2 of 4 connections had trouble of their own"),
             "{said}"

@@ -1,4 +1,4 @@
-//! What phases and incidents are called: the same words as on the page.
+//! Names of phases and incidents: the same as on the page.
 
 use std::borrow::Cow;
 

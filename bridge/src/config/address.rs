@@ -8,7 +8,7 @@ use std::{
     str::FromStr,
 };
 
-/// Where facts are taken. Text: `unix:/run/syntrace/bridge.sock`, `tcp:127.0.0.1:4391`,
+/// Where facts are accepted. Text: `unix:/run/syntrace/bridge.sock`, `tcp:127.0.0.1:4391`,
 /// `tls:192.0.2.1:4391`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FactsAddress {
@@ -23,11 +23,11 @@ pub enum FactsAddress {
 pub struct TcpAddress {
     /// Address and port; port 0 chooses a free one.
     pub address: SocketAddr,
-    /// Whether only TLS is spoken there.
+    /// Whether it is TLS only.
     pub encrypted: bool,
 }
 
-/// Where questions are answered.
+/// Where queries are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadsAddress(pub TcpAddress);
 
@@ -39,7 +39,7 @@ pub struct SocketMode(pub u32);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectorUrl(String);
 
-/// Text that is never shown, not in an error either.
+/// Text that is never printed, not in an error either.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(pub(super) String);
 

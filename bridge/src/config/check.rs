@@ -1,4 +1,4 @@
-//! What no setting says alone: which of them need each other, and what protects which address.
+//! Checks across settings: which of them need each other, and what protects which address.
 
 use super::{Config, FactsAddress, Usage};
 use crate::otlp;

@@ -1,5 +1,5 @@
 //! The settings file: its values become the defaults of the flags that they are named after, so that
-//! flags and variables go before them, and are read and judged in the same way.
+//! flags and variables take precedence, and all are parsed and validated in the same way.
 
 use std::{fs, path::Path};
 

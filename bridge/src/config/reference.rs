@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::Config;
 
-/// Flags that are no settings: they say what to do.
+/// Flags that are not settings but actions.
 const ORDERS: [&str; 5] = ["config", "print_config", "print_schema", "help", "version"];
 
 /// Returns the settings of a command: what a file may hold.

@@ -1,4 +1,4 @@
-//! What a flag, a variable and a file say, and which of them counts.
+//! Flags, variables and the file, and which of them takes precedence.
 
 use super::*;
 

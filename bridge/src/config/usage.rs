@@ -1,4 +1,4 @@
-//! What is said instead of running: what was asked for, or one line about what is wrong.
+//! What is printed instead of running: the help that was requested, or one line about what is wrong.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use clap::error::ErrorKind;
 /// A command line that does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Usage {
-    /// It asked for this text.
+    /// This text was requested.
     Asked(String),
     /// One line: the key, what was found, what was expected.
     Wrong(String),

@@ -1,5 +1,5 @@
-//! OpenTelemetry's variables, as its specification has them: one for traces goes before the one for all
-//! signals, and an empty one is as good as none.
+//! OpenTelemetry's variables, by its specification: the one for traces takes precedence over the one for all
+//! signals, and an empty one counts as unset.
 
 use std::{env, ffi::OsString};
 

@@ -1,4 +1,4 @@
-//! Up to which record the collector has taken: one number in a file.
+//! The last record that the collector has accepted: one number in a file.
 //!
 //! Written at intervals: after a crash a few records are sent again, as the same spans.
 
@@ -64,13 +64,13 @@ impl Cursor {
         }
     }
 
-    /// Returns whether it is not known what was taken, until it moves on.
+    /// Returns whether it is unknown what was accepted, until it moves on.
     #[must_use]
     pub const fn is_guessed(&self) -> bool {
         self.guessed
     }
 
-    /// Returns the number of the last record that was taken.
+    /// Returns the number of the last record that was accepted.
     #[must_use]
     pub const fn number(&self) -> Option<u64> {
         self.number
@@ -86,7 +86,7 @@ impl Cursor {
         }
     }
 
-    /// Writes the number, if it is another than was written. A disk that refuses is asked again.
+    /// Writes the number, if it has changed. If the disk refuses, the write is retried.
     pub fn write(&mut self) {
         let (Some((path, disk)), Some(number)) = (&self.file, self.number) else {
             return;

@@ -1,10 +1,10 @@
-//! Which fields the fold's state has as bytes: all of them, in the order of this list.
+//! The fields of the fold's state as bytes: all of them, in the order of this list.
 
 use syntrace_core::{
     Coverage,
     checkpoint::{
-        Agreed, AssignedState, Binding, Checkpoint, ConnectionState, IncidentsState, RequestState,
-        SenderState, Teller, TellerState,
+        Agreed, AssignedState, Binding, Checkpoint, ConnectionState, IncidentsState, ProbeRun,
+        ProbeState, RequestState, SenderState,
     },
     fact::Rung,
 };
@@ -13,20 +13,20 @@ use crate::store::codec::{Code, fields};
 
 fields! {
     Checkpoint {
-        now, clock, senders, heard, coverage, probe, tellers, bindings, gaps_of, gaps, connections,
+        now, clock, senders, heard, coverage, rung_of, probes, bindings, gaps_of, gaps, connections,
         requests, listeners, untold, incidents_evicted, settled,
     }
     SenderState { sender, runs, received, end, lost, goodbye, heard }
-    ConnectionState { id, teller, socket, role, contradictions, assigned, incidents }
+    ConnectionState { id, probe, socket, role, contradictions, assigned, incidents }
     AssignedState { minted, requests, requests_evicted, number, first_end, began_at, idle_at }
     IncidentsState { newest, evicted }
     RequestState { sender, report, arrived_at, due, repeated }
     Rung { name, missing, counted }
-    Teller { sender, state, told_until, sockets }
+    ProbeRun { sender, state, told_until, sockets }
     Binding { netns, pid, dialled_by, accepted_by }
 }
 
-/// What was counted. What the checkpoint tells otherwise is made from that.
+/// The counts only: the rest follows from other fields of the checkpoint.
 impl Code for Coverage {
     fn put(&self, to: &mut Vec<u8>) {
         let Self {
@@ -87,7 +87,7 @@ impl Code for Coverage {
     }
 }
 
-impl Code for TellerState {
+impl Code for ProbeState {
     fn put(&self, to: &mut Vec<u8>) {
         match *self {
             Self::Watching { heard_at } => (0_u8, heard_at).put(to),

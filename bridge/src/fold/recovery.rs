@@ -1,7 +1,7 @@
-//! Folds what an earlier run left in the log, from the latest state on, while others ask and append.
+//! Folds what an earlier run left in the log, from the latest state on, while batches are appended and queries wait.
 //!
-//! What is appended meanwhile is folded behind it. A log that cannot be read is read again where the
-//! reading ended: until then nothing is folded, and everything that is appended waits.
+//! What is appended meanwhile is folded after it. If the log cannot be read, reading is retried where it stopped: until
+//! then nothing is folded, and everything that is appended waits.
 
 use std::{
     io,
@@ -25,11 +25,11 @@ use crate::{
     view::SharedView,
 };
 
-/// How long after an error the log is read again.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long after an error reading the log is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How many entries are folded between two looks around.
-const TURN: u64 = 64;
+/// Entries that are folded between two reports of progress.
+const REPORT_INTERVAL: u64 = 64;
 
 /// What an earlier run left.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct Recovery {
     pub disk: Disk,
     /// The limits to go on under; what was folded under others is so up to here.
     pub limits: Limits,
-    /// Bytes that are rather folded again than records made anew behind it.
+    /// Up to so many bytes of the log are folded again, rather than having the missing records rebuilt later.
     pub refold_bytes: u64,
     /// The number after which records are numbered if the beginning of the log is gone, and there is no state.
     pub numbered_after: u64,
@@ -58,7 +58,7 @@ struct Reached {
     next: Position,
     /// Bytes of the batches.
     bytes: u64,
-    /// What cannot be had any more. Of the batches that are missing, those before it began: the fold knows
+    /// What is lost. Of the batches that are missing, those before it began: the fold knows
     /// what was in them.
     left: Left,
 }
@@ -78,7 +78,7 @@ impl Recovery {
                     tracing::warn!(%error, "Log cannot be read; what is appended waits");
                     let (folded, of) = reached.map_or((0, 0), |reached| self.progress(reached));
                     view.rebuilding(folded, of, Some(trouble(&error)));
-                    thread::sleep(PATIENCE);
+                    thread::sleep(RETRY_DELAY);
                 }
             }
         };
@@ -104,11 +104,7 @@ impl Recovery {
                 unreadable,
                 ..
             } = left;
-            tracing::warn!(
-                missing,
-                unreadable,
-                "Batches of the log cannot be had any more"
-            );
+            tracing::warn!(missing, unreadable, "Batches of the log are lost");
         }
         log.found(left);
         let due = view.rebuilt_under(self.limits, entries);
@@ -141,7 +137,7 @@ impl Recovery {
             if stored.position >= self.until {
                 return ControlFlow::Break(());
             }
-            if stored.position.0.is_multiple_of(TURN) {
+            if stored.position.0.is_multiple_of(REPORT_INTERVAL) {
                 let (folded, of) = self.progress(*reached);
                 view.rebuilding(folded, of, None);
                 closed = !log.is_open();
@@ -155,9 +151,9 @@ impl Recovery {
         Ok((!closed).then_some(extent))
     }
 
-    /// Begins where all that had settled is stored, so that none of it has to be made anew. Where that would
+    /// Begins where all that had settled is stored, so that none of it has to be rebuilt. Where that would
     /// take long, or the log is damaged, with the newest state, which knows what was in the batches that are
-    /// missing: what is not stored is made anew behind it.
+    /// missing: what is not stored is rebuilt later.
     fn begin(&self, boot: BootId, view: &SharedView) -> io::Result<Reached> {
         let (segments, hash_seed) = (&self.segments, self.limits.hash_seed);
         let newest = |settled| States::newest(segments, settled, hash_seed);

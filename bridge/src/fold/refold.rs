@@ -1,4 +1,4 @@
-//! Folds the log a second time, behind the first: for records that the database does not have.
+//! Folds the log a second time, behind the live fold, to rebuild records that the database does not have.
 
 use std::{io, ops::ControlFlow};
 
@@ -17,7 +17,7 @@ use crate::{
 pub struct Refold {
     segments: Segments,
     limits: Limits,
-    /// The fold, and where it goes on.
+    /// The fold, and where it resumes.
     at: Option<(Folder, Position)>,
     /// Whether entries are missing or unreadable since the fold knew all: it goes on with the next state, so that what
     /// settles later has the numbers that it had.

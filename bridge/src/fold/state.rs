@@ -1,7 +1,7 @@
-//! Keeps the fold's state beside the log, so that a restart need not fold everything again.
+//! Keeps the fold's state next to the log, so that a restart need not fold everything again.
 //!
-//! A state is derived too: without it, or with one that cannot be read, reading begins further back. It
-//! holds the limits under which the log was folded, because under others it would come to other numbers.
+//! A state is derived too: without one, or with one that cannot be read, folding begins further back. It holds the
+//! limits under which the log was folded, because other limits would give other numbers.
 
 use std::{
     fs,
@@ -47,7 +47,7 @@ const TIME_PER_TIME: u32 = 2;
 pub struct States {
     segments: Segments,
     disk: Disk,
-    /// Where the fold goes on.
+    /// Where the fold resumes.
     next: Position,
     /// Bytes folded since the last state.
     bytes: u64,
@@ -172,7 +172,7 @@ impl States {
             })
     }
 
-    /// Begins to keep the state before an entry: nobody waits for the disk.
+    /// Begins to write the state before an entry; the fold does not wait for the disk.
     pub(super) fn keep(&mut self, before: Position, folder: &Folder) {
         let began = Instant::now();
         let bytes = encode(folder);

@@ -1,6 +1,7 @@
-//! Lets time pass where nothing else comes: appends the bridge's own readings of both clocks.
+//! Lets time advance when nothing else arrives: appends the bridge's own readings of both clocks.
 //!
-//! The bridge is a sender like any other, and its facts are numbered on over restarts.
+//! The bridge is a sender like any other. Its facts are numbered on over restarts of the process, and from 0, in a new
+//! epoch, after a reboot: with the kernel's run the ledger begins again, and would count the earlier numbers as missing.
 
 use std::{
     hash::{BuildHasher as _, Hasher as _, RandomState},
@@ -9,23 +10,21 @@ use std::{
 };
 
 use prost::Message as _;
-use syntrace_core::{
-    Coverage,
-    fact::{Batch, Fact, SenderId},
-};
-use syntrace_model::BootNanos;
+use syntrace_core::fact::{Batch, Fact, SenderId};
+use syntrace_model::{BootId, BootNanos};
 use syntrace_proto as wire;
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
+use super::Folder;
 use crate::{
     clock,
     log::{AppendError, Log},
 };
 
-/// How often the bridge tells both clocks.
+/// How often the bridge reads both clocks.
 ///
 /// A step of the wall clock spoils at most the reports of one interval.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -44,10 +43,11 @@ pub struct Ticker {
 }
 
 impl Ticker {
-    /// Goes on with the numbers that a fold has seen, or begins.
+    /// Goes on with the numbers that a fold has seen in this run of the kernel, or begins.
     #[must_use]
-    pub fn after(coverage: &Coverage) -> Self {
-        let mut senders = coverage.senders.iter();
+    pub fn after(folder: &Folder, boot: BootId) -> Self {
+        let coverage = (folder.boot() == boot).then(|| folder.reconciler().coverage());
+        let mut senders = coverage.into_iter().flat_map(|coverage| coverage.senders);
         let known = senders.find(|known| &*known.sender.name == NAME);
         known.map_or_else(
             || Self {
@@ -59,8 +59,8 @@ impl Ticker {
                 next_seq: 0,
             },
             |known| Self {
-                sender: known.sender.clone(),
                 next_seq: known.received + known.missing,
+                sender: known.sender,
             },
         )
     }
@@ -120,9 +120,9 @@ impl Ticker {
     }
 }
 
-/// Moves a boot time that lies ahead to tokio's clock.
+/// Converts a boot time that lies ahead to tokio's clock.
 ///
-/// That one stands still while the host is suspended: the interval makes up for it.
+/// Tokio's clock stops while the host is suspended: the interval makes up for it.
 fn instant(at: BootNanos) -> Instant {
     Instant::now() + Duration::from_nanos(at.since_ns(clock::boot()))
 }

@@ -1,4 +1,4 @@
-//! `syntrace.v1.Connection` to [`Snapshot`]: what a probe says of one socket.
+//! `syntrace.v1.Connection` to [`Snapshot`]: what a probe reports of one socket.
 
 use syntrace_core::fact::{Counters, Origin, Snapshot, Tag, TagState, Watch};
 use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, Outcome, TraceId};

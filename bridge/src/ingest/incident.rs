@@ -1,4 +1,4 @@
-//! `syntrace.v1.Incident` to [`Incident`]: what a probe says of one moment of a socket or listener.
+//! `syntrace.v1.Incident` to [`Incident`]: what a probe reports of one moment of a socket or listener.
 
 use syntrace_core::fact::{Incident, IncidentKind, Queue};
 use syntrace_model::BootNanos;

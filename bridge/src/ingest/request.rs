@@ -1,4 +1,4 @@
-//! `syntrace.v1.Request` to [`Report`]: what Envoy says of one request.
+//! `syntrace.v1.Request` to [`Report`]: what Envoy reports of one request.
 
 use syntrace_core::fact::{Header, Http, Mark, Report, TraceLink, TraceLinkKind, Upstream};
 use syntrace_model::{ConnKey, SpanId, TraceId, UnixNanos};

@@ -20,7 +20,7 @@ pub enum Step {
     Create,
     /// Bytes are appended.
     Write,
-    /// What was written is brought to the disk.
+    /// What was written is synced.
     Sync,
     /// A file is cut.
     Truncate,
@@ -69,7 +69,7 @@ impl Disk {
         file.sync_data()
     }
 
-    /// Cuts a file behind its first `length` bytes.
+    /// Truncates a file to its first `length` bytes.
     pub(crate) fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
         self.check(Step::Truncate)?;
         file.set_len(length)

@@ -1,8 +1,8 @@
 //! The files that the log's thread writes to: the segment at the end, and the removal of those at the
 //! beginning.
 //!
-//! After an error nothing of a group is left behind the segment's last entry, or the segment is written to
-//! no more, and the next one begins at the same position.
+//! After an error either nothing of the group is left after the segment's last entry, or the segment is not written to
+//! again, and the next one begins at the same position.
 
 use std::{
     fs::File,
@@ -31,7 +31,7 @@ pub(super) struct Files {
     disk: Disk,
     segments: Segments,
     bounds: Bounds,
-    /// How often what was written is brought to the disk; zero for each time, before it is known.
+    /// How often what was written is synced to the disk; zero for each group, before it is acknowledged.
     sync_interval: Duration,
     progress: Arc<Progress>,
     segment: Option<Segment>,
@@ -168,7 +168,7 @@ impl Files {
         })
     }
 
-    /// Returns whether the segment takes so many bytes more.
+    /// Returns whether the segment has room for so many bytes more.
     pub(super) fn has_room(&mut self, bytes: usize) -> bool {
         let Some(segment) = &self.segment else {
             return true;

@@ -2,7 +2,7 @@
 //!
 //! All integers are little-endian. An entry's head can be checked by itself: so a damaged batch is stepped
 //! over by its length, and behind a damaged head the next whole entry is looked for, byte by byte. It says
-//! by its position how many are missing. What nothing whole follows is a write that was cut off.
+//! by its position how many are missing. What no whole entry follows is a write that was torn.
 //!
 //! | head | bytes | entry | bytes |
 //! | --- | --- | --- | --- |
@@ -33,7 +33,7 @@ const MAGIC: [u8; 7] = *b"SYNTLOG";
 
 const VERSION: u8 = 2;
 
-/// How entries lie in a segment.
+/// The layout of the entries in a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
     /// As of version 1.
@@ -42,7 +42,7 @@ pub(crate) enum Layout {
     Numbered,
 }
 
-/// What a segment says of itself.
+/// The head of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     /// The run of the kernel whose times the entries have.
@@ -51,7 +51,7 @@ pub(crate) struct Head {
     pub(crate) first: Position,
 }
 
-/// Why a segment's head says nothing.
+/// Why a segment's head cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HeadError {
     /// It is not whole.
@@ -62,7 +62,7 @@ pub(crate) enum HeadError {
     Version(u8),
 }
 
-/// One entry as it lies in a segment.
+/// One entry of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame<'a> {
     /// Where it stands.
@@ -151,7 +151,7 @@ pub(crate) fn number(mut entries: &mut [u8], first: Position) {
 // === impl Frames ===
 
 impl<'a> Frames<'a> {
-    /// Returns the entries behind a head; the first stands at `first`.
+    /// Returns the entries after a head; the first has position `first`.
     pub(crate) const fn new(bytes: &'a [u8], first: Position, layout: Layout) -> Self {
         Self {
             layout,
@@ -161,7 +161,7 @@ impl<'a> Frames<'a> {
         }
     }
 
-    /// Returns the position behind the last entry that was found.
+    /// Returns the position after the last entry that was found.
     pub(crate) const fn end(&self) -> Position {
         self.next
     }
@@ -171,7 +171,7 @@ impl<'a> Frames<'a> {
         self.skipped
     }
 
-    /// Returns what lies behind the last entry that was found.
+    /// Returns what lies after the last entry that was found.
     pub(crate) const fn rest(&self) -> &'a [u8] {
         self.rest
     }

@@ -1,4 +1,4 @@
-//! How the log fares: what the ready page and the metrics tell of it.
+//! The log's health, for `/readyz` and the metrics.
 
 use std::{
     io::{self, ErrorKind},
@@ -20,14 +20,14 @@ pub struct Health {
     left: Mutex<Left>,
 }
 
-/// What was in the log and cannot be had any more, as far as this run knows.
+/// What was in the log and is lost, as far as this run knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// Bytes that were cut off the end at the start, behind the last whole entry.
+    /// Bytes that were cut off the end at the start, after the last whole entry.
     pub torn_bytes: u64,
     /// Batches that are not there any more, because a file was damaged or removed from outside.
     pub missing: u64,
-    /// Batches that were taken once and that this version of the bridge cannot read; they stay in the log
+    /// Batches that were accepted once and that this version of the bridge cannot read; they stay in the log
     /// while its bounds let them.
     pub unreadable: u64,
 }
@@ -47,7 +47,7 @@ pub struct Status {
     pub segments_cut: u64,
     /// Bytes of the files.
     pub held_bytes: u64,
-    /// What cannot be had any more.
+    /// What is lost.
     pub left: Left,
 }
 

@@ -1,8 +1,7 @@
-//! The files of a log: which there are, what can be read of them, which may go.
+//! The files of a log: which there are, what can be read of them, which may be removed.
 //!
-//! A segment is named by the position of its first entry. It ends where the next one begins. What is
-//! damaged in it is stepped over and counted; only what nothing whole follows is cut off, as a write that
-//! was torn.
+//! A segment is named after the position of its first entry, and ends where the next one begins. What is damaged in it
+//! is skipped and counted; only what no whole entry follows is cut off, as a torn write.
 
 use std::{
     collections::BTreeMap,
@@ -42,10 +41,10 @@ pub struct Stored<'a> {
     pub batch: &'a [u8],
 }
 
-/// What reading came to.
+/// The result of reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
-    /// The position behind the last entry.
+    /// The position after the last entry.
     pub next: Position,
     /// Bytes that belong to no whole entry.
     pub torn_bytes: u64,
@@ -53,10 +52,10 @@ pub struct Extent {
     pub missing: u64,
 }
 
-/// Where a mended log goes on.
+/// Where a repaired log goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mended {
-    /// Where the next entry stands.
+    /// The position of the next entry.
     pub next: Position,
     /// Bytes that were cut off, because nothing whole follows them.
     pub torn_bytes: u64,
@@ -75,9 +74,9 @@ pub struct Bounds {
     pub segment_bytes: u64,
     /// Bytes that are kept for another reading, of what is settled, stored and exported.
     pub spare_bytes: u64,
-    /// Bytes beyond which the oldest goes, exported or not.
+    /// Bytes beyond which the oldest is removed, exported or not.
     pub bytes: u64,
-    /// Age beyond which a segment goes, exported or not.
+    /// Age beyond which a segment is removed, exported or not.
     pub age: Duration,
 }
 
@@ -104,7 +103,7 @@ impl Default for Bounds {
 // === impl Extent ===
 
 impl Extent {
-    /// Goes on at a position; what lies before it and was not read is missing.
+    /// Resumes at a position; what lies before it and was not read is missing.
     const fn reach(&mut self, position: Position) {
         if self.next.0 < position.0 {
             self.missing += position.0 - self.next.0;
@@ -164,7 +163,7 @@ impl Segments {
             .sum())
     }
 
-    /// Returns the bytes of the segments that have entries at or behind a position.
+    /// Returns the bytes of the segments that have entries at or after a position.
     pub(crate) fn bytes_from(&self, from: Position) -> io::Result<u64> {
         let segments = self.list(SEGMENT)?;
         let first = segments.range(..=from).next_back();
@@ -173,7 +172,7 @@ impl Segments {
         Ok(behind.map(|(_, entry)| entry.bytes).sum())
     }
 
-    /// Reads the entries from a position on, as long as `each` goes on.
+    /// Reads the entries from a position on, until `each` breaks.
     ///
     /// # Errors
     ///
@@ -306,7 +305,7 @@ impl Segments {
     ///
     /// Nothing goes that a restart reads: what is at or behind `restart`. Before it, segments go that are
     /// done with, which is what ends at or before `done`, beyond the bytes to spare; and any beyond the
-    /// other bounds. Without `spare`, all that is done with goes.
+    /// other bounds. Without `spare`, everything that is done with is removed.
     ///
     /// # Errors
     ///

@@ -1,8 +1,7 @@
-//! The one thread that writes: takes all that waits, writes it at once, and only then lets it be known.
+//! The one thread that writes: takes everything that waits, writes it as one group, and only then acknowledges it.
 //!
-//! A batch is kept when it was written: the process may die at any point after. The system may not:
-//! what was written is brought to the disk at intervals, and the power may cost what came since. Without an
-//! interval a batch is kept when the disk has it.
+//! A written batch survives the death of the process, not a loss of power: written data is synced to the disk at
+//! intervals, and what came since may be lost. Without an interval a batch is acknowledged after the sync.
 
 use std::{
     io,
@@ -34,7 +33,7 @@ pub(super) struct Pending {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The batches' frames, one behind the other.
+    /// The batches' frames, one after the other.
     bytes: Vec<u8>,
     batches: Vec<Append>,
     closed: bool,
@@ -142,7 +141,7 @@ impl Pending {
 // === impl Writer ===
 
 impl Writer {
-    /// Runs until the log is closed and all that waited is written, or nobody reads any more.
+    /// Runs until the log is closed and everything that waited is written, or the reader is gone.
     pub(super) fn run(mut self) {
         let mut group = Waiting::default();
         while self.pending.take(&mut group, self.patience()) {
@@ -189,7 +188,7 @@ impl Writer {
     }
 
     /// Says that something was written. What the bridge itself appends is small and may fit where batches do
-    /// not: the log is well when there is room for what it refused.
+    /// not: the log has recovered when there is room for what it refused.
     fn wrote(&mut self, bytes: usize) {
         self.health.wrote(bytes);
         let lacks = self.refused.saturating_sub(bytes);
@@ -237,7 +236,7 @@ impl Writer {
     }
 }
 
-/// Tells whoever asked, who may have gone; what is appended is appended all the same.
+/// Answers the caller, who may be gone; what is appended is appended all the same.
 fn tell(
     answer: oneshot::Sender<Result<Position, AppendError>>,
     told: Result<Position, AppendError>,

@@ -1,4 +1,4 @@
-//! Labels whose words others choose: so many of them get a series of their own, the rest share one.
+//! Labels whose values senders choose: so many of them get a series of their own, the rest share one.
 
 use std::{
     collections::HashSet,

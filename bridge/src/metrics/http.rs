@@ -1,4 +1,4 @@
-//! What the listeners and endpoints count of themselves.
+//! What listeners and endpoints count.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -24,7 +24,7 @@ pub enum Refusal {
     User,
     /// Its TLS handshake failed, or took too long.
     Handshake,
-    /// Nobody had asked on it who may, and it made room for another.
+    /// It had made no authorized request yet, and made room for another.
     Room,
 }
 

@@ -1,4 +1,4 @@
-//! What the process itself takes, under the names that all of Prometheus' clients use.
+//! What the process itself uses, under the names that all of Prometheus' clients use.
 
 use std::{fmt, fs, time::Duration};
 
@@ -9,25 +9,25 @@ use prometheus_client::{
 };
 use rustix::time::{ClockId, clock_gettime};
 
-/// Reads the kernel's word whenever it is asked.
+/// Reads `/proc` and the CPU clock at each scrape.
 #[derive(Debug)]
 pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let cpu = ConstCounter::new(cpu_seconds());
-        let help = "Processor time that the process took";
+        let help = "CPU time that the process used.";
         let kind = cpu.metric_type();
         cpu.encode(encoder.encode_descriptor("process_cpu_seconds", help, None, kind)?)?;
         let gauges = [
             (
                 "process_resident_memory_bytes",
-                "Memory that the process holds",
+                "Resident memory of the process.",
                 resident_bytes(),
             ),
             (
                 "process_open_fds",
-                "Files that the process holds",
+                "File descriptors that the process has open.",
                 open_files(),
             ),
         ];

@@ -1,5 +1,5 @@
-//! What settled records say, counted: who made requests fail, how long things took, what was lost on the
-//! wire. Where it helps to see one, the counters carry the trace id of the last as an exemplar.
+//! Counts settled records: who made requests fail, how long things took, what was lost on the wire. Where an example
+//! helps, the counters carry the trace id of the last as an exemplar.
 
 use std::{sync::atomic::AtomicU64, time::Duration};
 
@@ -278,7 +278,7 @@ impl Records {
         );
         registry.register_with_unit(
             "request_time",
-            "The same time, by the party that took it",
+            "Time that clients waited for settled requests, by the party that took it",
             seconds(),
             self.seconds.clone(),
         );
@@ -315,7 +315,7 @@ impl Records {
         );
         registry.register_with_unit(
             "accept_wait",
-            "From the end of the handshake until a worker had the socket, at most",
+            "From the end of the handshake until a worker had the socket; an upper bound where that is not known exactly",
             seconds(),
             self.accept_waits.clone(),
         );

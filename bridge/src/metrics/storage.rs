@@ -1,4 +1,4 @@
-//! How the log and the database fare, read at each scrape.
+//! The state of log and database, read at each scrape.
 
 use std::{fmt, sync::Arc};
 
@@ -10,7 +10,7 @@ use prometheus_client::{
 
 use crate::{log::Log, view::SharedView};
 
-/// Reads both whenever it is asked.
+/// Reads both at each scrape.
 #[derive(Debug)]
 pub(super) struct Storage {
     pub(super) view: SharedView,
@@ -23,50 +23,50 @@ impl Collector for Storage {
         let gauges = [
             (
                 "log_failing",
-                "Whether nothing can be appended to the log at present",
+                "Whether nothing can be appended to the log at present.",
                 u64::from(log.trouble.is_some()),
             ),
-            ("log_bytes", "Bytes of the log's files", log.held_bytes),
+            ("log_bytes", "Bytes of the log's files.", log.held_bytes),
             (
                 "log_batches_missing",
-                "Batches that are not in the log any more, because a file was damaged or removed",
+                "Batches that are not in the log any more, because a file was damaged or removed.",
                 log.left.missing,
             ),
             (
                 "log_batches_unreadable",
-                "Batches that lie in the log and that this version of the bridge cannot read",
+                "Batches in the log that this version of the bridge cannot read.",
                 log.left.unreadable,
             ),
             (
                 "log_torn_bytes",
-                "Bytes that were cut off the end of the log at the start, behind its last whole batch",
+                "Bytes that were cut off the end of the log at the start, behind its last whole batch.",
                 log.left.torn_bytes,
             ),
             (
                 "log_rebuilding",
-                "Whether what an earlier run left in the log is still being folded",
+                "Whether what an earlier run left in the log is still being folded.",
                 u64::from(!self.view.is_rebuilt()),
             ),
         ];
         let counters = [
             (
                 "log_written_bytes",
-                "Bytes appended to the log",
+                "Bytes appended to the log.",
                 log.written_bytes,
             ),
             (
                 "log_groups_refused",
-                "Groups of batches that were refused because the disk did",
+                "Groups of batches that were refused because the disk did.",
                 log.refused_groups,
             ),
             (
                 "log_syncs_failed",
-                "Times that the disk did not take what was written: a loss of power may cost it",
+                "Times that the disk refused to sync what was written: a loss of power may cost it.",
                 log.syncs_failed,
             ),
             (
                 "log_segments_cut",
-                "Segments of the log that were removed",
+                "Segments of the log that were removed.",
                 log.segments_cut,
             ),
         ];
@@ -78,39 +78,39 @@ impl Collector for Storage {
         let gauges = [
             (
                 "database_failing",
-                "Whether nothing can be stored at present",
+                "Whether nothing can be stored at present.",
                 u64::from(database.trouble.is_some()),
             ),
             (
                 "database_rebuilding",
-                "Whether records are being made anew from the log",
+                "Whether records are being rebuilt from the log.",
                 u64::from(hole.is_some()),
             ),
             (
                 "database_records_awaited",
-                "Settled records that answers leave out until they are made anew from the log",
+                "Settled records that answers leave out until they are rebuilt from the log.",
                 hole.map_or(0, |hole| hole.records),
             ),
             (
                 "database_bytes",
-                "Bytes of the database's files",
+                "Bytes of the database's files.",
                 database.bytes,
             ),
         ];
         let counters = [
             (
                 "database_records_lost",
-                "Records that can be had neither from memory nor from the log",
+                "Records that are neither in memory nor in the log any more.",
                 database.lost,
             ),
             (
                 "database_chunks_cut",
-                "Chunks given up because they were old or too many",
+                "Chunks given up because they were old or too many.",
                 database.chunks_cut,
             ),
             (
                 "database_chunks_damaged",
-                "Chunks given up because they were damaged",
+                "Chunks given up because they were damaged.",
                 database.chunks_damaged,
             ),
         ];

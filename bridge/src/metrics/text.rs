@@ -1,4 +1,4 @@
-//! The older text format of Prometheus, made of OpenMetrics: for those who do not ask for the newer one.
+//! The older text format of Prometheus, converted from OpenMetrics, for clients that do not accept the newer one.
 //!
 //! Counters and infos are named in full there, and there are no exemplars, no units and no end.
 

@@ -116,7 +116,7 @@ fn judge(status: Status) -> SendError {
     }
 }
 
-/// Reads how long the collector asks to be left alone.
+/// Reads how long the collector asks to wait.
 fn delay(details: &[u8]) -> Option<Duration> {
     let details = Details::decode(details).ok()?.details;
     let info = details

@@ -1,4 +1,4 @@
-//! Where the collector is and how it is spoken to: what the `OTEL_EXPORTER_OTLP_*` variables say.
+//! The collector's address and protocol: what the `OTEL_EXPORTER_OTLP_*` variables say.
 
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 pub struct Settings {
     /// URL to which spans are posted, or base URL of the gRPC service.
     pub endpoint: String,
-    /// How it is spoken to.
+    /// The protocol.
     pub protocol: Protocol,
     /// Whether batches are compressed.
     pub gzip: bool,
@@ -25,7 +25,7 @@ pub struct Settings {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// The encodings of OTLP that are spoken.
+/// The supported encodings of OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
     /// Protocol Buffers in the body of a POST.
@@ -40,7 +40,7 @@ pub enum Protocol {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers(pub(super) HeaderMap);
 
-/// Text that is no list of headers; it is not shown.
+/// Text that is not a list of headers; it is not printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected name=value, separated by commas")]
 pub struct ParseHeadersError;

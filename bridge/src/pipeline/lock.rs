@@ -1,6 +1,6 @@
-//! The right to a data directory: one bridge at a time.
+//! The lock of a data directory: one bridge at a time.
 //!
-//! `flock`, which the kernel gives back when its holder dies.
+//! `flock`, which the kernel releases when its holder dies.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 #[derive(Debug)]
 pub(super) struct DirectoryLock(#[expect(dead_code, reason = "held, not used")] File);
 
-/// Why a directory cannot be had.
+/// Why a directory cannot be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another bridge has it.
@@ -30,7 +30,7 @@ pub enum LockError {
         step: &'static str,
         /// On which path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }

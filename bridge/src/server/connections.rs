@@ -1,6 +1,6 @@
-//! Accepts connections and speaks HTTP/1.1 on them, with a bound to everything that a peer can let wait.
+//! Accepts connections and speaks HTTP/1.1 on them, with a timeout for everything that a peer can delay.
 //!
-//! `axum::serve` sets none of these bounds. One protocol only: there is no time in which it is guessed.
+//! `axum::serve` sets none of these bounds. One protocol only: there is no phase in which it is detected.
 
 use std::{
     convert::Infallible,
@@ -33,9 +33,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    leaving::Watched,
+    disconnect::Watched,
+    idle::{Idle, Slot},
     protection::Certificates,
-    silence::{Seat, Silent},
     stall::Impatient,
 };
 use crate::{
@@ -43,14 +43,14 @@ use crate::{
     metrics::{Http, Refusal},
 };
 
-/// Connections that each listener holds at the same time. For another one, one on which nobody asked who
-/// may makes room; if there is none, it waits.
+/// Connections that each listener holds at the same time. When it is full, the oldest one without an
+/// authorized request is closed; if there is none, the new one waits.
 const CONNECTIONS_MAX: usize = 1_024;
 
 /// Connections that may wait to be accepted.
 pub(super) const BACKLOG: u32 = 1_024;
 
-/// How long a TLS handshake or a request's head may take, the silence before it included.
+/// How long a TLS handshake or a request's head may take, the idle time before it included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// How long a peer may take nothing of an answer.
@@ -133,7 +133,7 @@ impl Listener {
         }
     }
 
-    /// Returns whether the kernel says that the peer's process is one of those who may connect.
+    /// Returns whether the peer's process, by the kernel's word, is of a user who may connect.
     fn admits(&self, accepted: &Accepted) -> bool {
         match (&self.socket, accepted) {
             (Socket::Unix { uids, .. }, Accepted::Unix(stream)) if !uids.is_empty() => stream
@@ -161,7 +161,7 @@ pub(super) async fn serve(
     mut stopped: watch::Receiver<()>,
 ) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let silent = Silent::default();
+    let idle = Idle::default();
     let graceful = GracefulShutdown::new();
     let name = listener.name;
     loop {
@@ -183,7 +183,7 @@ pub(super) async fn serve(
             http.refused(name, Refusal::User);
             continue;
         }
-        if room.available_permits() == 0 && silent.make_room() {
+        if room.available_permits() == 0 && idle.close_oldest() {
             http.refused(name, Refusal::Room);
         }
         let place = tokio::select! {
@@ -191,14 +191,14 @@ pub(super) async fn serve(
             place = Arc::clone(&room).acquire_owned() => place,
         };
         let held = http.connected(name);
-        let (seat, told) = silent.seat();
+        let (slot, closing) = idle.enter();
         let (tls, app, http) = (listener.tls(), app.clone(), http.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
             let _held = (place, held);
             let serving = async {
                 match secure(accepted, tls).await {
-                    Ok(stream) => speak(stream, app, &seat, watcher).await,
+                    Ok(stream) => speak(stream, app, &slot, watcher).await,
                     Err(error) => {
                         http.refused(name, Refusal::Handshake);
                         tracing::debug!(%error, "TLS handshake failed");
@@ -207,7 +207,7 @@ pub(super) async fn serve(
             };
             tokio::select! {
                 () = serving => {}
-                Ok(()) = told => tracing::debug!("Closed a silent connection"),
+                Ok(()) = closing => tracing::debug!("Closed an idle connection"),
             }
         });
     }
@@ -228,7 +228,7 @@ async fn secure(accepted: Accepted, tls: Option<TlsAcceptor>) -> io::Result<Box<
     }
 }
 
-async fn speak(stream: Box<dyn Stream>, app: Router, seat: &Seat, watcher: Watcher) {
+async fn speak(stream: Box<dyn Stream>, app: Router, slot: &Slot, watcher: Watcher) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -240,7 +240,7 @@ async fn speak(stream: Box<dyn Stream>, app: Router, seat: &Seat, watcher: Watch
     let stream = TokioIo::new(Impatient::new(stream, WRITE_PATIENCE));
     let app = TowerToHyperService::new(app);
     let service = service_fn(|mut request: Request<Incoming>| {
-        request.extensions_mut().insert(seat.claim());
+        request.extensions_mut().insert(slot.claim());
         let answer = app.call(request);
         let has_no_end = Arc::clone(&has_no_end);
         async move {

@@ -1,7 +1,7 @@
-//! A stream that notices when the peer of an answer without an end leaves.
+//! Notices that the peer of an event stream is gone.
 //!
-//! Who has asked may close its end for writing, and still reads the answer. Of one that is written to now
-//! and then only, nobody else would notice that its reader is gone.
+//! A client may half-close after its request and still read. On a mostly idle stream nothing else would notice
+//! that it is gone.
 
 use std::{
     io,
@@ -19,25 +19,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
-    /// Whether the peer's leaving ends the stream.
+    /// Whether the end of what the peer sends ends the stream.
     watch: Arc<AtomicBool>,
-    /// What the peer said meanwhile: it comes before anything else.
-    said: Option<u8>,
+    /// A byte that the peer sent meanwhile: it is read before anything else.
+    read_ahead: Option<u8>,
 }
 
 impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Looks after the peer once `watch` is set.
+    /// Watches the peer once `watch` is set.
     pub(super) const fn new(stream: S, watch: Arc<AtomicBool>) -> Self {
         Self {
             stream,
             watch,
-            said: None,
+            read_ahead: None,
         }
     }
 
     /// Fails if the peer is gone; else the task is woken when it goes.
-    fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.said.is_some() || !self.watch.load(Relaxed) {
+    fn poll_peer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.read_ahead.is_some() || !self.watch.load(Relaxed) {
             return Ok(());
         }
         let mut byte = [0];
@@ -46,11 +46,11 @@ impl<S: AsyncRead + Unpin> Watched<S> {
             return Ok(());
         };
         read?;
-        self.said = buffer.filled().first().copied();
-        if self.said.is_none() {
+        self.read_ahead = buffer.filled().first().copied();
+        if self.read_ahead.is_none() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        // Whoever wants to read does not know of it.
+        // The waker of whoever reads was consumed by this read.
         cx.waker().wake_by_ref();
         Ok(())
     }
@@ -63,7 +63,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if buffer.remaining() > 0
-            && let Some(byte) = self.said.take()
+            && let Some(byte) = self.read_ahead.take()
         {
             buffer.put_slice(&[byte]);
             return Poll::Ready(Ok(()));
@@ -94,7 +94,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.look(cx)?;
+        self.poll_peer(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_peer_that_leaves_is_noticed_only_while_it_is_watched() {
+    async fn a_peer_that_disconnects_is_noticed_only_while_it_is_watched() {
         let (near, far) = duplex(64);
         let watch = Arc::default();
         let mut stream = Watched::new(near, Arc::clone(&watch));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_watched_peer_says_is_read_in_its_order() {
+    async fn what_a_watched_peer_sends_is_read_in_order() {
         let (near, mut far) = duplex(64);
         let mut stream = Watched::new(near, Arc::new(AtomicBool::new(true)));
         far.write_all(b"another question").await.unwrap();

@@ -1,7 +1,7 @@
 //! The Unix socket for facts, which one bridge holds at a time.
 //!
-//! The lock is `flock` on a file beside the socket: the kernel gives it back when its holder dies, so
-//! that a socket that was left behind is told from one that is in use.
+//! The lock is `flock` on a file next to the socket: the kernel releases it when its holder dies, which tells a
+//! stale socket from one that is in use.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -27,7 +27,7 @@ pub(super) struct Held {
     _lock: File,
 }
 
-/// Why the socket cannot be had.
+/// Why the socket cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum FactsSocketError {
     /// Another bridge has it.
@@ -51,7 +51,7 @@ pub enum FactsSocketError {
         step: &'static str,
         /// On which path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -107,7 +107,7 @@ impl Drop for Held {
     }
 }
 
-/// Takes the lock beside the socket; makes its directory if there is none.
+/// Takes the lock next to the socket; makes its directory if there is none.
 fn take_lock(path: &Path) -> Result<File, FactsSocketError> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(failed("making", directory))?;

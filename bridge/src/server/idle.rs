@@ -1,5 +1,5 @@
-//! Connections on which nothing came yet of anybody who may ask: where there is no room for another, the
-//! one that has been there the longest makes it. Whoever may ask, and has asked once, stays.
+//! Connections without an authorized request yet: when the listener is full, the oldest is closed. A connection
+//! that has made one stays.
 
 use std::{
     collections::BTreeMap,
@@ -8,68 +8,68 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// The silent connections of one listener.
+/// The idle connections of one listener.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Silent(Arc<Mutex<Seats>>);
+pub(super) struct Idle(Arc<Mutex<Slots>>);
 
-/// By when they came.
+/// In the order in which they were accepted.
 #[derive(Debug, Default)]
-struct Seats {
-    came: u64,
-    seats: BTreeMap<u64, oneshot::Sender<()>>,
+struct Slots {
+    accepted: u64,
+    open: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
-/// The seat of a connection, until it ends.
+/// The slot of a connection, until it ends.
 #[derive(Debug)]
-pub(super) struct Seat(Claim);
+pub(super) struct Slot(Claim);
 
-/// What a request brings along, for whoever knows its sender.
+/// Attached to each request: lets its authorization keep the connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
-    silent: Silent,
+    idle: Idle,
     number: u64,
 }
 
-impl Silent {
-    /// Seats a new connection; the channel tells it to make room.
-    pub(super) fn seat(&self) -> (Seat, oneshot::Receiver<()>) {
-        let (leave, told) = oneshot::channel();
-        let mut seats = self.seats();
-        seats.came += 1;
-        let number = seats.came;
-        seats.seats.insert(number, leave);
-        let silent = self.clone();
-        (Seat(Claim { silent, number }), told)
+impl Idle {
+    /// Adds a new connection; the channel tells it to close.
+    pub(super) fn enter(&self) -> (Slot, oneshot::Receiver<()>) {
+        let (close, closing) = oneshot::channel();
+        let mut slots = self.slots();
+        slots.accepted += 1;
+        let number = slots.accepted;
+        slots.open.insert(number, close);
+        let idle = self.clone();
+        (Slot(Claim { idle, number }), closing)
     }
 
-    /// Tells the one that has been silent the longest to make room; false if none is silent.
-    pub(super) fn make_room(&self) -> bool {
-        let longest = self.seats().seats.pop_first();
-        longest.is_some_and(|(_, leave)| leave.send(()).is_ok())
+    /// Closes the oldest idle connection; false if there is none.
+    pub(super) fn close_oldest(&self) -> bool {
+        let oldest = self.slots().open.pop_first();
+        oldest.is_some_and(|(_, close)| close.send(()).is_ok())
     }
 
-    fn seats(&self) -> MutexGuard<'_, Seats> {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
-    /// Returns what a request on this connection brings along.
+impl Slot {
+    /// Returns what each request on this connection carries.
     pub(super) fn claim(&self) -> Claim {
         self.0.clone()
     }
 }
 
 impl Claim {
-    /// Says that the request's sender may ask: its connection makes no room any more.
-    pub(crate) fn is_known(&self) {
-        self.silent.seats().seats.remove(&self.number);
+    /// The request is authorized: its connection is not idle any more.
+    pub(crate) fn keep(&self) {
+        self.idle.slots().open.remove(&self.number);
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.is_known();
+        self.0.keep();
     }
 }
 
@@ -78,16 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_silent_makes_room_and_who_is_known_stays() {
-        let silent = Silent::default();
-        let (first, mut first_told) = silent.seat();
-        let (_second, mut second_told) = silent.seat();
-        let (third, mut third_told) = silent.seat();
-        first.claim().is_known();
+    fn the_oldest_idle_connection_is_closed_and_an_authorized_one_stays() {
+        let idle = Idle::default();
+        let (first, mut first_closing) = idle.enter();
+        let (_second, mut second_closing) = idle.enter();
+        let (third, mut third_closing) = idle.enter();
+        first.claim().keep();
         drop(third);
-        assert!(silent.make_room());
-        assert_eq!(second_told.try_recv(), Ok(()));
-        assert!(!silent.make_room());
-        assert!(first_told.try_recv().is_err() && third_told.try_recv().is_err());
+        assert!(idle.close_oldest());
+        assert_eq!(second_closing.try_recv(), Ok(()));
+        assert!(!idle.close_oldest());
+        assert!(first_closing.try_recv().is_err() && third_closing.try_recv().is_err());
     }
 }

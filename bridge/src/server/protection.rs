@@ -1,4 +1,4 @@
-//! What protects the listeners, read from its files before anything listens, and again when that is ordered.
+//! What protects the listeners: tokens and certificates, read before anything listens, and again on `SIGHUP`.
 
 use std::{
     path::PathBuf,
@@ -16,7 +16,7 @@ use crate::api::Access;
 /// Who may reach the endpoints of one kind, and how fast.
 #[derive(Clone, Debug)]
 pub struct AccessSettings {
-    /// File of the tokens that open them over TCP; none are asked for without one.
+    /// File of the tokens that are accepted over TCP; without it none are required.
     pub token_file: Option<PathBuf>,
     /// Requests a second.
     pub rate: u32,
@@ -41,11 +41,11 @@ pub struct Protection {
     pub(super) tls: Option<Certificates>,
 }
 
-/// The certificates that are shown and demanded at present.
+/// The certificates that are presented and required at present.
 #[derive(Clone)]
 pub(super) struct Certificates(Arc<RwLock<TlsAcceptor>>);
 
-/// A protection that cannot be had: a wrong setting.
+/// A protection that cannot be loaded: a wrong setting.
 #[derive(Debug, thiserror::Error)]
 pub enum ProtectionError {
     /// A token file.

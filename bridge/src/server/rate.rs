@@ -1,4 +1,4 @@
-//! A rate limit: so many a second, with a burst of as many. One number, no lock.
+//! A rate limit: so many per second, with a burst of as many. One number, no lock.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -20,7 +20,7 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Returns a limit of so many a second; 0 counts as 1.
+    /// Returns a limit of so many per second; 0 counts as 1.
     #[must_use]
     pub fn per_second(count: u32) -> Self {
         Self {

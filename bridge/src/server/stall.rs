@@ -1,7 +1,6 @@
-//! A stream that gives up a peer which takes nothing of what is written to it.
+//! A stream that gives up on a peer which reads nothing of what is written to it.
 //!
-//! Reading has no limit here: heads and bodies have their own, and an answer that is being followed
-//! may be silent for long.
+//! Reading has no limit here: heads and bodies have their own, and an event stream may be silent for long.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! TLS for the addresses that ask for it, with the system's files and no choice of ciphers.
+//! TLS for the addresses that are configured for it; ciphers are not configurable.
 
 use std::{path::PathBuf, sync::Arc};
 

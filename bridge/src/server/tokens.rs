@@ -1,4 +1,4 @@
-//! The secrets that open an address: read from a file, compared in constant time, never shown.
+//! The tokens of an address: read from a file, compared in constant time, never printed.
 
 use std::{fmt, fs, io, path::Path};
 
@@ -60,7 +60,7 @@ impl Tokens {
 
     /// Returns whether the headers carry one of the tokens (RFC 6750, section 2.1).
     ///
-    /// The time it takes tells the tokens' lengths and nothing else of them.
+    /// The time it takes reveals the tokens' lengths and nothing else.
     #[must_use]
     pub fn admit(&self, headers: &HeaderMap) -> bool {
         let value = headers

@@ -1,4 +1,4 @@
-//! What lies below a request: its last upstream attempt, and what that waited for.
+//! The spans below a request: its last upstream attempt, and what that waited for.
 //!
 //! The proxy reports one attempt in full, the last; of those before it, how long they took together.
 

@@ -1,7 +1,7 @@
 //! One file of the database: some tens of thousands of records that settled one after the other.
 //!
-//! Small files, because the oldest is given up by removing a file, and a damaged one is little lost. Anyone
-//! may read them with `sqlite3`; names are found as [`super::names`] says.
+//! Small files, because the oldest records are given up by removing a file, and a damaged one loses little. They can be
+//! read with `sqlite3`; names are found as [`super::names`] says.
 
 use std::{
     ops::ControlFlow,
@@ -59,7 +59,7 @@ pub(super) struct Chunk {
 
 impl Writer {
     /// Opens a chunk for so many records; makes it if there is none. A [`Chunk`] that was opened before does not hear of
-    /// what is stored from here on: questions are asked of one that was opened by [`Chunk::open_beside`].
+    /// what is stored from here on: queries use one that was opened by [`Chunk::open_beside`].
     ///
     /// # Errors
     ///
@@ -112,7 +112,7 @@ impl Writer {
         transaction.commit()
     }
 
-    /// Removes the records beyond a number.
+    /// Removes the records after a number.
     pub(super) fn forget_after(&mut self, number: u64) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         for table in [RequestRecord::TABLE, ConnectionRecord::TABLE] {
@@ -177,7 +177,7 @@ impl Chunk {
         })
     }
 
-    /// Opens a chunk for reading, as above, beside who writes to it: it hears of what he stores.
+    /// Opens a chunk for reading, as above, while `writer` writes to it: it sees what that stores.
     pub(super) fn open_beside(writer: &Writer, path: &Path) -> rusqlite::Result<Option<Self>> {
         let filter = Some(Arc::clone(&writer.filter));
         let chunk = Self::open(path)?;

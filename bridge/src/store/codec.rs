@@ -1,7 +1,7 @@
 //! Records as bytes: compact, without names, in one version at a time.
 //!
-//! What is written here is derived from the log and can be derived again. So there is no migration: a
-//! layout that differs has another [`crate::store::FORMAT`], and what was written before is made anew.
+//! What is written here is derived from the log and can be derived again. So there is no migration: another layout
+//! has another [`crate::store::FORMAT`], and what was written before is rebuilt.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,7 +1,7 @@
-//! All chunks of the database, as questions see them.
+//! All chunks of the database, as queries see them.
 //!
-//! An answer that needs a chunk which cannot be read is none: it would leave records out. Mending what is
-//! damaged is the keeper's part.
+//! A query that needs a chunk which cannot be read fails: its answer would leave records out. Repairing what is damaged
+//! is the writer's part.
 
 use std::{
     cmp::Reverse,
@@ -25,10 +25,10 @@ use syntrace_model::UnixNanos;
 
 use super::{Hole, Kept, Settled, chunk::Chunk, names::Key, row::Row};
 
-/// Rows that one question may look at, over all chunks.
+/// Rows that one query may look at, over all chunks.
 const ROWS_MAX: usize = 50_000;
 
-/// Rows that one question may look at in each chunk, however many chunks there are.
+/// Rows that one query may look at in each chunk, however many chunks there are.
 const CHUNK_ROWS_MIN: usize = 2_000;
 
 /// How much is kept.
@@ -54,12 +54,12 @@ pub struct Database {
     damaged: Mutex<Vec<u64>>,
 }
 
-/// How the database fares.
+/// The state of the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseStatus {
     /// Why nothing is stored at present: `disk_full`, `read_only`, `corrupt`, `io_error` or `failed`.
     pub trouble: Option<&'static str>,
-    /// Records that can be had neither from memory nor from the log.
+    /// Records that are neither in memory nor in the log any more.
     pub lost: u64,
     /// Chunks given up because they were old or too many.
     pub chunks_cut: u64,
@@ -69,7 +69,7 @@ pub struct DatabaseStatus {
     pub bytes: u64,
 }
 
-/// What was asked for cannot be told at present.
+/// The answer is not available at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// A part of the database cannot be read.
@@ -78,12 +78,12 @@ pub enum ReadError {
         /// Why, as in [`DatabaseStatus::trouble`].
         trouble: &'static str,
     },
-    /// It is not among the records that can be read, and may be one of those that are made anew.
-    #[error("{} settled records are being made anew from the log, and it may be one of them", .0.records)]
+    /// It is not among the records that can be read, and may be one of those that are being rebuilt.
+    #[error("{} settled records are being rebuilt from the log, and it may be one of them", .0.records)]
     Hole(Hole),
 }
 
-/// What a database was asked for, the newest first.
+/// The records of one query to the database, the newest first.
 #[derive(Debug)]
 pub(crate) struct Scan<R: Row> {
     /// What was found.
@@ -118,7 +118,7 @@ impl<R: Row> Default for Scan<R> {
 // === impl Database ===
 
 impl Database {
-    /// Returns the database in a directory; the keeper opens it.
+    /// Returns the database in a directory; the writer opens it.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self {
@@ -136,7 +136,7 @@ impl Database {
         self.stored.load(Acquire)
     }
 
-    /// Returns how the database fares.
+    /// Returns the database's state.
     #[must_use]
     pub fn status(&self) -> DatabaseStatus {
         *self.status_mut()
@@ -296,7 +296,7 @@ impl Database {
             .collect()
     }
 
-    /// Tells the keeper of a chunk that is damaged.
+    /// Reports a damaged chunk to the writer.
     fn reported(&self, first: u64) -> impl FnOnce(rusqlite::Error) -> ReadError {
         move |error| {
             tracing::debug!(%error, chunk = first, "Chunk could not be read");
@@ -309,12 +309,12 @@ impl Database {
         }
     }
 
-    /// Says that the records up to this number are all: what is stored beyond is not.
+    /// Forgets what is stored after this number.
     pub(crate) fn forget_beyond(&self, number: u64) {
         self.stored.fetch_min(number, Relaxed);
     }
 
-    // What the keeper changes.
+    // What the writer changes.
 
     /// Returns the first numbers of the chunks that there are files of, in order.
     pub(super) fn firsts_of_files(&self) -> io::Result<Vec<u64>> {

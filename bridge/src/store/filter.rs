@@ -1,10 +1,9 @@
 //! Which names a chunk may have: a Bloom filter over its keys.
 //!
-//! A question by name would otherwise look into each chunk, and all but one of them for nothing. A filter says "no"
-//! only where it is so, and "maybe" for one in a hundred names that are not there. It does not say where a record is.
+//! Without it a query by name would look into each chunk, and into all but one in vain. A filter has no false negatives,
+//! and about one percent false positives. It does not say where a record is.
 //!
-//! Who writes the chunk adds keys while others ask, and before what has them is stored: an answer is of the moment at
-//! which it is given, and whoever was told that a record is stored is told "maybe".
+//! Keys are added before their record is stored, so a stored record is never denied.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 

@@ -1,12 +1,12 @@
-//! The settled records that nobody can be told of at present: memory has them no more, and the database has
-//! them not yet. They are being made anew from the log.
+//! Settled records that are unreadable for now: already evicted from memory, not yet in the database; being rebuilt
+//! from the log.
 //!
-//! There are some where more settles than is stored, for longer than memory lasts, or where a restart or a
-//! lost file left less in the database than the fold had come to. An answer that may leave them out says so.
+//! There are some while records settle faster than they are stored, for longer than memory lasts, or after a restart or
+//! a lost file left fewer in the database than had settled. An answer that may leave them out says so.
 
 use syntrace_model::UnixNanos;
 
-/// Settled records that are being made anew from the log.
+/// Settled records that are being rebuilt from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole {
     /// How many.

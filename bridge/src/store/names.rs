@@ -2,10 +2,10 @@
 //!
 //! Ids are drawn at random. A tree of them that is changed in place has most of its pages written for
 //! every thousand records. Here what is stored together is one run, and four runs of a size become one:
-//! an entry is written a few times, always beside its neighbours. A question looks into each run. What lists
+//! an entry is written a few times, always beside its neighbours. A query looks into each run. What lists
 //! records by time is a name, too: that of all of a kind, of all that failed, of all of a cluster.
 //!
-//! Two names may have the same hash: who asks compares the records.
+//! Two names may have the same hash: the caller compares the records.
 
 use std::{collections::BTreeMap, hash::Hasher as _, ops::ControlFlow};
 
@@ -40,7 +40,7 @@ const LEAF: usize = 678;
 /// Bytes of an entry.
 const ENTRY: usize = 24;
 
-/// What a name is found by: it says of which kind of record, too.
+/// The hash that a name is found by; it covers the kind of record, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key(i64);
 

@@ -1,7 +1,7 @@
 //! Which records may be in memory: counts by their ids, which are read without a lock.
 //!
-//! Memory is locked for every record that settles, and for those that go. A question for a record that was stored
-//! long ago would wait for that, for nothing. A count says "no" only where it is so.
+//! The records in memory are locked for each one that settles or is removed. A query for a record that was stored long
+//! ago would wait for that in vain. A count has no false negatives.
 
 use std::sync::atomic::{
     AtomicU8,

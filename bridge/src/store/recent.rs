@@ -1,7 +1,7 @@
 //! The settled records that are in memory: those that are not stored yet, and those that the export is
 //! about to take.
 //!
-//! Bounded by count: beyond, the record that settled first goes first.
+//! Bounded by count: beyond, the record that settled first is removed first.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},

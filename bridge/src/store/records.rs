@@ -1,6 +1,6 @@
-//! Which fields a record has as bytes: all of them, in the order of this list.
+//! The fields of a record as bytes: all of them, in the order of this list.
 //!
-//! A record begins with its trace id, and a request's span id follows: there the database's views find them
+//! A record begins with its trace id, and a request's span id follows: the database's views read them there
 //! ([`super::row`]).
 
 mod said;
@@ -90,6 +90,7 @@ variants! {
     Method { Exact, Peer, Failure }
     Missing {
         NoKernelView, NoClock, NoAddress, AddressHidden, ProcessUnknown, FactsLost, NoConnection,
+        NotSought,
     }
     Role { Downstream, Upstream }
     IdSource { Filter, Tag, Kernel, Request }
@@ -101,7 +102,9 @@ variants! {
         Overloaded, NoHealthyUpstream, NoRoute, ServiceError, ClientGone, ClientProtocol,
         UpstreamReset, ResetBeforeFirstByte, UpstreamProtocol, UpstreamTimeout, AcceptWait,
         AcceptOverflow, SynLost, ConnectSynLost, RequestRetransmitted, ResponseRetransmitted,
-        PoolWait, SlowService, SlowClient, Unexplained,
+        PoolWait, SlowService, SlowClient, Unexplained, FaultInjected, NotAuthorised,
+        NameUnresolved, AnswerReplaced, LocalReset, StreamIdleTimeout, DurationTimeout,
+        RequestTimeout,
     }
     PhaseKind {
         Handshake, AcceptWait, Tls, RequestWait, FailedAttempts, PoolWait, UpstreamHandshake,

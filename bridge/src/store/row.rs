@@ -1,7 +1,7 @@
-//! The columns of a stored record: what people ask for. The bridge itself reads the whole record, as bytes.
+//! The columns of a stored record, for people with `sqlite3`. The bridge itself reads the whole record, as bytes.
 //!
-//! People see ids as text, in the views. The tables do not repeat the ids that every record's bytes begin with
-//! ([`super::records`]): what is not written need not be brought to the disk twice.
+//! The views show ids as text. The tables do not repeat the ids that every record's bytes begin with
+//! ([`super::records`]), which saves writing them twice.
 
 use rusqlite::{Statement, params};
 use syntrace_core::{

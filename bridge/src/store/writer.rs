@@ -1,8 +1,8 @@
-//! The one thread that stores: moves settled records from memory to the database, mends it, and keeps it
-//! within its bounds.
+//! The thread that writes the database: moves settled records there from memory, repairs it, and keeps it within its
+//! bounds.
 //!
-//! Whatever the database refuses stays in memory and is tried again. What memory could not hold until
-//! then, and what a damaged or deleted database held, is folded again from the log.
+//! What the database refuses stays in memory and is retried. What memory could not hold until then, and what a damaged
+//! or deleted database held, is rebuilt from the log.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Settled,
-    chunk::{Chunk, Writer},
+    chunk::{self, Chunk},
     database::{Bounds, Database, trouble},
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 const BATCH: usize = 4_096;
 
 /// How often the files are looked at.
-const HOUSE_INTERVAL: Duration = Duration::from_secs(1);
+const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long after an error the next attempt is made, at first and at most.
 const PATIENCE_MIN: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ const PATIENCE_MAX: Duration = Duration::from_secs(10);
 
 /// What the thread works on.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Writer {
     /// Where records come from; the thread ends when nobody else has it.
     view: WeakView,
     /// Where they go.
@@ -47,13 +47,13 @@ pub struct Keeper {
 /// The chunk that is written to.
 #[derive(Debug)]
 struct Open {
-    writer: Writer,
+    writer: chunk::Writer,
     first: u64,
 }
 
 /// Why records were not stored.
 #[derive(Debug, thiserror::Error)]
-enum KeepError {
+enum WriteError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
@@ -62,22 +62,22 @@ enum KeepError {
     Gone,
 }
 
-// === impl Keeper ===
+// === impl Writer ===
 
-impl Keeper {
-    /// Returns a keeper of a view's database, which answers from now on, if it can be opened.
+impl Writer {
+    /// Returns the writer of a view's database, which answers from now on, if it can be opened.
     #[must_use]
     pub fn new(view: &SharedView, database: Arc<Database>, bounds: Bounds, refold: Refold) -> Self {
-        let keeper = Self {
+        let writer = Self {
             view: view.downgrade(),
             database,
             bounds,
             refold,
         };
-        if let Err(error) = keeper.open_for_questions() {
-            keeper.complain(&error, &mut None);
+        if let Err(error) = writer.open_for_queries() {
+            writer.report(&error, &mut None);
         }
-        keeper
+        writer
     }
 
     /// Runs until nobody else has the view, or it is closed and all is stored.
@@ -87,23 +87,23 @@ impl Keeper {
         let mut looked_at = Instant::now();
         while let Some(view) = self.view.upgrade() {
             let closing = view.is_closed();
-            if looked_at.elapsed() >= HOUSE_INTERVAL {
+            if looked_at.elapsed() >= MAINTENANCE_INTERVAL {
                 looked_at = Instant::now();
-                self.keep_house(&mut open);
+                self.maintain(&mut open);
             }
             let step = self.step(&view, &mut open);
-            // Also where nothing is left to store: what an error was told of may be stored all the same.
+            // Also where nothing is left to store: what failed with an error may be stored all the same.
             if step.is_ok() && self.database.status_mut().trouble.take().is_some() {
                 tracing::info!("Database takes records again");
             }
             drop(view);
             match step {
                 Ok(0) | Err(_) if closing => break,
-                Ok(0) => thread::park_timeout(HOUSE_INTERVAL),
+                Ok(0) => thread::park_timeout(MAINTENANCE_INTERVAL),
                 Ok(_) => patience = PATIENCE_MIN,
                 Err(error) => {
-                    self.complain(&error, &mut open);
-                    self.wait_out(patience);
+                    self.report(&error, &mut open);
+                    self.back_off(patience);
                     patience = (patience * 2).min(PATIENCE_MAX);
                 }
             }
@@ -113,8 +113,8 @@ impl Keeper {
         }
     }
 
-    /// Waits that long, whatever settles meanwhile, unless the view is closed.
-    fn wait_out(&self, patience: Duration) {
+    /// Waits that long, whatever settles meanwhile, or until the view is closed.
+    fn back_off(&self, patience: Duration) {
         let until = Instant::now() + patience;
         while self.view.upgrade().is_some_and(|view| !view.is_closed()) {
             let left = until.saturating_duration_since(Instant::now());
@@ -126,7 +126,7 @@ impl Keeper {
     }
 
     /// Stores what is next; returns how many records that were.
-    fn step(&mut self, view: &SharedView, open: &mut Option<Open>) -> Result<usize, KeepError> {
+    fn step(&mut self, view: &SharedView, open: &mut Option<Open>) -> Result<usize, WriteError> {
         if open.is_none() {
             // Before all is folded it is not known which numbers are to be stored.
             let Some(settled) = view.settled_for_good() else {
@@ -137,7 +137,7 @@ impl Keeper {
         let stored = self.database.stored();
         let mut batch = match view.recent_after(stored, BATCH) {
             Some(batch) => batch,
-            None => self.make_anew(view, stored)?,
+            None => self.rebuild(view, stored)?,
         };
         let Some(number) = batch.first().map(|settled| settled.number) else {
             return Ok(0);
@@ -146,7 +146,7 @@ impl Keeper {
         if let Some(full) = open.take_if(|chunk| number >= end(chunk)) {
             // First: what follows says that all before it is stored.
             full.writer.seal()?;
-            self.ask(full.first, Chunk::open(&self.database.path(full.first))?)?;
+            self.publish(full.first, Chunk::open(&self.database.path(full.first))?)?;
             *open = Some(self.begin(number)?);
         }
         let Some(chunk) = open else {
@@ -161,7 +161,7 @@ impl Keeper {
     }
 
     /// Folds the log again for what is neither stored nor in memory.
-    fn make_anew(&mut self, view: &SharedView, stored: u64) -> Result<Vec<Settled>, KeepError> {
+    fn rebuild(&mut self, view: &SharedView, stored: u64) -> Result<Vec<Settled>, WriteError> {
         let until = view.recent_first();
         let mut batch = self.refold.settled_after(stored, BATCH)?;
         batch.retain(|settled| settled.number < until);
@@ -178,8 +178,8 @@ impl Keeper {
         Ok(batch)
     }
 
-    /// Opens all chunks for questions, and returns the first number of the last.
-    fn open_for_questions(&self) -> Result<Option<u64>, KeepError> {
+    /// Opens all chunks for queries, and returns the first number of the last.
+    fn open_for_queries(&self) -> Result<Option<u64>, WriteError> {
         fs::create_dir_all(self.database.directory())?;
         let mut chunks = BTreeMap::new();
         for first in self.database.firsts_of_files()? {
@@ -206,14 +206,14 @@ impl Keeper {
             }
             Err(error) if trouble(&error) == "corrupt" => {
                 self.discard(first, &error)?;
-                self.open_for_questions()
+                self.open_for_queries()
             }
             Err(error) => Err(error.into()),
         }
     }
 
     /// Opens all chunks, the last for writing, where the numbers up to `settled` are given.
-    fn open(&self, settled: u64) -> Result<Open, KeepError> {
+    fn open(&self, settled: u64) -> Result<Open, WriteError> {
         fs::create_dir_all(self.database.directory())?;
         loop {
             let Some(first) = self.database.firsts_of_files()?.pop() else {
@@ -228,9 +228,9 @@ impl Keeper {
                 self.remove(first)?;
                 continue;
             }
-            // Before it is opened for questions: who only reads cannot take back what a failed write left.
+            // Before it is opened for queries: a reader cannot roll back what a failed write left.
             let path = self.database.path(first);
-            let mut writer = match Writer::open(&path, self.bounds.chunk_records) {
+            let mut writer = match chunk::Writer::open(&path, self.bounds.chunk_records) {
                 Ok(writer) => writer,
                 Err(error) if trouble(&error) == "corrupt" => {
                     self.discard(first, &error)?;
@@ -238,10 +238,10 @@ impl Keeper {
                 }
                 Err(error) => return Err(error.into()),
             };
-            if self.open_for_questions()? != Some(first) {
+            if self.open_for_queries()? != Some(first) {
                 continue;
             }
-            self.ask(first, Chunk::open_beside(&writer, &path)?)?;
+            self.publish(first, Chunk::open_beside(&writer, &path)?)?;
             if self.database.stored() > settled {
                 writer.forget_after(settled)?;
                 self.database.set_stored(settled);
@@ -251,26 +251,26 @@ impl Keeper {
     }
 
     /// Begins a chunk.
-    fn begin(&self, first: u64) -> Result<Open, KeepError> {
+    fn begin(&self, first: u64) -> Result<Open, WriteError> {
         let path = self.database.path(first);
-        let writer = Writer::open(&path, self.bounds.chunk_records)?;
-        self.ask(first, Chunk::open_beside(&writer, &path)?)?;
+        let writer = chunk::Writer::open(&path, self.bounds.chunk_records)?;
+        self.publish(first, Chunk::open_beside(&writer, &path)?)?;
         Ok(Open { writer, first })
     }
 
-    /// Has questions asked of a chunk as it is from now on.
-    fn ask(&self, first: u64, chunk: Option<Chunk>) -> Result<(), KeepError> {
-        let chunk = chunk.ok_or(KeepError::Gone)?;
+    /// Makes a chunk, as it is now, visible to queries.
+    fn publish(&self, first: u64, chunk: Option<Chunk>) -> Result<(), WriteError> {
+        let chunk = chunk.ok_or(WriteError::Gone)?;
         self.database.chunks_mut().insert(first, Arc::new(chunk));
         Ok(())
     }
 
-    /// Says once why nothing is stored, and gives up what cannot be mended.
-    fn complain(&self, error: &KeepError, open: &mut Option<Open>) {
+    /// Reports once why nothing is stored, and gives up what cannot be repaired.
+    fn report(&self, error: &WriteError, open: &mut Option<Open>) {
         let code = match error {
-            KeepError::Sqlite(error) => trouble(error),
-            KeepError::Io(error) => crate::log::health::trouble(error),
-            KeepError::Gone => "corrupt",
+            WriteError::Sqlite(error) => trouble(error),
+            WriteError::Io(error) => crate::log::health::trouble(error),
+            WriteError::Gone => "corrupt",
         };
         if self.database.status_mut().trouble.replace(code).is_none() {
             tracing::error!(%error, code, "Database took no records; they stay in memory");
@@ -283,20 +283,20 @@ impl Keeper {
         }
     }
 
-    fn keep_house(&self, open: &mut Option<Open>) {
+    fn maintain(&self, open: &mut Option<Open>) {
         for first in self.database.take_damaged() {
             if open.as_ref().is_some_and(|open| open.first == first) {
                 *open = None;
             }
             if self.database.chunks().contains_key(&first) {
-                self.give_up(first, &KeepError::Gone);
+                self.give_up(first, &WriteError::Gone);
                 *open = None;
             }
         }
         if let Some(current) = open
             && !self.database.path(current.first).exists()
         {
-            self.complain(&KeepError::Gone, open);
+            self.report(&WriteError::Gone, open);
         }
         if let Err(error) = self.cut(open.as_ref()) {
             tracing::debug!(%error, "Left old chunks");
@@ -321,7 +321,7 @@ impl Keeper {
         }
     }
 
-    /// Removes a damaged chunk; where that fails, nothing is asked of it either.
+    /// Removes a damaged chunk; if that fails, it is not queried either.
     fn discard(&self, first: u64, error: &dyn std::fmt::Display) -> io::Result<()> {
         tracing::warn!(%error, chunk = first, "Gave up a damaged chunk of the database");
         // First, as above; what is opened next says how far it is stored.

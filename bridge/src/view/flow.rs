@@ -1,6 +1,6 @@
-//! The way of a record: from the fold to memory, to the database and the export, and out of memory.
+//! The path of a record: from the fold to memory, to the database and the export, and out of memory.
 //!
-//! Here is what the fold, the keeper and the export say and ask; what people ask is in [`super`].
+//! This is the side of the fold, the database's writer and the export; queries are in [`super`].
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -22,7 +22,7 @@ use crate::{
 const RECENT_MAX: usize = 16_384;
 
 /// Records that are removed from memory at once, and the pause after that.
-const TURN: usize = 64;
+const BATCH: usize = 64;
 const PAUSE: Duration = Duration::from_micros(50);
 
 /// How far the fold has come with what an earlier run left in the log.
@@ -112,10 +112,10 @@ impl SharedView {
         self.0
             .due
             .send_if_modified(|known| std::mem::replace(known, due) != due);
-        self.wake_keeper();
+        self.wake_writer();
     }
 
-    /// Begins with what an earlier run came to at some point of its log.
+    /// Begins with the state of an earlier run at some point of its log.
     pub(crate) fn begin(&self, folder: Folder) {
         *self.recent_mut() = Recent::after(folder.settled(), &self.0.present);
         *self.live_mut() = folder;
@@ -140,12 +140,12 @@ impl SharedView {
             database.forget_beyond(settled);
         }
         self.folded(folder);
-        // Last: who waits for it reads what all of the above came to.
+        // Last: whoever waits for it reads the result of all of the above.
         self.0.rebuild.send_replace(Rebuild::Done {
             folded: entries,
             settled,
         });
-        self.wake_keeper();
+        self.wake_writer();
         changed
     }
 
@@ -162,7 +162,7 @@ impl SharedView {
     }
 
     /// Returns the number of the record that settled last, once all that an earlier run left is folded:
-    /// what is stored beyond it is nobody's any more.
+    /// what is stored beyond it is obsolete.
     ///
     /// Asked of the fold itself, between two entries: nothing that this run stored is beyond it.
     pub(crate) fn settled_for_good(&self) -> Option<u64> {
@@ -196,7 +196,7 @@ impl SharedView {
         self.stored_number().min(self.0.exported.load(Relaxed))
     }
 
-    /// Looks at everything that the log came to.
+    /// Gives the fold to `look`.
     pub(crate) fn with_folder<T>(&self, look: impl FnOnce(&Folder) -> T) -> T {
         look(&self.live())
     }
@@ -218,19 +218,19 @@ impl SharedView {
         self.recent().first()
     }
 
-    /// Names the thread that stores.
-    pub(crate) fn set_keeper(&self, keeper: Thread) {
+    /// Names the thread that writes the database.
+    pub(crate) fn set_writer(&self, writer: Thread) {
         // There is one.
-        drop(self.0.keeper.set(keeper));
+        drop(self.0.writer.set(writer));
     }
 
     /// Says that nothing is folded any more.
     pub(crate) fn close(&self) {
         self.0.closed.send_replace(true);
-        self.wake_keeper();
+        self.wake_writer();
     }
 
-    /// Returns a channel that tells that nothing is folded any more.
+    /// Returns a channel that says whether nothing is folded any more.
     pub(crate) fn closed(&self) -> watch::Receiver<bool> {
         self.0.closed.subscribe()
     }
@@ -244,20 +244,20 @@ impl SharedView {
         WeakView(std::sync::Arc::downgrade(&self.0))
     }
 
-    fn wake_keeper(&self) {
-        if let Some(keeper) = self.0.keeper.get() {
-            keeper.unpark();
+    fn wake_writer(&self) {
+        if let Some(writer) = self.0.writer.get() {
+            writer.unpark();
         }
     }
 
     /// Removes from memory what may go, a few records at a time: others wait for the lock.
     fn trim_all(&self) {
         loop {
-            let gone = self.trim(&mut self.recent_mut(), TURN);
-            if gone.len() < TURN {
+            let gone = self.trim(&mut self.recent_mut(), BATCH);
+            if gone.len() < BATCH {
                 return;
             }
-            // Freed while nobody waits for it. Who asks comes after all who write: none does for a moment.
+            // Freed without the lock. Readers queue behind writers: there are none for a moment.
             drop(gone);
             thread::sleep(PAUSE);
         }
@@ -280,7 +280,7 @@ impl SharedView {
             && let Some(record) = recent.give_up()
         {
             gone.push(record);
-            // What has a database is made anew from the log.
+            // With a database it is rebuilt from the log.
             self.0
                 .evicted
                 .fetch_add(u64::from(self.database().is_none()), Relaxed);

@@ -1,4 +1,4 @@
-//! Looks for one record by its id, at last where the fold has to be waited for.
+//! Looks a record up by its id; only if it is not settled does that wait for the fold.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::{SharedView, page::Kind};
 use crate::store::{Hole, ReadError, names::Key};
 
 /// Returns the record, wherever it is.
-pub(super) fn one<R: Kind>(view: &SharedView, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
-    // What was stored long ago waits neither for who folds nor for who stores.
+pub(super) fn by_id<R: Kind>(view: &SharedView, id: R::Id) -> Result<Option<Arc<R>>, ReadError> {
+    // What was stored long ago needs neither the fold's lock nor the memory's.
     if !view.0.present.may_have(Key::of_id::<R>(&id))
         && let Some(database) = view.database()
         && let Some(found) = database.get(id)?

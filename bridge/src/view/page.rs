@@ -13,7 +13,7 @@ use crate::store::{
     Hole, Name, ReadError, Recent, Record, Table, database::Scan, names::Key, row::Row,
 };
 
-/// Live records that one question may look at: nothing is folded meanwhile.
+/// Live records that one query may look at: nothing is folded meanwhile.
 const LIVE_MAX: usize = 8_192;
 
 /// Which records are listed.
@@ -29,7 +29,7 @@ pub struct Ask<Id> {
     pub limit: usize,
 }
 
-/// Records that a question asked for, and where to go on.
+/// The records of one query, and where to resume.
 #[derive(Debug)]
 pub struct Page<R: Record> {
     /// The newest first.
@@ -122,7 +122,7 @@ pub(super) fn page<R: Kind>(
                 .is_none_or(|name| record.names().contains(name))
             && keep(record)
     };
-    // One more than the page holds tells whether there is a next one.
+    // One more than the page holds, to know whether there is a next one.
     let more = ask.limit.saturating_add(1);
     let live = R::live(view, ask, &fits);
     let (recent, seam): (Vec<_>, _) = {

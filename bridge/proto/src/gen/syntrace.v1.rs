@@ -142,7 +142,7 @@ pub struct Connection {
     /// The handshake was done.
     #[prost(fixed64, tag = "11")]
     pub established_at_ns: u64,
-    /// The owner first touched the accepted socket: an upper bound of the accept's end.
+    /// The owner had the accepted socket; exact if `accepted_exactly`, else an upper bound.
     #[prost(fixed64, tag = "12")]
     pub accepted_at_ns: u64,
     /// The socket closed.

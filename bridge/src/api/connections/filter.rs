@@ -1,4 +1,4 @@
-//! What a connection must be to be listed.
+//! The filter of `GET /v1/connections`.
 
 use syntrace_core::{
     answer::Party,
@@ -10,29 +10,15 @@ use super::Parameters;
 use crate::{
     api::{
         ApiError,
-        beside::retransmits,
         query::{self, Ends},
         requests::cluster_of,
+        unattributed::retransmits,
     },
     store::{ReadError, Record as _},
     view::SharedView,
 };
 
-const OUTCOMES: [Outcome; 11] = [
-    Outcome::Connecting,
-    Outcome::Established,
-    Outcome::Refused,
-    Outcome::Unanswered,
-    Outcome::Unreachable,
-    Outcome::Aborted,
-    Outcome::Closed,
-    Outcome::ResetByPeer,
-    Outcome::ResetLocally,
-    Outcome::TimedOut,
-    Outcome::Unknown,
-];
-
-/// What is absent does not matter.
+/// Absent fields match everything.
 #[derive(Debug)]
 pub(super) struct Filter {
     local: Option<Ends>,
@@ -66,7 +52,9 @@ impl Filter {
                 roles.find(|role| role.name() == text)
             })?,
             outcome: query::parse("outcome", parameters.outcome, "a named outcome", |text| {
-                OUTCOMES.into_iter().find(|outcome| outcome.name() == text)
+                Outcome::ALL
+                    .into_iter()
+                    .find(|outcome| outcome.name() == text)
             })?,
             party: query::party(parameters.party)?,
             cause: parameters.cause,
@@ -100,7 +88,7 @@ impl Filter {
         Ok(fits && self.joins(view, record)?)
     }
 
-    /// Returns whether the record is as it must be, by itself.
+    /// Returns whether the record matches, its requests aside.
     pub(super) fn fits(&self, record: &ConnectionRecord) -> bool {
         self.fits_ends(record)
             && self.at.is_none_or(|at| lived_at(record, at))
@@ -116,7 +104,7 @@ impl Filter {
                 .is_none_or(|least| retransmits(record) >= least)
     }
 
-    /// Returns whether a request of it is as it must be; looks requests up.
+    /// Returns whether a request of it matches; looks requests up.
     pub(super) fn joins(
         &self,
         view: &SharedView,

@@ -67,7 +67,7 @@ pub(in crate::api) struct Connection {
     coverage: Coverage,
     /// Nothing more is expected.
     settled: bool,
-    /// The rules that the record breaks; present if it was asked for.
+    /// The rules that the record breaks; present if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     audit: Option<Vec<Finding>>,
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::time;
 use crate::store::Hole;
 
-/// Settled records that answers leave out until they are made anew from the log.
+/// Settled records that answers leave out until they are rebuilt from the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::api) struct Incomplete {
     /// How many, of both kinds.
@@ -18,7 +18,7 @@ pub(in crate::api) struct Incomplete {
     #[schema(format = DateTime)]
     to: Option<String>,
     /// `memory_full`: more settled than memory holds before it was stored. `rebuilding`: a restart or a
-    /// lost file left them to be made anew.
+    /// lost file left them to be rebuilt.
     why: &'static str,
 }
 

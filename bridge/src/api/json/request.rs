@@ -40,7 +40,7 @@ pub(in crate::api) struct Request {
     /// Without the query string.
     path: String,
     authority: String,
-    /// The server name that the client asked for (SNI).
+    /// The server name that the client requested (SNI).
     server_name: Option<String>,
     protocol: String,
     /// Absent if there was no response.

@@ -1,4 +1,4 @@
-//! What a request must be to be listed.
+//! The filter of `GET /v1/requests`.
 
 use syntrace_core::{
     answer::Party,
@@ -16,7 +16,7 @@ use crate::{
     view::joined,
 };
 
-/// What is absent does not matter.
+/// Absent fields match everything.
 #[derive(Debug)]
 pub(super) struct Filter {
     status: Option<Statuses>,

@@ -1,6 +1,6 @@
-//! From which length on requests are the slowest so many percent of those that fit.
+//! The duration from which on requests are among the slowest so many percent of those that match.
 //!
-//! All of them are looked at, not a page: who asks for the slowest of a minute means that minute.
+//! All of them are read, not a page: the slowest of a minute are those of the whole minute.
 
 use serde::Serialize;
 use syntrace_core::record::RequestRecord;
@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Requests that are looked at together, and how often: so many of them are looked at.
-const TURN: usize = 10_000;
-const TURNS_MAX: usize = 100;
+const PAGE: usize = 10_000;
+const PAGES_MAX: usize = 100;
 
 /// A hundred percent.
 const ALL: u64 = 100_000_000;
@@ -24,7 +24,7 @@ const ALL: u64 = 100_000_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Percentile(u64);
 
-/// What a percentile came to.
+/// A percentile's result.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Among {
     /// All that fit, whatever they took.
@@ -60,9 +60,9 @@ impl Percentile {
         let mut lengths = Vec::new();
         let mut ask = Ask {
             since,
-            ..Ask::newest(TURN)
+            ..Ask::newest(PAGE)
         };
-        for _ in 0..TURNS_MAX {
+        for _ in 0..PAGES_MAX {
             let page = view.requests(&ask, &keep)?;
             lengths.extend(page.records.iter().map(|record| record.duration_ns()));
             ask.below = page.next;

@@ -1,4 +1,4 @@
-//! Where somebody answers HTTP, as it is written on the command line.
+//! The address of an HTTP server, as it is written on the command line.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 pub(in crate::cli) enum Address {
     /// Host and port.
     Tcp(String),
-    /// Host and port, where TLS is spoken.
+    /// Host and port, with TLS.
     Tls(String),
     /// Path of a socket.
     Unix(PathBuf),

@@ -1,4 +1,4 @@
-//! The bytes' way to an address: TCP, TLS over it, or a Unix socket.
+//! The transport to an address: TCP, TLS over TCP, or a Unix socket.
 
 use std::{io, sync::Arc};
 
@@ -16,7 +16,7 @@ pub(super) trait Channel: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<C: AsyncRead + AsyncWrite + Unpin + Send> Channel for C {}
 
-/// Connects; `tls` is asked of where the address wants it.
+/// Connects; `tls` is called where the address requires TLS.
 pub(super) async fn open(
     address: &Address,
     tls: Option<&Arc<ClientConfig>>,

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{task::JoinHandle, time::timeout};
 
-/// A bridge that says nothing for so long, not even that it is there, is gone: it does every 15 s.
+/// A bridge that sends nothing for so long is gone: it sends a keep-alive every 15 s.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
 
 /// Longest line that is read: a record with all its requests has some megabytes.
@@ -20,7 +20,7 @@ pub(in crate::cli) struct Told {
     pub(in crate::cli) event: String,
     /// What it says.
     pub(in crate::cli) data: String,
-    /// Where to go on after it.
+    /// Where to resume after it.
     pub(in crate::cli) id: Option<String>,
 }
 

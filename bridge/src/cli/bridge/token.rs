@@ -1,4 +1,4 @@
-//! The token that is shown to the bridge, read from its file.
+//! The token that is sent to the bridge, read from its file.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! What Envoy's admin interface says of the filter, and of its way to the bridge.
+//! What Envoy's admin interface reports about the filter and its cluster for the bridge.
 
 use std::collections::BTreeMap;
 

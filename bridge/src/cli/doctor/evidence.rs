@@ -1,4 +1,4 @@
-//! What the bridge says of itself and of those who send to it.
+//! What the bridge reports about itself and its senders.
 
 use jiff::Timestamp;
 
@@ -20,7 +20,7 @@ pub(super) struct Evidence {
     pub(super) bridge_cluster: String,
 }
 
-/// What the bridge said.
+/// The bridge's answer.
 #[derive(Clone, Debug)]
 pub(super) struct BridgeFound {
     pub(super) health: Health,

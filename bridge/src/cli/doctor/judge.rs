@@ -1,4 +1,4 @@
-//! Decides what is broken, from what was found; asks nobody.
+//! Decides from the evidence what is broken. Pure.
 
 use jiff::Timestamp;
 
@@ -9,13 +9,13 @@ use super::{
     host::KERNEL_MIN,
 };
 
-/// Seconds that two clocks may differ: HTTP tells them to the second.
+/// Seconds that two clocks may differ: HTTP dates have a resolution of a second.
 const CLOCKS_APART_S: i64 = 2;
 
 /// Unjoined requests, out of a hundred settled ones, beyond which the probe is taken to watch others.
 const UNJOINED_PERCENT: u64 = 50;
 
-/// Returns what is to be said of each link, in the order of the chain.
+/// Returns the finding for each link, in the order of the chain.
 pub(super) fn judge(evidence: &Evidence) -> Vec<Check> {
     let bridge = evidence.bridge.as_ref().ok();
     let envoy = evidence.envoy.as_ref().ok();

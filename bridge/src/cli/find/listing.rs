@@ -1,4 +1,4 @@
-//! Lists what fits, page by page, as far as it is to be listed; and says what it leaves out.
+//! Lists what matches, page by page, up to a limit; and says what it leaves out.
 
 use std::{cmp::Reverse, io::Write};
 
@@ -27,7 +27,7 @@ pub(super) struct Listing<'a, W> {
     ended: Ended,
 }
 
-/// What a listing came to.
+/// The summary of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Ended {
     /// Records that were listed.
@@ -141,7 +141,7 @@ impl<'a, W: Write> Listing<'a, W> {
         Ok(())
     }
 
-    /// Ends the list; returns what it came to.
+    /// Ends the list; returns its summary.
     pub(super) fn end(self) -> Ended {
         self.ended
     }

@@ -1,4 +1,4 @@
-//! Reads what somebody looks for, as it stands in a log or in a complaint.
+//! Parses search terms, as they appear in a log or in a complaint.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
 
 use crate::moment;
 
-/// What the words ask for.
+/// What the words mean.
 #[derive(Debug, PartialEq)]
 pub(super) enum Wanted {
     End(String),

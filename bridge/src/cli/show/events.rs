@@ -1,4 +1,4 @@
-//! What happened when: the kernel's steps and the requests on one scale.
+//! What happened when: the kernel's steps and the requests on one time scale.
 
 use std::io::{self, Write};
 
@@ -29,7 +29,7 @@ struct Event {
     note: String,
 }
 
-/// Returns everything, told from the first SYN or request on.
+/// Returns everything, in time from the first SYN or request.
 pub(super) fn of(connections: &[Connection], requests: &[Request]) -> Events {
     let incidents = connections.iter().flat_map(|connection| {
         let incidents = connection.incidents.iter();

@@ -1,4 +1,4 @@
-//! What is damaged in a file is stepped over, counted, and left where it is.
+//! What is damaged in a file is skipped, counted, and left where it is.
 
 use std::{fs, io::ErrorKind, ops::ControlFlow, path::PathBuf};
 

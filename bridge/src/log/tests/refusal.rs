@@ -1,4 +1,4 @@
-//! What a disk refuses is not acknowledged, leaves nothing behind, and is told of until there is room again.
+//! What a disk refuses is not acknowledged, leaves nothing behind, and is reported until there is room again.
 
 use std::{fs, sync::atomic::AtomicUsize};
 

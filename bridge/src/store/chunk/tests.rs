@@ -1,4 +1,4 @@
-//! What a chunk that is written to says of its names: nothing that is stored is said not to be there.
+//! Queries by name while a chunk is written to: nothing that is stored is denied.
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What an answer says, as bytes: the numbers where it keeps those, else the words.
+//! A record's answer as bytes: its numbers where it has them, else its words.
 
 use syntrace_core::answer::{Ground, Most, Sentence};
 

@@ -1,4 +1,4 @@
-//! Which link is named, of what was found.
+//! Which link is named for which evidence.
 
 use serde_json::json;
 
