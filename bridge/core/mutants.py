@@ -116,7 +116,10 @@ class Source:
             around = [f for f in self.functions if f.start_byte <= start and end <= f.end_byte]
             if not around:
                 return apart
-            way = "chain" if "impl " in entry["function"]["return_type"] else "body"
+            nested = entry["function"]["return_type"].count("impl ")
+            if nested > 1:
+                return apart
+            way = "chain" if nested else "body"
             return change(way, around[-1].child_by_field_name("body"), new)
         if genre == "MatchArmGuard":
             inside = [n for n in self.by_start.get(start, []) if n.end_byte == end]
@@ -253,6 +256,16 @@ def prepare():
     (tests / "ground_truth.rs").write_text(truth)
 
 
+def end_of(message, span, text):
+    """Returns where the change ends that an error is about. A chain that is no result of its function is told at the
+    function's head, and named by its closure."""
+    closure = re.search(r"closure@(?:[^:}]*/)?([^:}]+):(\d+):(\d+)", message["message"])
+    if closure and span["file_name"].endswith("/" + closure[1]):
+        line, column = int(closure[2]), int(closure[3])
+        return sum(map(len, text.splitlines(keepends=True)[: line - 1])) + column
+    return span["byte_end"]
+
+
 def build(sources, mutants):
     """Builds the tests with all changes; those that do not compile are left out. Returns the binaries."""
     env = {**os.environ, "RUSTFLAGS": "--cap-lints=allow"}
@@ -279,7 +292,8 @@ def build(sources, mutants):
             if message["reason"] == "compiler-message" and message["message"]["level"] == "error":
                 spans = [s for s in message["message"]["spans"] if s["is_primary"]]
                 for span in spans:
-                    before = (TREE / span["file_name"]).read_bytes()[: span["byte_end"]].decode()
+                    text = (TREE / span["file_name"]).read_bytes()
+                    before = text[: end_of(message["message"], span, text)].decode()
                     numbers = re.findall(r"mutation::on\((\d+)\)", before)
                     bad.update(map(int, numbers[-1:]))
                     print("does not compile:", message["message"]["message"][:100], span["file_name"],

@@ -70,7 +70,9 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, select, textarea");
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
-    document.getElementById("q").focus();
+    const search = document.getElementById("q");
+    search.focus();
+    search.select();
   }
   if (event.key === "Escape" && event.target.id === "q") main.focus();
 });

@@ -12,7 +12,7 @@ use syntrace_proto::{Count, Loss};
 /// Name of the loss of a ring-buffer record that could not be decoded.
 const UNDECODABLE: &str = "undecodable";
 
-/// Name of the loss of what `sock_diag` had to tell.
+/// Name of the loss of `sock_diag` notifications that found no room in the socket's buffer.
 const SURVEY: &str = "sock_diag_overflow";
 
 /// All counts since the probe began.

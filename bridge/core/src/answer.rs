@@ -65,7 +65,7 @@ pub enum Code {
     ConnectAborted,
     /// The proxy's connect timeout ended a connect that nothing had answered.
     ConnectTimeout,
-    /// The proxy reports a failed connect that no kernel record confirms.
+    /// The proxy reports a failed connect that no kernel record confirms, or one that it could not begin.
     ConnectFailed,
     /// The connection to the service was established, and its TLS handshake failed.
     TlsFailed,
@@ -81,6 +81,14 @@ pub enum Code {
     NoHealthyUpstream,
     /// The proxy answered because no route or cluster was configured.
     NoRoute,
+    /// The proxy answered with an error that its configuration injects.
+    FaultInjected,
+    /// The proxy answered because the external authorisation did not permit the request.
+    NotAuthorised,
+    /// The proxy answered because the service's name could not be resolved.
+    NameUnresolved,
+    /// The proxy answered with an error of its own, after it had asked a service.
+    AnswerReplaced,
     /// The service answered with an error.
     ServiceError,
     /// The client went away before the answer.
@@ -93,11 +101,19 @@ pub enum Code {
     ResetBeforeFirstByte,
     /// The service broke the protocol.
     UpstreamProtocol,
+    /// The proxy itself ended the stream to the service, or the client's connection.
+    LocalReset,
     /// The service did not answer in time.
     UpstreamTimeout,
+    /// Nothing moved on the stream for as long as the proxy allows.
+    StreamIdleTimeout,
+    /// The request, or the session, lasted as long as the proxy allows.
+    DurationTimeout,
+    /// The client did not send the whole request in time.
+    RequestTimeout,
     /// The request waited longest for a worker to accept its connection.
     AcceptWait,
-    /// The accept queue was full while the request's connection was being opened.
+    /// A listener's queue on this host was full while one of the request's connections was being opened.
     AcceptOverflow,
     /// A SYN or SYN-ACK of the downstream handshake had to be retransmitted.
     SynLost,
@@ -167,8 +183,11 @@ impl Code {
     /// Returns how sure a cause of this code is that rests on a join which is `join` sure.
     pub(crate) const fn confidence(self, join: Confidence) -> Confidence {
         match (self, join) {
-            // A SYN that nothing answers may have met a full accept queue as well.
-            (Self::ConnectTimeout, Confidence::Certain) => Confidence::Likely,
+            // A SYN that nothing answers may have met a full accept queue as well as a network that lost it.
+            (
+                Self::ConnectTimeout | Self::ConnectUnanswered | Self::AcceptOverflow,
+                Confidence::Certain,
+            ) => Confidence::Likely,
             _ => join,
         }
     }
@@ -191,13 +210,21 @@ impl Code {
             Self::Overloaded => "overloaded",
             Self::NoHealthyUpstream => "no_healthy_upstream",
             Self::NoRoute => "no_route",
+            Self::FaultInjected => "fault_injected",
+            Self::NotAuthorised => "not_authorised",
+            Self::NameUnresolved => "name_unresolved",
+            Self::AnswerReplaced => "answer_replaced",
             Self::ServiceError => "service_error",
             Self::ClientGone => "client_gone",
             Self::ClientProtocol => "client_protocol",
             Self::UpstreamReset => "upstream_reset",
             Self::ResetBeforeFirstByte => "reset_before_first_byte",
             Self::UpstreamProtocol => "upstream_protocol",
+            Self::LocalReset => "local_reset",
             Self::UpstreamTimeout => "upstream_timeout",
+            Self::StreamIdleTimeout => "stream_idle_timeout",
+            Self::DurationTimeout => "duration_timeout",
+            Self::RequestTimeout => "request_timeout",
             Self::AcceptWait => "accept_wait",
             Self::AcceptOverflow => "accept_overflow",
             Self::SynLost => "syn_lost",

@@ -12,14 +12,15 @@ use syntrace_model::{BootNanos, Opening, TraceId};
 pub(crate) use self::request::Assembled;
 use crate::{
     clock::Clock,
-    fact::{Report, Rung},
+    due,
+    fact::Rung,
     gaps::{Around, Gaps},
     gateway::Bindings,
     identity,
     join::{self, Found, Interval},
     ledger::Runs,
     record::{ConnectionIncident, Join, Missing},
-    requests::Requests,
+    requests::{Pending, Requests},
     sockets::{Socket, Sockets},
 };
 
@@ -57,8 +58,10 @@ pub(crate) enum Told {
 impl<'a> Known<'a> {
     /// Returns when a request ran, on the kernel's clock: its length is the proxy's, and no step of the
     /// wall clock between its ends changes it.
-    pub(crate) fn interval(self, report: &Report) -> Option<Interval> {
-        let start = self.clock.to_boot(report.started_at)?;
+    pub(crate) fn interval(self, pending: &Pending) -> Option<Interval> {
+        let report = &*pending.report;
+        let began_by = due::began_by(report, pending.arrived_at);
+        let start = self.clock.to_boot_by(report.started_at, began_by)?;
         Some(Interval {
             start,
             end: start.plus_ns(report.duration_ns),

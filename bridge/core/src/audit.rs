@@ -10,11 +10,11 @@ use std::fmt;
 use syntrace_model::{Opening, SpanId};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, Code, Party},
     confidence::Confidence,
     fact::Snapshot,
-    phases,
-    record::{ConnectionRecord, Join, LinkKind, Phase, RequestRecord, Role, Sharing},
+    failure, flag, phases,
+    record::{ConnectionRecord, Join, LinkKind, Missing, Phase, RequestRecord, Role, Sharing},
 };
 
 /// A rule that a record breaks.
@@ -43,7 +43,8 @@ pub enum Rule {
     LinksIntact,
     /// An ambiguous join names candidates, itself among them; another names none.
     CandidatesNamed,
-    /// A request is joined upstream exactly as far as the proxy says that it got.
+    /// A request is joined upstream exactly as far as the proxy says that it got: to a connect only if one
+    /// failed it.
     JoinsComplete,
     /// Incidents are in order, within the record's time, and charged to requests that it has.
     IncidentsPlaced,
@@ -51,6 +52,8 @@ pub enum Rule {
     EndKnown,
     /// The answer has a sentence, and is not surer than the join that it rests on.
     AnswerGrounded,
+    /// A limit of time that ended a request is charged to whose phase was the longest within it, or to nobody.
+    TimeoutOfPhases,
 }
 
 // === impl Rule ===
@@ -71,6 +74,7 @@ impl Rule {
             Self::IncidentsPlaced => "incidents_placed",
             Self::EndKnown => "end_known",
             Self::AnswerGrounded => "answer_grounded",
+            Self::TimeoutOfPhases => "timeout_of_phases",
         }
     }
 }
@@ -175,6 +179,8 @@ pub fn request(record: &RequestRecord) -> Vec<Finding> {
         candidates(&mut findings, join);
     }
     complete(&mut findings, record);
+    rests_on_carrier(&mut findings, record);
+    timed_out(&mut findings, record);
     let own = |incident: Sharing| match incident {
         Sharing::Exclusive(span_id) => span_id == record.id(),
         Sharing::Shared { streams } => streams > 0,
@@ -298,7 +304,11 @@ fn complete(findings: &mut Findings, record: &RequestRecord) {
         .map(|upstream| upstream.local.is_some());
     let complete = match reached {
         None => record.served_by.is_none() && record.opened.is_none(),
-        Some(false) => record.served_by.is_none() && record.opened.is_some(),
+        Some(false) => {
+            let is_not_sought = record.opened == Some(Join::Missing(Missing::NotSought));
+            let is_sought = failure::is_sought(&record.report);
+            record.served_by.is_none() && record.opened.is_some() && is_sought != is_not_sought
+        }
         Some(true) => {
             let opened = record.opened.as_ref().and_then(Join::connection);
             let served_by = record.served_by.as_ref();
@@ -317,4 +327,53 @@ fn complete(findings: &mut Findings, record: &RequestRecord) {
             || format!("{:?}, the join is {confidence:?}", cause.confidence),
         );
     }
+}
+
+/// What is said of the connection that carried the request holds only of the one that surely did.
+fn rests_on_carrier(findings: &mut Findings, record: &RequestRecord) {
+    let cause = &record.answer.cause;
+    let is_told_by_proxy = record.report.http.response_flags & flag::UPSTREAM_REMOTE_RESET != 0;
+    let rests = match (cause.code, cause.party) {
+        (Code::UpstreamReset | Code::ResetBeforeFirstByte, Party::Service) => {
+            record.report.was_sent() && !is_told_by_proxy
+        }
+        (Code::UpstreamTimeout | Code::StreamIdleTimeout, Party::Service | Party::Network) => {
+            record.report.was_sent()
+        }
+        _ => false,
+    };
+    let confidence = match &record.served_by {
+        Some(Join::To { confidence, .. }) => Some(*confidence),
+        Some(Join::Missing(_)) | None => None,
+    };
+    findings.check(
+        Rule::AnswerGrounded,
+        !rests || confidence == Some(Confidence::Certain),
+        || format!("{:?} by a join that is {confidence:?}", cause.party),
+    );
+}
+
+fn timed_out(findings: &mut Findings, record: &RequestRecord) {
+    let cause = &record.answer.cause;
+    let is_limit = matches!(
+        cause.code,
+        Code::UpstreamTimeout
+            | Code::StreamIdleTimeout
+            | Code::DurationTimeout
+            | Code::RequestTimeout
+    );
+    if !is_limit || cause.party == Party::Unknown {
+        return;
+    }
+    let within = record
+        .phases
+        .iter()
+        .filter(|phase| !phase.kind.is_before_request());
+    let longest_ns = within.clone().map(|phase| phase.duration_ns).max();
+    let mut longest = within.filter(|phase| Some(phase.duration_ns) == longest_ns);
+    findings.check(
+        Rule::TimeoutOfPhases,
+        longest.any(|phase| phase.party == cause.party),
+        || format!("{:?}, of {:?}", cause.party, record.phases),
+    );
 }

@@ -14,6 +14,9 @@ use crate::slab::{Slab, Slot};
 /// A tick of at most so many slots leaves its memory to the next new one when it is taken.
 const SPARE_MAX: usize = 1024;
 
+/// A tick, and a position within it.
+pub(crate) type Position = (u64, usize);
+
 /// Slots by tick, each with the key that orders it within its tick.
 #[derive(Debug)]
 pub(crate) struct Calendar<K = ()> {
@@ -23,6 +26,7 @@ pub(crate) struct Calendar<K = ()> {
     order: BTreeSet<u64>,
     /// The memory of the tick that was taken last.
     spare: Vec<(K, Slot)>,
+    len: usize,
 }
 
 // === impl Calendar ===
@@ -34,7 +38,13 @@ impl<K> Calendar<K> {
             ticks: HashMap::with_hasher(FixedState::with_seed(seed)),
             order: BTreeSet::new(),
             spare: Vec::new(),
+            len: 0,
         }
+    }
+
+    /// Returns how many slots there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
     /// Returns the first tick that holds anything.
@@ -50,6 +60,17 @@ impl<K> Calendar<K> {
     /// Returns the slot that moves to the position of whichever leaves the tick next.
     pub(crate) fn last_of(&self, tick: u64) -> Option<Slot> {
         self.ticks.get(&tick)?.last().map(|&(_, slot)| slot)
+    }
+
+    /// Returns the slots at or behind a position, by tick, each with its own position.
+    pub(crate) fn from(&self, from: Position) -> impl Iterator<Item = (Position, Slot)> {
+        let ticks = self.order.range(from.0..);
+        ticks.flat_map(move |&tick| {
+            let before = if tick == from.0 { from.1 } else { 0 };
+            let held = self.ticks.get(&tick).into_iter().flatten();
+            let held = held.enumerate().skip(before);
+            held.map(move |(at, &(_, slot))| ((tick, at), slot))
+        })
     }
 
     /// Returns the slots of the ticks at or before `tick`, the latest tick first.
@@ -77,6 +98,7 @@ impl<K: Ord> Calendar<K> {
             *place(value) = held.len() as u32;
         }
         held.push((key, slot));
+        self.len += 1;
     }
 
     /// Removes a slot that was inserted at `tick`, unless the tick was taken as a whole.
@@ -96,6 +118,7 @@ impl<K: Ord> Calendar<K> {
             return;
         };
         held.get_mut().swap_remove(at);
+        self.len -= 1;
         if held.get().is_empty() {
             held.remove();
             self.order.remove(&tick);
@@ -112,6 +135,7 @@ impl<K: Ord> Calendar<K> {
         let Some(mut held) = self.ticks.remove(&tick) else {
             return Vec::new();
         };
+        self.len -= held.len();
         held.sort_unstable();
         let slots = held.iter().map(|&(_, slot)| slot).collect();
         if held.capacity() <= SPARE_MAX {
@@ -144,7 +168,7 @@ mod tests {
                 calendar.remove(&mut slab, 7, slot, |place| place);
                 left.retain(|&other| other != slot);
             }
-            assert_eq!(calendar.first_tick(), None);
+            assert_eq!((calendar.first_tick(), calendar.len()), (None, 0));
         }
     }
 
@@ -159,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn slots_are_given_from_a_position_on() {
+        let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
+        let slots = [10, 20, 20, 30].map(|tick| enter(&mut calendar, &mut slab, tick));
+        assert_eq!(calendar.len(), slots.len());
+        let places = [(10, 0), (20, 0), (20, 1), (30, 0)];
+        let all: Vec<_> = places.into_iter().zip(slots).collect();
+        let froms = [(0, 5), (15, 1), (20, 1), (20, 2), (30, 1)];
+        for (from, skipped) in froms.into_iter().zip([0, 1, 2, 3, 4]) {
+            assert!(
+                calendar.from(from).eq(all[skipped..].iter().copied()),
+                "{from:?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_tick_is_taken_in_the_order_of_its_keys() {
         let (mut slab, mut calendar) = (Slab::default(), Calendar::new(7));
         let slots = [30, 10, 20].map(|key| {
@@ -167,7 +207,7 @@ mod tests {
             slot
         });
         assert_eq!(calendar.take(7), [slots[1], slots[2], slots[0]]);
-        assert_eq!(calendar.first_tick(), None);
+        assert_eq!((calendar.first_tick(), calendar.len()), (None, 0));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub struct Checkpoint {
     pub heard: u64,
     /// What was counted; senders and live records are in the other fields.
     pub coverage: Coverage,
-    /// Who reported the rung.
-    pub rung_of: Option<SenderId>,
+    /// Who reported the rung, or that it ends.
+    pub rung_of: Option<RungOf>,
     /// The probes that reported sockets, by place.
     pub probes: Vec<Option<ProbeRun>>,
     /// What was learnt of each filter, by its epoch.
@@ -55,6 +55,17 @@ pub struct Checkpoint {
     /// The connections settled last, in the order in which they are forgotten, and how many facts about
     /// each came after it was settled.
     pub settled: Vec<(ConnectionId, u64)>,
+}
+
+/// The word by which the rung is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RungOf {
+    /// Who said it.
+    pub sender: SenderId,
+    /// Its number among all that the sender said.
+    pub seq: u64,
+    /// When the sender had closed the batch.
+    pub told_at: Option<BootNanos>,
 }
 
 /// What arrived of one run of one sender.
@@ -85,6 +96,8 @@ pub struct ConnectionState {
     pub probe: u8,
     /// What the kernel says of it; absent if only the proxy saw it.
     pub socket: Option<Snapshot>,
+    /// What earlier words of the kernel told that the latest did not.
+    pub earlier: Option<EarlierState>,
     /// What the gateway used it for.
     pub role: Option<Role>,
     /// Contradictions between the facts about it, as bits.
@@ -93,6 +106,25 @@ pub struct ConnectionState {
     pub assigned: Option<AssignedState>,
     /// What happened to it.
     pub incidents: IncidentsState,
+}
+
+/// How late a word was: whether its outcome is final, when it was said, and after how many segments.
+pub type Told = (bool, BootNanos, u64);
+
+/// When fields of a socket were told that its latest word did not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EarlierState {
+    /// The id that the kernel view minted.
+    pub minted: Option<Told>,
+    /// The id in the SYN's option.
+    pub tag: Option<Told>,
+    /// Process that owns the socket.
+    pub owner_pid: Option<Told>,
+    /// Thread that owns the socket.
+    pub owner_tid: Option<Told>,
+    /// All ids that runs of the kernel view minted, in order, if there are several, or if not every word told
+    /// the tag.
+    pub ids: Vec<TraceId>,
 }
 
 /// What was assigned to a connection.
@@ -136,6 +168,18 @@ pub struct RequestState {
     pub due: Option<BootNanos>,
     /// Another report has the same span id.
     pub repeated: bool,
+}
+
+// === impl RungOf ===
+
+impl RungOf {
+    /// Returns whether another word is later: of one run by its number, of others by when it was said.
+    pub(crate) fn is_before(&self, told: &Self) -> bool {
+        if self.sender == told.sender {
+            return self.seq < told.seq;
+        }
+        (self.told_at, &self.sender) < (told.told_at, &told.sender)
+    }
 }
 
 // === impl Reconciler ===

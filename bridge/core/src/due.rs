@@ -10,6 +10,21 @@ pub(crate) const SAMPLE_NS: u64 = 300_000_000;
 /// A report whose end lies this far in the future, nanoseconds, has a wrong time.
 const FUTURE_NS: u64 = 3_600_000_000_000;
 
+/// How far time may have gone on when a report arrives, nanoseconds: the caller says what time it is with each
+/// batch, and each probe sends several a second.
+const UNNOTICED_NS: u64 = 1_000_000_000;
+
+/// Returns by when a request began: it had ended when its report arrived. What time it was then is not known
+/// before any has passed.
+pub(crate) const fn began_by(report: &Report, arrived_at: BootNanos) -> BootNanos {
+    match arrived_at {
+        BootNanos(0) => BootNanos(u64::MAX),
+        _ => arrived_at
+            .plus_ns(UNNOTICED_NS)
+            .minus_ns(report.duration_ns),
+    }
+}
+
 /// Returns when a request that ended at `ended_at` settles.
 pub(crate) const fn settles_at(ended_at: BootNanos, grace_ns: u64) -> BootNanos {
     ended_at.plus_ns(DISORDER_NS + SAMPLE_NS + grace_ns)
@@ -25,7 +40,7 @@ pub(crate) fn place(
     now: BootNanos,
 ) -> Place {
     let again = now.plus_ns(limits.grace_ns);
-    let Some(started_at) = clock.to_boot(report.started_at) else {
+    let Some(started_at) = clock.to_boot_by(report.started_at, began_by(report, arrived_at)) else {
         let wrong = !clock.is_empty();
         return Place {
             due: wrong.then_some(again),

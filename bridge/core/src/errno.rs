@@ -1,32 +1,54 @@
-//! Envoy's words for a failed connect, read as the kernel's error.
+//! Envoy's words for a failed connect, read as what became of the socket.
 //!
-//! Versions differ: some write the number (`delayed connect error: 111`), others the words (`delayed
-//! connect error: Connection refused`); in response code details, blanks are underscores.
+//! Whether a connect failed the request at all, the response flags say: `UF`; of a TCP session also `URX` with a
+//! failure text, where it was the proxy that closed the last connection, in TLS for instance. A request that was
+//! waiting for a connection when something else ended it (its client left, a timeout, a circuit breaker) was
+//! failed by none of the connects that ended meanwhile, whether its own or another's; a failure text is then an
+//! earlier attempt's.
+//!
+//! Versions differ: some write the error's number (`delayed connect error: 111`), others the words of `strerror`
+//! (`delayed connect error: Connection refused`); in response code details, blanks are underscores. What the error
+//! makes of the socket is the kernel's doing, as the probe reads it too:
+//!
+//! - While the SYN is unanswered, an RST is ECONNREFUSED, and ICMP has its own errors.
+//! - ECONNRESET and EPIPE are an RST after the handshake, before the worker looked at the socket.
+//! - Another error is of this host: it ended the connect, and so do errors that are not known here. A name that is
+//!   not known may hide what it means: what it finds is no more than likely.
+//! - `immediate connect error` is an error of the system call `connect`, and `failed to bind` one of `bind`: no
+//!   port, no route, no permission. No SYN was sent, so no connect failed.
+//!
+//! No error at all, and no timeout, is the service's FIN in the TLS handshake; older versions of Envoy name no
+//! error of a refused connect either.
 
 use syntrace_model::Outcome;
 
-use crate::fact::Report;
+use crate::{fact::Report, flag};
 
-pub(crate) const ECONNRESET: u32 = 104;
-pub(crate) const ENETUNREACH: u32 = 101;
-pub(crate) const ETIMEDOUT: u32 = 110;
-pub(crate) const ECONNREFUSED: u32 = 111;
-pub(crate) const EHOSTUNREACH: u32 = 113;
-
-/// The words of `strerror`, which newer versions write.
-const WORDS: [(&str, u32); 5] = [
-    ("Connection refused", ECONNREFUSED),
-    ("No route to host", EHOSTUNREACH),
-    ("Network is unreachable", ENETUNREACH),
-    ("Connection timed out", ETIMEDOUT),
-    ("Connection reset by peer", ECONNRESET),
+/// What a connection ends with that the kernel ends by an error: its number in `asm-generic/errno.h`, its words.
+const ERRORS: [(u32, &str, Outcome); 12] = [
+    (13, "Permission denied", Outcome::Unreachable),
+    (32, "Broken pipe", Outcome::ResetByPeer),
+    (64, "Machine is not on the network", Outcome::Unreachable),
+    (71, "Protocol error", Outcome::Unreachable),
+    (92, "Protocol not available", Outcome::Unreachable),
+    (95, "Operation not supported", Outcome::Unreachable),
+    (101, "Network is unreachable", Outcome::Unreachable),
+    (104, "Connection reset by peer", Outcome::ResetByPeer),
+    (110, "Connection timed out", Outcome::Unanswered),
+    (111, "Connection refused", Outcome::Refused),
+    (112, "Host is down", Outcome::Unreachable),
+    (113, "No route to host", Outcome::Unreachable),
 ];
 
 /// How the proxy says that a connect failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// By this error of the kernel's.
-    Errno(u32),
+    /// By an error of the kernel's, which ends a socket like this.
+    Ended(Outcome),
+    /// By an error that is not known here.
+    Other,
+    /// Before anything was sent.
+    NotDialled,
     /// By the proxy's own connect timeout.
     Timeout,
     /// After the handshake, in TLS.
@@ -38,27 +60,40 @@ pub(crate) enum Failure {
 // === impl Failure ===
 
 impl Failure {
-    /// Reads what the proxy says of a request's last connect.
-    pub(crate) fn of(report: &Report) -> Self {
+    /// Reads what the proxy says of a request's last connect; `None` if it does not say that a connect failed the
+    /// request.
+    pub(crate) fn of(report: &Report) -> Option<Self> {
         let text = report
             .upstream
             .as_ref()
             .map_or("", |upstream| &*upstream.failure);
+        let has = |flag: u64| report.http.response_flags & flag != 0;
+        let is_session_s =
+            report.http.tcp_session && has(flag::RETRY_LIMIT_EXCEEDED) && !text.is_empty();
+        if !has(flag::UPSTREAM_CONNECT_FAILURE) && !is_session_s {
+            return None;
+        }
         let named = Self::read(text);
-        if named == Self::Unnamed {
+        Some(if named == Self::Unnamed {
             Self::read(&report.http.response_details)
         } else {
             named
-        }
+        })
     }
 
     fn read(text: &str) -> Self {
         let text = text.replace('_', " ");
-        if let Some(errno) = errno(&text) {
-            return Self::Errno(errno);
-        }
         let has = |words: &str| text.contains(words);
-        if has("TLS error") || has("CERTIFICATE VERIFY FAILED") || has("SSL routines") {
+        if let Some((before, error)) = text.split_once("connect error:") {
+            return if before.ends_with("immediate ") {
+                Self::NotDialled
+            } else {
+                outcome(error.trim_start()).map_or(Self::Other, Self::Ended)
+            };
+        }
+        if has("failed to bind to") || has("socket creation failure") {
+            Self::NotDialled
+        } else if has("TLS error") || has("CERTIFICATE VERIFY FAILED") || has("SSL routines") {
             Self::Tls
         } else if has("connection timeout") || has("connect timeout") {
             Self::Timeout
@@ -70,37 +105,36 @@ impl Failure {
     /// Returns whether a connect that ended like this may be the one; `is_silent` says that it was established
     /// and the peer never sent a byte: the proxy's connect timeout ends that too, if TLS is to follow.
     pub(crate) fn agrees(self, outcome: Outcome, is_silent: bool) -> bool {
-        let refused = outcome == Outcome::Refused;
-        let unreachable = outcome == Outcome::Unreachable;
         match self {
-            Self::Errno(ECONNREFUSED) => refused,
-            Self::Errno(ENETUNREACH | EHOSTUNREACH) => unreachable,
-            Self::Errno(ETIMEDOUT) => outcome == Outcome::Unanswered,
-            Self::Errno(_) => outcome.is_failed_connect() && !refused && !unreachable,
+            Self::Ended(ended) => outcome == ended,
+            Self::Other => outcome == Outcome::Aborted,
+            Self::NotDialled => false,
             Self::Timeout => {
                 let is_given_up = matches!(outcome, Outcome::Closed | Outcome::ResetLocally);
                 outcome == Outcome::Aborted || is_given_up && is_silent
             }
             Self::Tls => !outcome.is_failed_connect(),
-            Self::Unnamed => outcome.is_failed_connect(),
+            Self::Unnamed => true,
         }
+    }
+
+    /// Returns whether it was the proxy that closed the connection, if that was established: then the kernel
+    /// reports its end when the peer has acknowledged the FIN.
+    pub(crate) const fn is_closed_by_proxy(self) -> bool {
+        matches!(self, Self::Timeout | Self::Tls | Self::Unnamed)
     }
 }
 
-/// Returns the errno that the text names after `connect ...:`.
-fn errno(text: &str) -> Option<u32> {
-    let (_, error) = text.split_once("connect")?;
-    let (_, error) = error.split_once(':')?;
-    let error = error.trim_start();
-    let digits = error
-        .split(|c: char| !c.is_ascii_digit())
-        .next()
-        .unwrap_or_default();
-    let named = || WORDS.iter().find(|(words, _)| error.starts_with(words));
-    match digits.parse() {
-        Ok(errno) => Some(errno),
-        Err(_) => named().map(|&(_, errno)| errno),
-    }
+/// Returns how the error at the beginning of a text ends a socket, if that is known.
+fn outcome(error: &str) -> Option<Outcome> {
+    let digits = error.split(|c: char| !c.is_ascii_digit()).next();
+    let number: Option<u32> = digits.and_then(|digits| digits.parse().ok());
+    let mut known = ERRORS.iter();
+    let known = known.find(|(errno, words, _)| match number {
+        Some(number) => number == *errno,
+        None => error.starts_with(words),
+    });
+    known.map(|&(_, _, outcome)| outcome)
 }
 
 #[cfg(test)]
@@ -109,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_cause_is_read_from_every_version_s_words() {
-        let refused = Failure::Errno(ECONNREFUSED);
+        let refused = Failure::Ended(Outcome::Refused);
         let spellings = [
             ("delayed connect error: 111", refused),
             ("delayed connect error: Connection refused", refused),
@@ -122,15 +156,48 @@ mod tests {
                 refused,
             ),
             (
-                "immediate connect error: Network is unreachable",
-                Failure::Errno(ENETUNREACH),
+                "delayed_connect_error:_Connection_reset_by_peer",
+                Failure::Ended(Outcome::ResetByPeer),
             ),
+            (
+                "delayed connect error: 32",
+                Failure::Ended(Outcome::ResetByPeer),
+            ),
+            (
+                "delayed connect error: 110",
+                Failure::Ended(Outcome::Unanswered),
+            ),
+            (
+                "delayed connect error: Permission denied|remote address:10.0.0.111:80",
+                Failure::Ended(Outcome::Unreachable),
+            ),
+            ("delayed connect error: 11", Failure::Other),
+            ("delayed connect error: Software caused", Failure::Other),
+            ("delayed connect error: ", Failure::Other),
+            (
+                "immediate connect error: Network is unreachable",
+                Failure::NotDialled,
+            ),
+            ("immediate connect error: 99", Failure::NotDialled),
+            (
+                "upstream_reset_before_response_started{remote_connection_failure|immediate_connect_error:_Network_is_unreachable|remote_address:224.0.0.1:80}",
+                Failure::NotDialled,
+            ),
+            (
+                "failed_to_bind_to_203.0.113.77:0:_Cannot_assign_requested_address",
+                Failure::NotDialled,
+            ),
+            ("socket creation failure", Failure::NotDialled),
             (
                 "upstream_reset_before_response_started{connection_timeout}",
                 Failure::Timeout,
             ),
             (
                 "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
+                Failure::Tls,
+            ),
+            (
+                "TLS_error:|33554536:system_library:OPENSSL_internal:Connection_reset_by_peer:TLS_error_end",
                 Failure::Tls,
             ),
             ("TLS error: Secret is not supplied by SDS", Failure::Tls),
@@ -140,6 +207,10 @@ mod tests {
             ),
             ("verify error: CERTIFICATE_VERIFY_FAILED", Failure::Tls),
             ("connect timeout", Failure::Timeout),
+            (
+                "upstream_reset_before_response_started{remote_connection_failure}",
+                Failure::Unnamed,
+            ),
             ("remote address:10.0.0.111", Failure::Unnamed),
             ("", Failure::Unnamed),
         ];
@@ -150,19 +221,9 @@ mod tests {
 
     #[test]
     fn each_cause_agrees_with_its_own_outcomes_alone() {
-        use Outcome::{Aborted, Closed, Refused, ResetByPeer, Unanswered, Unreachable};
-        let cases = [
-            (Failure::Errno(ECONNREFUSED), vec![Refused]),
-            (Failure::Errno(EHOSTUNREACH), vec![Unreachable]),
-            (Failure::Errno(ETIMEDOUT), vec![Unanswered]),
-            (Failure::Errno(ECONNRESET), vec![Unanswered, Aborted]),
-            (Failure::Timeout, vec![Aborted]),
-            (Failure::Tls, vec![Closed, ResetByPeer]),
-            (
-                Failure::Unnamed,
-                vec![Refused, Unanswered, Unreachable, Aborted],
-            ),
-        ];
+        use Outcome::{
+            Aborted, Closed, Refused, ResetByPeer, ResetLocally, Unanswered, Unreachable,
+        };
         let all = [
             Refused,
             Unanswered,
@@ -170,6 +231,18 @@ mod tests {
             Aborted,
             Closed,
             ResetByPeer,
+            ResetLocally,
+        ];
+        let cases = [
+            (Failure::Ended(Refused), vec![Refused]),
+            (Failure::Ended(Unreachable), vec![Unreachable]),
+            (Failure::Ended(Unanswered), vec![Unanswered]),
+            (Failure::Ended(ResetByPeer), vec![ResetByPeer]),
+            (Failure::Other, vec![Aborted]),
+            (Failure::NotDialled, vec![]),
+            (Failure::Timeout, vec![Aborted]),
+            (Failure::Tls, vec![Closed, ResetByPeer, ResetLocally]),
+            (Failure::Unnamed, all.to_vec()),
         ];
         for (failure, agreeing) in cases {
             for outcome in all {
@@ -179,9 +252,7 @@ mod tests {
             }
         }
         let silent = all.map(|outcome| Failure::Timeout.agrees(outcome, true));
-        assert_eq!(
-            silent,
-            all.map(|outcome| [Aborted, Closed].contains(&outcome))
-        );
+        let given_up = [Aborted, Closed, ResetLocally];
+        assert_eq!(silent, all.map(|outcome| given_up.contains(&outcome)));
     }
 }

@@ -27,12 +27,14 @@ pub(crate) struct Evidence<'a> {
     pub(crate) answer_resent_at: Option<BootNanos>,
     /// How long the service's own end of it waited to be accepted while the request ran, nanoseconds.
     pub(crate) in_accept_queue_ns: u64,
-    /// Whether the service's RST ended that connection while the request ran.
+    /// Whether the service's RST ended that very connection while the request ran.
     pub(crate) reset_by_service: bool,
     /// The connect that it waited for.
     pub(crate) opened: Option<Socket<'a>>,
     /// The connect that failed it, and how sure that is.
     pub(crate) failed_by: Option<(Socket<'a>, Confidence)>,
+    /// Whether the listener that this connect went to, in the connect's own namespace, dropped a SYN meanwhile.
+    pub(crate) syn_dropped: bool,
     /// The failed connects among which those of earlier attempts are, in the order in which they ended.
     pub(crate) earlier: Vec<Socket<'a>>,
     /// Whether an attempt in parallel with the last one may have been given up.

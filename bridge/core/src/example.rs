@@ -1,8 +1,8 @@
-//! A socket for unit tests, which change what they are about.
+//! A socket and a request for unit tests, which change what they are about.
 
-use syntrace_model::{BootId, BootNanos, ConnKey, Opening, Outcome, TraceId};
+use syntrace_model::{BootId, BootNanos, ConnKey, Opening, Outcome, SpanId, TraceId, UnixNanos};
 
-use crate::fact::{Counters, Snapshot, Watch};
+use crate::fact::{Counters, Http, Report, Snapshot, Watch};
 
 /// An accepted socket that is open and of which little is known.
 pub(crate) fn socket() -> Snapshot {
@@ -30,5 +30,26 @@ pub(crate) fn socket() -> Snapshot {
         owner_tid: 0,
         counters: Counters::default(),
         watch: Watch::default(),
+    }
+}
+
+/// A request of which little is known.
+pub(crate) fn report() -> Report {
+    Report {
+        downstream_connection: 1,
+        connection_trace_id: None,
+        trace_id: TraceId::new([1; 16]).unwrap(),
+        span_id: SpanId::new([1; 8]).unwrap(),
+        parent_span_id: None,
+        trace_flags: 0,
+        tracestate: "".into(),
+        started_at: UnixNanos(1),
+        duration_ns: 1,
+        downstream: None,
+        direct: None,
+        tls_handshake_ns: None,
+        links: Vec::new(),
+        http: Http::default(),
+        upstream: None,
     }
 }

@@ -5,6 +5,8 @@
 //! (`crate::words`).
 
 mod completed;
+mod stopped;
+mod timed_out;
 
 use smallvec::{SmallVec, smallvec};
 use syntrace_model::Outcome;
@@ -15,29 +17,13 @@ use crate::{
     errno::Failure,
     evidence::Evidence,
     fact::{Report, Snapshot},
-    failure, phases,
+    failure, flag, phases,
     record::Phase,
     words::{self, millis},
 };
 
-/// Envoy's response flags that say who ended a request (`CoreResponseFlag`, as bits).
-mod flag {
-    pub(super) const NO_HEALTHY_UPSTREAM: u64 = 1 << 1;
-    pub(super) const UPSTREAM_TIMEOUT: u64 = 1 << 2;
-    pub(super) const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
-    pub(super) const UPSTREAM_CONNECT_FAILURE: u64 = 1 << 5;
-    pub(super) const UPSTREAM_TERMINATION: u64 = 1 << 6;
-    pub(super) const UPSTREAM_OVERFLOW: u64 = 1 << 7;
-    pub(super) const NO_ROUTE: u64 = 1 << 8;
-    pub(super) const RATE_LIMITED: u64 = 1 << 11;
-    pub(super) const DOWNSTREAM_TERMINATION: u64 = 1 << 14;
-    pub(super) const DOWNSTREAM_PROTOCOL: u64 = 1 << 18;
-    pub(super) const UPSTREAM_MAX_DURATION: u64 = 1 << 19;
-    pub(super) const UPSTREAM_PROTOCOL: u64 = 1 << 23;
-    pub(super) const NO_CLUSTER: u64 = 1 << 24;
-    pub(super) const OVERLOAD_MANAGER: u64 = 1 << 25;
-    pub(super) const DROP_OVERLOAD: u64 = 1 << 27;
-}
+/// Envoy's details of an answer that is the service's.
+const VIA_UPSTREAM: &str = "via_upstream";
 
 /// A request that took less is not called slow, whoever took most of it, nanoseconds.
 pub const SLOW_NS: u64 = 100_000_000;
@@ -54,7 +40,9 @@ struct Verdict {
 pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]) -> Answer {
     let time = phases::by_party(phases);
     let verdict = connect_failed(report, evidence)
-        .or_else(|| stopped_by_proxy(report))
+        .or_else(|| stopped::by_proxy(report))
+        .or_else(|| ended_by_client(report))
+        .or_else(|| timed_out::timed_out(report, evidence, phases))
         .or_else(|| cut_off(report, evidence))
         .or_else(|| answered_with_error(report))
         .unwrap_or_else(|| completed::completed(report, evidence, phases, &time));
@@ -93,35 +81,47 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>, phases: &[Phase]
 }
 
 /// Says why a connect failed; `None` for a connection that was established, or still may be.
+///
+/// `syn_dropped` says whether the listener that it went to, in its own namespace, dropped a SYN meanwhile.
 #[must_use]
-pub fn connect(socket: &Snapshot) -> Option<Answer> {
+pub fn connect(socket: &Snapshot, syn_dropped: bool) -> Option<Answer> {
     let (party, code) = failed_connect(socket.outcome)?;
+    let (party, code, words) = if syn_dropped {
+        let words = words::syn_dropped(socket);
+        (Party::Kernel, Code::AcceptOverflow, words)
+    } else {
+        (party, code, words::connect(socket, ""))
+    };
     let verdict = Verdict {
         party,
         code,
-        sentence: said(words::connect(socket, "")),
-        confidence: Confidence::Certain,
+        sentence: said(words),
+        confidence: code.confidence(Confidence::Certain),
     };
     Some(Answer {
         cause: cause(verdict, words::of_socket(socket).collect()),
-        time: phases::by_party(&phases::connection(socket)),
+        time: phases::by_party(&phases::connection(socket, syn_dropped)),
     })
 }
 
 /// No connection to the service came about.
 fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
-    let has_failed = report.http.response_flags & flag::UPSTREAM_CONNECT_FAILURE != 0;
+    let failure = Failure::of(report)?;
+    let status = words::status(report.http.status);
     if let Some((socket, confidence)) = evidence.failed_by {
-        let status = words::status(report.http.status);
         let snapshot = socket.snapshot();
         let peer = socket.key().peer;
         let (party, code, words) = match failed_connect(socket.outcome()) {
-            Some((_, Code::ConnectAborted)) if has_failed => {
+            Some(_) if evidence.syn_dropped => {
+                let words = words::syn_dropped(&snapshot);
+                (Party::Kernel, Code::AcceptOverflow, words)
+            }
+            Some((_, Code::ConnectAborted)) if failure != Failure::Other => {
                 let words = words::connect_timeout(&snapshot);
                 (Party::Network, Code::ConnectTimeout, words)
             }
             Some((party, code)) => (party, code, words::connect(&snapshot, "the service at ")),
-            None if Failure::of(report) == Failure::Timeout => {
+            None if failure == Failure::Timeout => {
                 match failure::unanswered_ns(report, socket, evidence.ran) {
                     Some(ns) => (Party::Service, Code::TlsFailed, words::unanswered(peer, ns)),
                     None => {
@@ -129,6 +129,10 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
                         (Party::Unknown, Code::ConnectFailed, words)
                     }
                 }
+            }
+            None if failure == Failure::Ended(Outcome::ResetByPeer) => {
+                let words = words::reset_at_once(&snapshot);
+                (Party::Service, Code::ResetBeforeFirstByte, words)
             }
             None => {
                 let party = if socket.outcome() == Outcome::ResetByPeer {
@@ -147,15 +151,16 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
             confidence: code.confidence(confidence),
         });
     }
-    if !has_failed {
-        return None;
-    }
-    let status = words::status(report.http.status);
     let text = failure_text(report).unwrap_or("no text");
-    let code = match Failure::of(report) {
+    let code = match failure {
         Failure::Tls => Code::TlsFailed,
         Failure::Timeout => Code::ConnectTimeout,
-        Failure::Errno(_) | Failure::Unnamed => Code::ConnectFailed,
+        Failure::NotDialled => {
+            let sentence = format!("{status}the proxy could not begin a connect ({text})");
+            let code = Code::ConnectFailed;
+            return Some(Verdict::certain(Party::Proxy, code, sentence));
+        }
+        Failure::Ended(_) | Failure::Other | Failure::Unnamed => Code::ConnectFailed,
     };
     Some(Verdict::certain(
         Party::Unknown,
@@ -166,29 +171,36 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
     ))
 }
 
-/// The proxy answered by itself, on purpose.
-fn stopped_by_proxy(report: &Report) -> Option<Verdict> {
-    let has = |flag: u64| report.http.response_flags & flag != 0;
-    let mark = report.http.mark.as_ref().map_or("", |mark| &*mark.reason);
-    let (code, why) = if has(flag::UPSTREAM_OVERFLOW) || mark == "CIRCUIT_OPEN" {
-        (Code::CircuitOpen, "a circuit breaker was open")
-    } else if has(flag::RATE_LIMITED) || mark.starts_with("RATE_LIMIT") {
-        (Code::RateLimited, "a rate limit was reached")
-    } else if has(flag::OVERLOAD_MANAGER | flag::DROP_OVERLOAD) || mark.starts_with("OVERLOAD") {
-        (Code::Overloaded, "it was overloaded")
-    } else if has(flag::NO_HEALTHY_UPSTREAM) {
-        (
-            Code::NoHealthyUpstream,
-            "no host of the cluster was healthy",
-        )
-    } else if has(flag::NO_ROUTE | flag::NO_CLUSTER) {
-        (Code::NoRoute, "it has no route or cluster for the request")
+/// The client ended the request, or made it one that cannot be served.
+fn ended_by_client(report: &Report) -> Option<Verdict> {
+    let has = |flags: u64| report.http.response_flags & flags != 0;
+    let took = || millis(report.duration_ns);
+    let status = || words::status(report.http.status);
+    let (code, sentence) = if has(flag::DOWNSTREAM_PROTOCOL) {
+        let sentence = format!("{}the client broke the protocol", status());
+        (Code::ClientProtocol, sentence)
+    } else if has(flag::INVALID_HEADERS) {
+        let sentence = format!(
+            "{}the client sent x-envoy headers that the proxy's check refuses",
+            status()
+        );
+        (Code::ClientProtocol, sentence)
+    } else if has(flag::DOWNSTREAM_REMOTE_RESET) {
+        let sentence = format!("The client cancelled the request after {}", took());
+        (Code::ClientGone, sentence)
+    } else if has(flag::DOWNSTREAM_TERMINATION) && !was_closed_by_proxy(report) {
+        let sentence = format!("The client went away after {}", took());
+        (Code::ClientGone, sentence)
     } else {
         return None;
     };
-    let status = words::status(report.http.status);
-    let sentence = format!("{status}the proxy answered by itself, because {why}");
-    Some(Verdict::certain(Party::Proxy, code, sentence))
+    Some(Verdict::certain(Party::Client, code, sentence))
+}
+
+/// Returns whether the proxy says that it closed the client's connection itself.
+fn was_closed_by_proxy(report: &Report) -> bool {
+    let details = &report.http.response_details;
+    details.starts_with("downstream_local_disconnect")
 }
 
 /// Somebody ended the request before it was complete.
@@ -200,20 +212,8 @@ fn cut_off(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
     let has = |flag: u64| flags & flag != 0;
     let status = words::status(report.http.status);
     let took = millis(report.duration_ns);
-    let was_sent = report.was_sent();
-    let verdict = if has(flag::DOWNSTREAM_PROTOCOL) {
-        let sentence = format!("{status}the client broke the protocol");
-        (Party::Client, Code::ClientProtocol, sentence)
-    } else if has(flag::DOWNSTREAM_TERMINATION) {
-        let sentence = format!("The client went away after {took}");
-        (Party::Client, Code::ClientGone, sentence)
-    } else if has(flag::UPSTREAM_TIMEOUT | flag::UPSTREAM_MAX_DURATION) && was_sent {
-        let sentence = format!("{status}the service did not answer within {took}");
-        (Party::Service, Code::UpstreamTimeout, sentence)
-    } else if has(flag::UPSTREAM_TIMEOUT | flag::UPSTREAM_MAX_DURATION) {
-        let sentence = format!("{status}no connection to the service was ready within {took}");
-        (Party::Unknown, Code::UpstreamTimeout, sentence)
-    } else if has(flag::UPSTREAM_PROTOCOL) {
+    let details = || words::in_brackets(&report.http.response_details);
+    let verdict = if has(flag::UPSTREAM_PROTOCOL) {
         let sentence = format!("{status}the service broke the protocol");
         (Party::Service, Code::UpstreamProtocol, sentence)
     } else if has(flag::UPSTREAM_REMOTE_RESET | flag::UPSTREAM_TERMINATION) {
@@ -234,6 +234,18 @@ fn cut_off(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
             );
             (party, Code::UpstreamReset, sentence)
         }
+    } else if has(flag::LOCAL_RESET) {
+        let sentence = format!(
+            "{status}the proxy itself ended the stream to the service after {took}{}",
+            details()
+        );
+        (Party::Unknown, Code::LocalReset, sentence)
+    } else if has(flag::DOWNSTREAM_TERMINATION) {
+        let sentence = format!(
+            "{status}the proxy itself closed the client's connection after {took}{}",
+            details()
+        );
+        (Party::Unknown, Code::LocalReset, sentence)
     } else if report.http.status == 0 && !report.http.tcp_session {
         let sentence = "The request ended without a response, and nothing says why".to_owned();
         (Party::Unknown, Code::Unexplained, sentence)
@@ -243,19 +255,37 @@ fn cut_off(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
     Some(Verdict::certain(verdict.0, verdict.1, verdict.2))
 }
 
-/// The answer itself says that something failed.
+/// The answer itself says that something failed: the service's, only if the proxy says so.
 fn answered_with_error(report: &Report) -> Option<Verdict> {
     let error = error_of(report)?;
-    let (party, code, sentence) = if report.was_sent() {
+    let details = &*report.http.response_details;
+    let in_brackets = || words::in_brackets(details);
+    let took = || millis(report.duration_ns);
+    let (party, code, sentence) = if !report.was_sent() {
+        let sentence = format!(
+            "{error}: the proxy answered without asking a service{}",
+            in_brackets()
+        );
+        (Party::Proxy, Code::AnsweredByProxy, sentence)
+    } else if details == VIA_UPSTREAM {
         let sentence = format!(
             "{error}: the service answered with an error after {}",
-            millis(report.duration_ns)
+            took()
         );
         (Party::Service, Code::ServiceError, sentence)
+    } else if details.is_empty() || details.starts_with("upstream") {
+        let sentence = format!(
+            "{error} after {}, and nothing says who answered{}",
+            took(),
+            in_brackets()
+        );
+        (Party::Unknown, Code::Unexplained, sentence)
     } else {
-        let details = words::in_brackets(&report.http.response_details);
-        let sentence = format!("{error}: the proxy answered without asking a service{details}");
-        (Party::Proxy, Code::AnsweredByProxy, sentence)
+        let sentence = format!(
+            "{error}: the proxy answered instead of the service that it had asked{}",
+            in_brackets()
+        );
+        (Party::Proxy, Code::AnswerReplaced, sentence)
     };
     Some(Verdict::certain(party, code, sentence))
 }

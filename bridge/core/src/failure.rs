@@ -1,5 +1,8 @@
 //! Which failed connect failed a request.
 //!
+//! None is sought for a request of which Envoy does not say that a connect failed it, or of which it says that
+//! nothing was dialled ([`crate::errno`]): whatever connects ended when it did, they were not the reason.
+//!
 //! For a connect that failed, Envoy names no local port. It does name the destination, the error, how long the
 //! request had waited for a connection, and when it ended. Why that is enough:
 //!
@@ -12,10 +15,11 @@
 //! - A worker that is busy, or gets no processor time, notices the end of a connect late: a request that began
 //!   in between fails by it too. And it may end the request long after that.
 //! - The error agrees with the words ([`crate::errno`]).
+//! - A connection that carried a request, as far as is known, failed none by its connect.
 //!
-//! A connect timeout covers the TLS handshake too. The connection that it ends was established, and the kernel
-//! reports its end when the peer acknowledged the FIN, somewhat after the request's end: `certain` only if that
-//! was at once.
+//! A connection that was established may fail a request too: in the TLS handshake, which the connect timeout
+//! covers. The proxy closes it, and the kernel reports its end when the peer acknowledged the FIN, somewhat after
+//! the request's end: `certain` only if that was at once, and nothing is missing that ended within a round trip.
 //!
 //! One such connect is `certain` if
 //!
@@ -28,7 +32,8 @@
 //! - no other one that agrees ended since the request began to wait, however long before: had the worker
 //!   noticed that one in time, it would have ended the wait, so either it was of another pool or the worker was
 //!   late;
-//! - nothing says that the worker was late in ending the request.
+//! - nothing says that the worker was late in ending the request;
+//! - the proxy's error is known here.
 //!
 //! Otherwise, a single one is `likely`. So is the only one of several that ended while the request waited, if
 //! the others had ended before and nothing says that the worker was late. Of several, even of that very thread,
@@ -50,7 +55,7 @@ use crate::{
     fact::{Report, Upstream},
     gateway::Gateway,
     join::{DISORDER_NS, Found, Interval, TIGHT_NS},
-    record::{Join, Method},
+    record::{Join, LinkKind, Method},
     sockets::{Socket, Sockets},
 };
 
@@ -63,6 +68,10 @@ const UNNOTICED_NS: u64 = 250_000_000;
 /// How long the peer may take to acknowledge that the proxy closed a connection, nanoseconds: Linux'
 /// `TCP_DELACK_MAX`, and a round trip.
 const CLOSING_NS: u64 = 250_000_000;
+
+/// For how much of that everything has to be told, nanoseconds: as much as can have been shown to be told when the
+/// request settles. Round trips are shorter.
+const CLOSING_TOLD_NS: u64 = 45_000_000;
 
 /// Earlier attempts that a record names.
 const EARLIER_MAX: usize = 8;
@@ -81,10 +90,14 @@ pub(crate) struct Earlier<'a> {
 /// When a failed request ended, and the wait that ended it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
+    /// How the proxy says that the connect failed.
+    failure: Failure,
     /// When its last attempt began to wait for a connection.
     waits_from: BootNanos,
     /// The earliest moment at which that wait may have ended.
     pub(crate) from: BootNanos,
+    /// Until when the kernel view has to have told everything for the connect to be certain.
+    pub(crate) told_until: BootNanos,
     /// The request ended so much later than its wait that it is not known when the worker noticed.
     is_late: bool,
 }
@@ -92,8 +105,9 @@ pub(crate) struct Ending {
 // === impl Ending ===
 
 impl Ending {
-    /// Returns when the wait of a request ended that ran then.
-    pub(crate) fn of(report: &Report, upstream: &Upstream, ran: Interval) -> Self {
+    /// Returns when the wait of a request ended that ran then; `None` if no failed connect is sought for it.
+    pub(crate) fn of(report: &Report, upstream: &Upstream, ran: Interval) -> Option<Self> {
+        let failure = sought(report)?;
         let waits_from = waiting(upstream, ran).start;
         // What else the proxy did, it may have done after the wait: then the wait ended before the request.
         let beside_ns = match upstream.attempts {
@@ -103,12 +117,29 @@ impl Ending {
             _ => 0,
         };
         let ended_at = ran.end.minus_ns(beside_ns.min(DISORDER_NS));
-        Self {
+        let closing_ns = if failure.is_closed_by_proxy() {
+            CLOSING_TOLD_NS
+        } else {
+            0
+        };
+        Some(Self {
+            failure,
             waits_from,
             from: ended_at.minus_ns(DISORDER_NS),
+            told_until: ran.end.plus_ns(TIGHT_NS + closing_ns),
             is_late: beside_ns > DISORDER_NS,
-        }
+        })
     }
+}
+
+/// Returns whether a failed connect is sought for a request that was sent to no service.
+pub(crate) fn is_sought(report: &Report) -> bool {
+    sought(report).is_some()
+}
+
+/// Returns how the connect failed that is sought.
+fn sought(report: &Report) -> Option<Failure> {
+    Failure::of(report).filter(|failure| *failure != Failure::NotDialled)
 }
 
 /// Finds the failed connect that failed the request.
@@ -117,23 +148,31 @@ impl Ending {
 pub(crate) fn failed_by<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
-    report: &Report,
     upstream: &Upstream,
     ran: Interval,
     ending: Ending,
     told: Told,
 ) -> Option<Found<'a>> {
-    let failure = Failure::of(report);
-    let waits_from = ending.waits_from;
+    let Ending {
+        failure,
+        waits_from,
+        ..
+    } = ending;
     let until = ran.end.plus_ns(DISORDER_NS);
-    let latest = match failure {
-        Failure::Timeout => until.plus_ns(CLOSING_NS),
-        Failure::Errno(_) | Failure::Tls | Failure::Unnamed => until,
+    let latest = match failure.is_closed_by_proxy() {
+        true => until.plus_ns(CLOSING_NS),
+        false => until,
     };
     let fits = |&socket: &Socket<'_>| {
         let outcome = socket.outcome();
-        let is_in_time = !outcome.is_failed_connect() || socket.closed_at() <= Some(until);
-        is_in_time && failure.agrees(outcome, is_silent(socket)) && gateway.may_have_dialled(socket)
+        let is_possible = if outcome.is_failed_connect() {
+            socket.closed_at() <= Some(until)
+        } else {
+            socket.established_at() <= Some(until) && !has_carried_any(socket)
+        };
+        is_possible
+            && failure.agrees(outcome, is_silent(socket))
+            && gateway.may_have_dialled(socket)
     };
     let ended = |from| -> Vec<_> {
         let ended = sockets.ended_towards(upstream.peer, from, latest);
@@ -159,15 +198,20 @@ pub(crate) fn failed_by<'a>(
             .closed_at()
             .is_some_and(|closed_at| closed_at <= ran.end.plus_ns(TIGHT_NS))
     };
+    // Of one that the proxy closed, the end may be known later.
+    let may_be_tight = |socket: Socket<'_>| {
+        let is_established = !socket.outcome().is_failed_connect();
+        tight(socket) || is_established && failure.is_closed_by_proxy()
+    };
     let within = |socket: &&Socket<'_>| {
-        socket.closed_at() >= Some(waits_from.minus_ns(TIGHT_NS)) && tight(**socket)
+        socket.closed_at() >= Some(waits_from.minus_ns(TIGHT_NS)) && may_be_tight(**socket)
     };
     let (first, is_only) = match fitting.iter().filter(within).collect::<Vec<_>>()[..] {
         [&only] if !is_late => (only, true),
         _ => (first, false),
     };
     let is_certain = |only: Socket<'_>| {
-        let is_known = told == Told::All && !is_late;
+        let is_known = told == Told::All && !is_late && failure != Failure::Other;
         let is_alone = || ended(ending.from.min(waits_from.minus_ns(TIGHT_NS))).len() == 1;
         is_known && gateway.dialled(only) && tight(only) && is_alone()
     };
@@ -277,8 +321,13 @@ pub(crate) fn last_from(upstream: &Upstream, ran: Interval) -> BootNanos {
 fn is_in_vain(socket: Socket<'_>) -> bool {
     let established_for = socket.established_at().zip(socket.closed_at());
     let is_brief = established_for.is_some_and(|(from, until)| until.since_ns(from) <= BRIEF_NS);
-    let is_used = socket.connection().requests().len() > 0;
-    socket.outcome().is_failed_connect() || is_brief && !is_used
+    socket.outcome().is_failed_connect() || is_brief && !has_carried_any(socket)
+}
+
+/// Returns whether the connection carried a request that is known.
+fn has_carried_any(socket: Socket<'_>) -> bool {
+    let mut requests = socket.connection().requests();
+    requests.any(|request| request.kind == LinkKind::ServedBy)
 }
 
 /// Returns whether the peer took the connection, and never sent a byte on it.
@@ -300,7 +349,7 @@ pub(crate) fn unanswered_ns(
     socket: Socket<'_>,
     ran: Option<Interval>,
 ) -> Option<u64> {
-    let ran = ran.filter(|_| Failure::of(report) == Failure::Timeout)?;
+    let ran = ran.filter(|_| Failure::of(report) == Some(Failure::Timeout))?;
     let is_acknowledged = socket.counters().bytes_acked > 0;
     let from = socket
         .established_at()

@@ -27,7 +27,11 @@ const EDGE: usize = 8;
 /// Buckets kept; without a pause, the last minute.
 const BUCKETS_MAX: usize = 16_384;
 
-/// Batches whose counts are kept; without a pause, the last ten minutes.
+/// Older than those that are kept: one bucket in 2^32 ns (4.3 s) is kept of them, and so many, five hours.
+const OLDER_SHIFT: u32 = 32 - BUCKET_SHIFT;
+const OLDER_MAX: usize = 4096;
+
+/// Batches whose counts are kept: where the count rose, the last one before and the first one after.
 const COUNTS_MAX: usize = 4096;
 
 /// How soon after an interval a fact must come to prove the interval complete, nanoseconds: longer than a probe
@@ -36,6 +40,9 @@ const SHOWN_WITHIN_NS: u64 = 250_000_000;
 
 /// Causes of losses of facts that had a number: those show as gaps.
 const NUMBERED: [&str; 2] = ["bridge_away", "bridge_refused"];
+
+/// Cause of losses of which one may be of several facts.
+const SEVERAL: &str = "sock_diag_overflow";
 
 /// In a checkpoint, marks what follows as a count.
 const COUNT: u64 = u64::MAX;
@@ -46,7 +53,10 @@ pub(crate) struct Gaps {
     sender: Option<SenderId>,
     /// By time.
     buckets: VecDeque<Bucket>,
-    /// How many were lost without a number by when each batch was closed, by time.
+    /// Some of those from before them, by time.
+    older: VecDeque<Bucket>,
+    /// How many were lost without a number by when a batch was closed, by time; of batches in a row with the same
+    /// count, the first and the last.
     counts: VecDeque<(BootNanos, u64)>,
 }
 
@@ -78,13 +88,32 @@ impl Gaps {
         self.turn_to(&batch.sender);
         let unnumbered = batch.losses.iter();
         let unnumbered = unnumbered.filter(|(cause, _)| !NUMBERED.contains(&&**cause));
-        let count = unnumbered.fold(0_u64, |sum, (_, count)| sum.saturating_add(*count));
+        let count = unnumbered.fold(0_u64, |sum, (cause, count)| {
+            let facts = if &**cause == SEVERAL { 2 } else { 1 };
+            sum.saturating_add(count.saturating_mul(facts))
+        });
         let place = self.counts.partition_point(|&known| known < (at, count));
-        if self.counts.get(place) != Some(&(at, count)) {
-            self.counts.insert(place, (at, count));
+        let is_same = |place: Option<usize>| {
+            place.and_then(|n| self.counts.get(n)).map(|known| known.1) == Some(count)
+        };
+        let before = [1, 2].map(|back| is_same(place.checked_sub(back)));
+        let after = [0, 1].map(|on| is_same(Some(place + on)));
+        match (before, after) {
+            // Between two with the same count it adds nothing.
+            ([true, _], [true, _]) => {}
+            ([true, true], _) => self.move_count(place - 1, at),
+            (_, [true, true]) => self.move_count(place, at),
+            _ if self.counts.get(place) == Some(&(at, count)) => {}
+            _ => self.counts.insert(place, (at, count)),
         }
         if self.counts.len() > COUNTS_MAX {
             self.counts.pop_front();
+        }
+    }
+
+    fn move_count(&mut self, place: usize, at: BootNanos) {
+        if let Some(known) = self.counts.get_mut(place) {
+            known.0 = at;
         }
     }
 
@@ -119,8 +148,22 @@ impl Gaps {
                 last_seq,
             },
         );
-        if self.buckets.len() > BUCKETS_MAX {
-            self.buckets.pop_front();
+        if self.buckets.len() > BUCKETS_MAX
+            && let Some(oldest) = self.buckets.pop_front()
+        {
+            self.outlive(oldest);
+        }
+    }
+
+    /// Keeps one of many of those that are no longer kept: a moment of long ago is after some that is known.
+    fn outlive(&mut self, bucket: Bucket) {
+        let period = bucket.at >> OLDER_SHIFT;
+        let is_later = |known: &Bucket| known.at >> OLDER_SHIFT < period;
+        if self.older.back().is_none_or(is_later) {
+            self.older.push_back(bucket);
+        }
+        if self.older.len() > OLDER_MAX {
+            self.older.pop_front();
         }
     }
 
@@ -129,6 +172,7 @@ impl Gaps {
         if self.sender.as_ref() != Some(sender) {
             self.sender = Some(sender.clone());
             self.buckets.clear();
+            self.older.clear();
             self.counts.clear();
         }
     }
@@ -142,7 +186,13 @@ impl Gaps {
         let shown = bucket(until.plus_ns(SHOWN_WITHIN_NS));
         let begin = self.buckets.partition_point(|bucket| bucket.at < first);
         let end = self.buckets.partition_point(|bucket| bucket.at <= last);
-        let before = begin.checked_sub(1).and_then(|n| self.buckets.get(n));
+        let before = match begin.checked_sub(1) {
+            Some(n) => self.buckets.get(n),
+            None => {
+                let later = self.older.partition_point(|bucket| bucket.at < first);
+                later.checked_sub(1).and_then(|n| self.older.get(n))
+            }
+        };
         let after = self.buckets.get(end).filter(|bucket| bucket.at <= shown);
         // Facts are out of order by less than a few buckets: what lies between the ends is between their
         // numbers, however long the interval is.
@@ -180,9 +230,27 @@ impl Gaps {
             .any(|&(_, count)| count > before)
     }
 
+    /// Returns whether two facts or more without a number, about an interval, are counted as lost between one batch
+    /// and the next.
+    pub(crate) fn were_two_counted(&self, from: BootNanos, until: BootNanos) -> bool {
+        let begin = self.counts.partition_point(|&(at, _)| at <= from);
+        let end = self.counts.partition_point(|&(at, _)| at < until);
+        let before = begin.checked_sub(1).and_then(|n| self.counts.get(n));
+        let mut before = before.map_or(0, |&(_, count)| count);
+        let shown = until.plus_ns(SHOWN_WITHIN_NS);
+        let mut within = self
+            .counts
+            .range(begin..)
+            .take(end.saturating_sub(begin) + 1);
+        within.any(|&(at, count)| {
+            let lost = count.saturating_sub(std::mem::replace(&mut before, count));
+            lost >= 2 && at <= shown
+        })
+    }
+
     /// Returns whose numbers are known, and which, by bucket; then what that probe counts as lost.
     pub(crate) fn checkpoint(&self) -> (Option<SenderId>, Vec<(u64, u64, u64)>) {
-        let buckets = self.buckets.iter();
+        let buckets = self.older.iter().chain(&self.buckets);
         let buckets = buckets.map(|bucket| (bucket.at, bucket.first_seq, bucket.last_seq));
         let counts = self.counts.iter();
         let counts = counts.map(|&(at, count)| (at.0, COUNT, count));
@@ -203,6 +271,8 @@ impl Gaps {
             last_seq,
         };
         self.buckets = buckets.map(bucket).collect();
+        let older = self.buckets.len().saturating_sub(BUCKETS_MAX);
+        self.older = self.buckets.drain(..older).collect();
     }
 
     /// Returns whose numbers they are.
@@ -212,142 +282,4 @@ impl Gaps {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fact::{Incident, IncidentKind};
-
-    const BUCKET: u64 = 1 << BUCKET_SHIFT;
-
-    fn sender(epoch: u64) -> SenderId {
-        SenderId {
-            name: "probe".into(),
-            epoch,
-        }
-    }
-
-    fn seen(at: u64) -> Fact {
-        Fact::Incident(Incident {
-            at: BootNanos(at),
-            boot: syntrace_model::BootId([1; 16]),
-            cookie: 1,
-            netns: 0,
-            local: "192.0.2.1:80".parse().unwrap(),
-            peer: None,
-            kind: IncidentKind::AcceptOverflow,
-            count: 1,
-            queue: None,
-        })
-    }
-
-    fn known(buckets: &[(u64, u64)]) -> Gaps {
-        let mut gaps = Gaps::default();
-        for &(seq, bucket) in buckets {
-            gaps.note(&sender(1), seq, &seen(bucket * BUCKET));
-        }
-        gaps
-    }
-
-    fn around(gaps: &Gaps, from: u64, until: u64) -> Option<(u64, u64, bool)> {
-        let around = gaps.around(BootNanos(from * BUCKET), BootNanos(until * BUCKET))?;
-        let is_enclosed = around.from_before && around.until_after;
-        Some((around.first, around.last, is_enclosed))
-    }
-
-    #[test]
-    fn a_time_lies_between_the_facts_before_and_after_it() {
-        let gaps = known(&[(3, 1), (4, 5), (9, 5), (11, 8), (15, 12)]);
-        assert_eq!(around(&gaps, 4, 6), Some((3, 11, true)));
-        assert_eq!(around(&gaps, 10, 10), Some((9, 15, true)));
-        assert_eq!(around(&gaps, 0, 1), Some((3, 4, false)));
-        assert_eq!(around(&gaps, 10, 13), Some((9, 15, false)));
-        assert_eq!(around(&gaps, 20, 22), None, "nothing came after it");
-    }
-
-    #[test]
-    fn a_gap_at_the_very_end_of_an_interval_is_within_it() {
-        let gaps = known(&[(1, 1), (10, 10), (12, 13)]);
-        assert_eq!(around(&gaps, 9, 10), Some((1, 12, true)));
-    }
-
-    #[test]
-    fn a_fact_long_after_an_interval_does_not_prove_it_complete() {
-        let gaps = known(&[(1, 1), (2, 10), (3, 500)]);
-        assert_eq!(around(&gaps, 9, 10), Some((1, 2, false)));
-    }
-
-    #[test]
-    fn losses_without_a_number_are_between_two_batches_whatever_order_they_come_in() {
-        let told = |closed_at: u64, cause: &str, count| {
-            let batch = Batch {
-                sender: sender(1),
-                first_seq: 0,
-                facts: Vec::new(),
-                losses: vec![(cause.into(), count)],
-                goodbye: false,
-            };
-            (batch, BootNanos(closed_at * BUCKET))
-        };
-        let mut batches = [
-            told(100, "ring_full", 2),
-            told(150, "ring_full", 2),
-            told(200, "ring_full", 3),
-            told(250, "ring_full", 3),
-        ];
-        for _ in 0..2 {
-            batches.reverse();
-            let mut gaps = Gaps::default();
-            for (batch, closed_at) in batches.iter().chain(&batches) {
-                gaps.note_losses(batch, *closed_at);
-            }
-            assert_eq!(gaps.counts.len(), 4);
-            let counted = |from: u64, until: u64| {
-                gaps.were_counted(BootNanos(from * BUCKET), BootNanos(until * BUCKET))
-            };
-            assert!(counted(160, 170) && counted(120, 220) && counted(90, 95));
-            assert!(counted(120, 390), "nothing came after it");
-            assert!(!counted(1, 2), "what was lost long after it");
-            assert!(!counted(110, 120) && !counted(210, 260) && !counted(400, 410));
-            assert!(!counted(120, 150), "the next batch tells until then");
-            let shortly_after = BootNanos(100 * BUCKET + DISORDER_NS / 2);
-            assert!(gaps.were_counted(shortly_after, BootNanos(120 * BUCKET)));
-            assert!(gaps.have_counted());
-            let (sender, state) = gaps.checkpoint();
-            let mut restored = Gaps::default();
-            restored.restore(sender, &state);
-            assert_eq!(restored.counts, gaps.counts);
-        }
-        let (batch, closed_at) = told(100, "bridge_away", 7);
-        let mut gaps = Gaps::default();
-        gaps.note_losses(&batch, closed_at);
-        assert!(!gaps.were_counted(BootNanos(90 * BUCKET), BootNanos(95 * BUCKET)));
-        assert!(!gaps.have_counted());
-    }
-
-    #[test]
-    fn another_run_of_the_probe_starts_over() {
-        let mut gaps = Gaps::default();
-        gaps.note(&sender(1), 70, &seen(BUCKET));
-        gaps.note(&sender(2), 0, &seen(2 * BUCKET));
-        assert_eq!(around(&gaps, 0, 3), Some((0, 0, false)));
-    }
-
-    #[test]
-    fn a_long_life_costs_bounded_memory() {
-        let mut gaps = Gaps::default();
-        for n in 0..3 * BUCKETS_MAX as u64 {
-            gaps.note(&sender(1), n, &seen(n * BUCKET));
-        }
-        assert_eq!(gaps.buckets.len(), BUCKETS_MAX);
-        let batch = Batch {
-            sender: sender(1),
-            first_seq: 0,
-            facts: Vec::new(),
-            losses: Vec::new(),
-            goodbye: false,
-        };
-        for n in 0..2 * COUNTS_MAX as u64 {
-            gaps.note_losses(&batch, BootNanos(n));
-        }
-        assert_eq!(gaps.counts.len(), COUNTS_MAX);
-    }
-}
+mod tests;

@@ -2,7 +2,9 @@
 //!
 //! Best first: minted by the filter with the connection's first request; carried by the SYN, and
 //! authentic; minted by the kernel view; without a kernel view, its first request's. All others are
-//! aliases. A tag that is not believed is neither: whoever forged it must not find the record by it.
+//! aliases, also those that another run of the kernel view minted, or that it minted before a tag was told: a
+//! record may have shown them. A tag that is not believed is neither: whoever forged it must not find the record
+//! by it.
 
 use syntrace_model::TraceId;
 
@@ -45,13 +47,15 @@ fn ids(connection: Connection<'_>) -> impl Iterator<Item = (IdSource, TraceId)> 
     let socket = connection.socket();
     let minted = connection.minted().map(|id| (IdSource::Filter, id));
     let tag = socket.and_then(authentic_tag).map(|id| (IdSource::Tag, id));
-    // Beside an authentic tag, the kernel view's own id was never shown to anyone.
+    // Beside a tag that every word told, the kernel view's own id was never shown to anyone.
     let kernel = socket
         .filter(|_| tag.is_none())
         .map(|socket| (IdSource::Kernel, socket.minted()));
+    let shown = socket.map_or(&[][..], Socket::shown).iter();
+    let shown = shown.map(|&id| (IdSource::Kernel, id));
     let first = connection.requests().next().filter(|_| socket.is_none());
     let request = first.map(|request| (IdSource::Request, request.trace_id));
-    minted.chain(tag).chain(kernel).chain(request)
+    minted.chain(tag).chain(kernel).chain(shown).chain(request)
 }
 
 /// Returns the id in the socket's SYN, unless it was received and is not believed.

@@ -35,10 +35,16 @@
 //! arrived.
 //!
 //! Nothing is certain where a source may be wrong: around a step of the wall clock that makes a time ambiguous,
-//! for a socket with contradictory facts, and after a probe went silent. Nor is the first join under a number
-//! to a socket whose close was not reported: if two or more consecutive facts are missing since it was last
-//! seen, they may be its close and the start of another socket with the same ends. (If the two are missing
-//! separately, and so are all reports of requests on the first socket, this goes unnoticed.)
+//! for a socket with contradictory facts, after a probe went silent, and for two sockets of one namespace that had
+//! the same ends at once, by what was reported of them.
+//!
+//! Nor is a join certain, on either side of the gateway, to a socket whose end was not seen, if its close and the
+//! start of another socket with the same ends may both be lost: if, between the moment at which it was last seen
+//! and that at which the request came to it, two or more consecutive facts are missing, or the probe counts, from
+//! one batch to the next, two or more that it lost before they had a number. Downstream this concerns the first join under a number: the number says
+//! the rest. A socket that tables of `sock_diag` no longer show, and whose end nobody saw, ended before the moment
+//! that is reported, and before another one with its ends began. (If the two facts are lost separately, and so are
+//! all reports of requests on the first socket, this goes unnoticed.)
 //!
 //! # Where it cannot be known
 //!
@@ -47,10 +53,11 @@
 //! under interception before the gateway's process is known; where facts were lost. The request then says so,
 //! and joins nothing.
 
-use std::collections::BTreeSet;
+mod succession;
 
 use syntrace_model::{BootNanos, ConnectionId, Outcome};
 
+use self::succession::{contested, leave_out_succeeded, unless_contested};
 use crate::{
     confidence::Confidence,
     fact::{Report, Upstream},
@@ -105,6 +112,7 @@ pub(crate) fn received_on<'a>(
     let accepted =
         |socket: &Socket<'_>| ran.lies_within(*socket) && may_be_numbered(*socket, number);
     let mut exact = sockets.accepted(tuple);
+    let contested = contested(&exact);
     leave_out_succeeded(&mut exact, ran.start);
     exact.retain(|socket| accepted(socket));
     let is_others = !exact.is_empty() && !exact.iter().any(|&socket| gateway.may_own(socket));
@@ -115,7 +123,7 @@ pub(crate) fn received_on<'a>(
     if let Some(found) = choose_own(exact, gateway, |socket| {
         is_numbered(socket, number) || ran.lies_tightly_within(socket)
     }) {
-        return Ok(found);
+        return Ok(unless_contested(found, &contested));
     }
     if report.direct.is_some() {
         return Err(Missing::NoConnection);
@@ -135,53 +143,65 @@ pub(crate) fn received_on<'a>(
     found.map(at_best_likely).ok_or(Missing::NoConnection)
 }
 
-/// Finds the connection that carried the request to the service, by its ends.
-///
-/// It was handed the request after the request had waited for a connection, and before the proxy waited for the
-/// first byte of the answer: at that moment the connection existed.
+/// Returns when the request was handed to the connection that carried it to the service: after it had waited for
+/// one, and before the proxy waited for the answer.
+pub(crate) fn given(upstream: &Upstream, ran: Interval) -> Interval {
+    let waited_ns = upstream.pool_wait_ns.unwrap_or(0);
+    let answered_ns = upstream.first_byte_ns.unwrap_or(0);
+    Interval {
+        start: ran.start.plus_ns(waited_ns).min(ran.end),
+        end: ran.end.minus_ns(answered_ns).max(ran.start),
+    }
+}
+
+/// Finds the connection that carried the request to the service, by its ends: when the request was handed to it,
+/// within `given`, it existed.
 pub(crate) fn served_by<'a>(
     sockets: &'a Sockets,
     gateway: Gateway,
     report: &Report,
-    upstream: &Upstream,
     tuple: HashedTuple,
     ran: Interval,
+    given: Interval,
 ) -> Option<Found<'a>> {
-    let waited_ns = upstream.pool_wait_ns.unwrap_or(0);
-    let answered_ns = upstream.first_byte_ns.unwrap_or(0);
-    let given = Interval {
-        start: ran.start.plus_ns(waited_ns).min(ran.end),
-        end: ran.end.minus_ns(answered_ns).max(ran.start),
-    };
+    let answered_ns = report
+        .upstream
+        .as_ref()
+        .and_then(|upstream| upstream.first_byte_ns);
+    let answered_ns = answered_ns.unwrap_or(0);
     let dialled = |socket: &Socket<'_>| {
         given.follows_handshake(*socket) && ends_after(*socket, given.start.minus_ns(DISORDER_NS))
     };
     let mut exact = sockets.dialled(tuple);
+    let contested = contested(&exact);
     exact.retain(|socket| dialled(socket));
-    choose_own(exact, gateway, |socket| {
-        let was_there =
-            ready_at(socket).is_some_and(|ready_at| ready_at <= given.start.plus_ns(TIGHT_NS));
-        (was_there || waited_for(socket, report, ran))
+    let found = choose_own(exact, gateway, |socket| {
+        let is_ready =
+            |by: BootNanos| ready_at(socket).is_some_and(|at| at <= by.plus_ns(TIGHT_NS));
+        (is_ready(given.start) || is_ready(given.end) && waited_for(socket, report, ran))
             && ends_after(
                 socket,
                 given.start.plus_ns(answered_ns).minus_ns(DISORDER_NS),
             )
-    })
+    })?;
+    Some(unless_contested(found, &contested))
 }
 
 /// Returns whether the request waited for the handshake of this connection, which served it.
 ///
-/// The handshake lies within the wait. Durations are measured well; only the moment is uncertain.
+/// The handshake lies within the wait, which began after the request did and ended before it was handed on.
+/// Durations are measured well; only the moment is uncertain.
 pub(crate) fn waited_for(socket: Socket<'_>, report: &Report, ran: Interval) -> bool {
-    let waited_ns = report
-        .upstream
-        .as_ref()
-        .and_then(|upstream| upstream.pool_wait_ns)
-        .unwrap_or(0);
+    let Some(upstream) = &report.upstream else {
+        return false;
+    };
     let (Some(syn_at), Some(established_at)) = (socket.syn_at(), socket.established_at()) else {
         return false;
     };
-    syn_at.plus_ns(DISORDER_NS) >= ran.start && established_at.since_ns(syn_at) <= waited_ns
+    let waited_ns = upstream.pool_wait_ns.unwrap_or(0);
+    syn_at.plus_ns(DISORDER_NS) >= ran.start
+        && established_at <= given(upstream, ran).end.plus_ns(DISORDER_NS)
+        && established_at.since_ns(syn_at) <= waited_ns
 }
 
 /// Returns whether this handshake, which the request may have waited for, cannot have started before the wait,
@@ -212,20 +232,6 @@ pub(crate) fn are_ends_of_one(dialled: Socket<'_>, accepted: Socket<'_>) -> bool
         && dialled
             .established_at()
             .is_none_or(|answered_at| accepted.began_at() <= answered_at.plus_ns(TIGHT_NS))
-}
-
-/// Leaves out a socket whose close was never reported if a younger one in its namespace, started by `start`,
-/// has the same ends: two cannot exist at once. Expects the youngest first.
-fn leave_out_succeeded(sockets: &mut Fitting<'_>, start: BootNanos) {
-    if sockets.len() < 2 {
-        return;
-    }
-    let mut succeeded = BTreeSet::new();
-    sockets.retain(|socket| {
-        socket.began_at() > start
-            || succeeded.insert(socket.netns())
-            || socket.closed_at().is_some()
-    });
 }
 
 /// Returns whether the socket is known to be the connection that the proxy gave this number.

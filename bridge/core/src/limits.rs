@@ -10,8 +10,8 @@ pub struct Limits {
     pub linger_ns: u64,
     /// Requests listed in one connection's record; the oldest are left out beyond.
     pub requests_per_connection: usize,
-    /// Connections that are not settled; beyond, one that would settle next is settled early, or the
-    /// oldest.
+    /// Connections that are not settled; beyond, of the kind of which there are the most the oldest is settled
+    /// early.
     pub live_connections: usize,
     /// Requests that are not settled; beyond, one that would settle next is settled early.
     pub live_requests: usize,

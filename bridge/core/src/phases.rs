@@ -14,10 +14,12 @@ use syntrace_model::{BootNanos, Outcome};
 
 use crate::{
     answer::{Party, TimeByParty},
+    errno::Failure,
     evidence::Evidence,
     fact::{Report, Snapshot},
     failure::{self, cost_ns},
     join::Interval,
+    limit::{Awaited, Limit},
     record::{Phase, PhaseKind, Phases},
     sockets::Socket,
 };
@@ -48,6 +50,17 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Phases {
     cut.waiting(report, evidence);
     if report.http.tcp_session {
         cut.rest(PhaseKind::Session, Party::Unknown);
+    } else if Limit::of(report).is_some_and(|limit| limit.awaited(report) == Awaited::Client) {
+        // What the client sends in one go waits for nobody; of a longer request, the service may not have read.
+        let is_at_once = report.http.request_bytes <= answering::REQUEST_AT_ONCE_BYTES;
+        let party = if is_at_once {
+            Party::Client
+        } else {
+            Party::Unknown
+        };
+        cut.rest(PhaseKind::Unreported, party);
+    } else if may_have_waited(report, evidence) {
+        cut.rest(PhaseKind::Unreported, Party::Unknown);
     } else if !report.was_sent() {
         cut.own_work(PhaseKind::Proxy, report, explained);
     } else {
@@ -56,8 +69,8 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Phases {
     cut.phases
 }
 
-/// Cuts the life of a socket.
-pub(crate) fn connection(socket: &Snapshot) -> Phases {
+/// Cuts the life of a socket; `syn_dropped` says whether a listener on this host kept its connect from an answer.
+pub(crate) fn connection(socket: &Snapshot, syn_dropped: bool) -> Phases {
     let end = socket.closed_at.unwrap_or(socket.seen_at);
     let mut cut = Cut {
         left_ns: end.since_ns(socket.began_at()),
@@ -65,7 +78,12 @@ pub(crate) fn connection(socket: &Snapshot) -> Phases {
     };
     if let Some(syn_at) = socket.syn_at {
         let until = socket.established_at.unwrap_or(end);
-        cut.take(PhaseKind::Handshake, Party::Network, until.since_ns(syn_at));
+        let party = if syn_dropped {
+            Party::Kernel
+        } else {
+            Party::Network
+        };
+        cut.take(PhaseKind::Handshake, party, until.since_ns(syn_at));
     }
     if let Some((established_at, accepted_at)) = socket.established_at.zip(socket.accepted_at) {
         let party = accept_party(socket.watch.accept_deferred);
@@ -99,6 +117,17 @@ fn measured_ns(report: &Report, evidence: &Evidence<'_>) -> u64 {
     waited_ns
         .unwrap_or(0)
         .saturating_add(answered_ns.unwrap_or(0))
+}
+
+/// Returns whether a request that was not sent may have waited for a connection, and nothing says how long.
+fn may_have_waited(report: &Report, evidence: &Evidence<'_>) -> bool {
+    let is_unreported = report
+        .upstream
+        .as_ref()
+        .is_some_and(|upstream| upstream.local.is_none() && upstream.pool_wait_ns.is_none());
+    is_unreported
+        && evidence.failed_by.is_none()
+        && Failure::of(report) != Some(Failure::NotDialled)
 }
 
 /// Returns whose time the wait for the accept is: a listener that defers it until data arrive waits for the client.
@@ -242,6 +271,7 @@ impl Cut {
         };
         let party = match evidence.failed_by {
             Some((socket, _)) if !socket.outcome().is_failed_connect() => Party::Unknown,
+            Some(_) if evidence.syn_dropped => Party::Kernel,
             _ => Party::Network,
         };
         let unanswered_ns = evidence

@@ -66,7 +66,7 @@ pub enum ProbeState {
     Away {
         /// When.
         since: Option<BootNanos>,
-        /// Which of both.
+        /// Whether it said goodbye.
         goodbye: bool,
     },
     /// Another run of it was heard.

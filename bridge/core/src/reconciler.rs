@@ -15,10 +15,9 @@ use syntrace_model::{BootNanos, ConnectionId};
 
 use crate::{
     assemble::Known,
-    checkpoint::RequestState,
+    checkpoint::{RequestState, RungOf},
     clock::Clock,
     due::place,
-    fact::SenderId,
     gaps::Gaps,
     gateway::Bindings,
     ledger::{Coverage, Ledger},
@@ -55,8 +54,8 @@ pub struct Reconciler {
     pub(crate) gaps: Gaps,
     pub(crate) coverage: Coverage,
     pub(crate) bindings: Bindings,
-    /// Who reported the rung.
-    pub(crate) rung_of: Option<SenderId>,
+    /// Who reported the rung, or that it ends.
+    pub(crate) rung_of: Option<RungOf>,
     pub(crate) sockets: Sockets,
     pub(crate) requests: Requests,
     pub(crate) settled: Remembered,
@@ -114,7 +113,7 @@ impl Reconciler {
         if self
             .rung_of
             .as_ref()
-            .is_some_and(|probe| self.sockets.is_gone(probe))
+            .is_some_and(|told| self.sockets.is_gone(&told.sender))
         {
             self.coverage.rung = None;
         }

@@ -19,6 +19,9 @@ use crate::{
 /// The tick of requests for which there is no clock yet to place them by.
 const UNPLACED: u64 = u64::MAX;
 
+/// Stands for the hash of a request that was not sent: no hash is odd.
+const NOT_SENT: u32 = 1;
+
 /// A request that is not settled.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -67,6 +70,8 @@ pub(crate) struct Requests {
     by_span: Index,
     /// In order of when they settle, then of their ids.
     by_due: Calendar<(Option<BootNanos>, SpanId)>,
+    /// The hash of the upstream tuple, or [`NOT_SENT`], by slot: small enough to be read in whole.
+    upstreams: Vec<u32>,
 }
 
 // === impl Requests ===
@@ -77,6 +82,7 @@ impl Requests {
             pending: Slab::default(),
             by_span: Index::new(seed),
             by_due: Calendar::new(seed),
+            upstreams: Vec::new(),
         }
     }
 
@@ -139,7 +145,12 @@ impl Requests {
 
     fn enter(&mut self, pending: Pending) {
         let (id, key) = (pending.span_id, pending.calendar_key());
+        let upstream = pending.sides.served_by.map_or(NOT_SENT, HashedTuple::hash);
         let slot = self.pending.insert(pending);
+        match self.upstreams.get_mut(slot as usize) {
+            Some(known) => *known = upstream,
+            None => self.upstreams.push(upstream),
+        }
         self.by_span.insert(self.by_span.hash(id), slot);
         self.by_due
             .insert(&mut self.pending, key, slot, |pending| &mut pending.due);
@@ -149,6 +160,9 @@ impl Requests {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Pending> {
         let id = self.pending.get(slot)?.span_id;
         self.by_span.remove(self.by_span.hash(id), slot);
+        if let Some(upstream) = self.upstreams.get_mut(slot as usize) {
+            *upstream = NOT_SENT;
+        }
         self.pending.remove(slot)
     }
 
@@ -189,9 +203,18 @@ impl Requests {
         self.pending.iter().map(|(_, pending)| pending)
     }
 
-    /// Returns those that settle by `due`, of the sender with this epoch, in no order that means anything.
-    pub(crate) fn due_by(&self, epoch: u64, due: BootNanos) -> impl Iterator<Item = &Pending> {
-        self.all().filter(move |pending| {
+    /// Returns those that were sent on a tuple, or on one with its hash, by the sender with this epoch, and settle
+    /// by `due`, in no order that means anything.
+    pub(crate) fn sent_on(
+        &self,
+        tuple: HashedTuple,
+        epoch: u64,
+        due: BootNanos,
+    ) -> impl Iterator<Item = &Pending> {
+        let sent = self.upstreams.iter().enumerate();
+        let sent = sent.filter(move |&(_, &upstream)| upstream == tuple.hash());
+        let sent = sent.filter_map(|(slot, _)| self.at(slot as Slot));
+        sent.filter(move |pending| {
             pending.sender.epoch == epoch && pending.place.due.is_some_and(|at| at <= due)
         })
     }

@@ -11,6 +11,7 @@ mod connection;
 mod context;
 mod contradictions;
 mod ended;
+mod evicting;
 mod finding;
 mod incidents;
 mod indexing;
@@ -32,7 +33,7 @@ pub(crate) use self::{
     kernel::Kernel,
     tuple::HashedTuple,
 };
-use self::{ended::Ended, indexing::IndexKeys};
+use self::{ended::Ended, evicting::Searched, indexing::IndexKeys};
 use crate::{
     calendar::Calendar,
     checkpoint::Checkpoint,
@@ -55,7 +56,11 @@ pub(crate) struct Sockets {
     /// By the proxy's number, where a certain join showed it.
     by_number: Index,
     by_age: Calendar,
-    by_due: Calendar,
+    /// Those that have ended, by [`Ending`](self::indexing::Ending): within each, in the order of their ends.
+    by_due: [Calendar; 3],
+    /// How many open ones have requests.
+    used: usize,
+    searched: Searched,
     ended: Ended,
     elsewhere: Elsewhere,
     limits: Limits,
@@ -75,7 +80,9 @@ impl Sockets {
             by_name: index(),
             by_number: index(),
             by_age: Calendar::new(limits.hash_seed),
-            by_due: Calendar::new(limits.hash_seed),
+            by_due: std::array::from_fn(|_| Calendar::new(limits.hash_seed)),
+            used: 0,
+            searched: Searched::default(),
             ended: Ended::default(),
             elsewhere: Elsewhere::default(),
             limits,
@@ -92,7 +99,19 @@ impl Sockets {
     ) -> Contradictions {
         let slot = known.unwrap_or_else(|| self.enter(told, probe));
         let before = self.index_keys(slot);
+        // As a rule a socket has one id of the kernel view.
+        let minted = self
+            .entries
+            .get(slot)
+            .and_then(|entry| entry.kernel.as_ref());
+        let is_another = minted.is_some_and(|kernel| kernel.minted != told.minted);
+        if is_another {
+            self.forget_shown(slot);
+        }
         let found = self.merge(slot, told, probe);
+        if is_another {
+            self.index_shown(slot);
+        }
         self.reindex(slot, before);
         found
     }
@@ -121,13 +140,9 @@ impl Sockets {
                 }
             }
             Some(kernel) => {
-                let later = kernel.is_before(told);
-                entry.contradictions = known.and(kernel.merge(told, &context));
-                let merged = if later {
-                    context.succeeded_by(newer)
-                } else {
-                    newer.succeeded_by(context)
-                };
+                let mut merged = context;
+                let found = kernel.merge(told, &mut merged, newer);
+                entry.contradictions = known.and(found);
                 let watches = self.probes.watches(probe);
                 let probe = if watches { probe } else { context.probe };
                 Context { probe, ..merged }
@@ -142,6 +157,26 @@ impl Sockets {
             self.probes.gain(next.probe);
         }
         found
+    }
+
+    fn index_shown(&mut self, slot: Slot) {
+        let entry = self.entries.get(slot);
+        let kernel = entry.and_then(|entry| entry.kernel.as_ref());
+        let Some(kernel) = kernel else { return };
+        // The one that counts is among its keys.
+        for id in kernel.shown().iter().filter(|id| **id != kernel.minted) {
+            self.by_name.insert(self.by_name.hash(id), slot);
+        }
+    }
+
+    fn forget_shown(&mut self, slot: Slot) {
+        let entry = self.entries.get(slot);
+        let kernel = entry.and_then(|entry| entry.kernel.as_ref());
+        let Some(kernel) = kernel else { return };
+        // The one that counts is among its keys.
+        for id in kernel.shown().iter().filter(|id| **id != kernel.minted) {
+            self.by_name.remove(self.by_name.hash(id), slot);
+        }
     }
 
     /// Adds what happened to a socket or a listener.
@@ -171,6 +206,7 @@ impl Sockets {
         self.by_id.remove(self.by_id.hash(id), slot);
         let before = self.index_keys(slot);
         self.move_keys(slot, before, IndexKeys::default());
+        self.forget_shown(slot);
         let Some(entry) = self.entries.remove(slot) else {
             return;
         };
@@ -304,6 +340,7 @@ impl Sockets {
             let slot = self.entries.insert(Entry::restore(state, context));
             self.by_id.insert(self.by_id.hash(state.id), slot);
             self.reindex(slot, IndexKeys::default());
+            self.index_shown(slot);
             let minted = state.assigned.iter().flat_map(|assigned| &assigned.minted);
             for (_, id) in minted {
                 self.by_name.insert(self.by_name.hash(id), slot);

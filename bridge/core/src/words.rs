@@ -14,12 +14,28 @@ pub(crate) fn connect_timeout(socket: &Snapshot) -> String {
     )
 }
 
+/// Says that a listener on this host dropped SYNs of a connect that failed.
+pub(crate) fn syn_dropped(socket: &Snapshot) -> String {
+    let (peer, after, syns) = (socket.key.peer, lived(socket), syns(socket));
+    format!(
+        "the queue of the listener {peer}, on this host, was full: {syns} unanswered within {after}"
+    )
+}
+
 /// Says that a service took a connection, and let the proxy wait for its part of the TLS handshake.
 pub(crate) fn unanswered(peer: Endpoint, waited_ns: u64) -> String {
     let waited = millis(waited_ns);
     format!(
         "the service at {peer} took the connection, and did not answer the TLS handshake within {waited}"
     )
+}
+
+/// Says that a service took a connection, and reset it before anything was sent.
+pub(crate) fn reset_at_once(socket: &Snapshot) -> String {
+    let life = socket.established_at.zip(socket.closed_at);
+    let after = millis(life.map_or(0, |(from, until)| until.since_ns(from)));
+    let peer = socket.key.peer;
+    format!("the service at {peer} took the connection, and reset it {after} after the handshake")
 }
 
 /// Says that the proxy gave up a connection of which the kernel knows no reason.

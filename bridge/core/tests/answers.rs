@@ -31,6 +31,7 @@ fn answered(status: u16, grpc_status: Option<u32>, response_flags: u64) -> Repor
         grpc: grpc_status.is_some(),
         grpc_status,
         response_flags,
+        response_details: "via_upstream".into(),
         head_ns: Some(20_000),
         ..Http::default()
     };
@@ -211,7 +212,8 @@ fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
         ),
     ];
     for (outcome, party, code, words) in cases {
-        let answer = explain::connect(&failed(2, to_service(6001), outcome, 10.0, 12.0)).unwrap();
+        let answer =
+            explain::connect(&failed(2, to_service(6001), outcome, 10.0, 12.0), false).unwrap();
         assert_eq!((answer.cause.party, answer.cause.code), (party, code));
         assert!(
             answer.cause.sentence.to_string().contains(words),
@@ -221,7 +223,7 @@ fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
         assert_eq!(answer.time.total_ns(), 2_000_000);
     }
     let fine = socket(2, Opening::Active, to_service(6001), 10.0, 12.0);
-    assert_eq!(explain::connect(&fine), None);
+    assert_eq!(explain::connect(&fine, false), None);
 }
 
 #[test]
@@ -235,9 +237,13 @@ fn a_connect_that_the_proxy_gave_up_says_whose_timeout_it_was() {
         ..report
     };
     let given_up = failed(2, to_service(6001), Outcome::Aborted, 10.0, 259.8);
-    let told = tell(vec![given_up], vec![report]);
+    let told = tell(vec![accepted(1, 9.0, 500.0), given_up], vec![report]);
+    let opened = told.requests[0].opened.as_ref().unwrap();
+    assert_eq!(found(opened), Ok((2, CERTAIN)));
     let cause = &told.requests[0].answer.cause;
     assert_eq!(cause.code, Code::ConnectTimeout);
+    // A full accept queue answers no SYN either.
+    assert_eq!(cause.confidence, LIKELY);
     assert_eq!(
         cause.sentence.to_string(),
         "503: the proxy gave up the connect to the service at 198.51.100.2:80 after 249.8 ms, the SYN unanswered"

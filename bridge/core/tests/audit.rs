@@ -10,10 +10,13 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use syntrace_core::{
     Confidence,
+    answer::{Code, Party},
     audit::{self, Finding, Rule},
-    record::{ConnectionRecord, Join, LinkKind, PhaseKind, RequestRecord, Role, Sharing},
+    record::{ConnectionRecord, Join, LinkKind, Missing, PhaseKind, RequestRecord, Role, Sharing},
 };
 use syntrace_model::{BootNanos, ConnectionId, Opening, Outcome};
 use world::*;
@@ -344,4 +347,49 @@ fn an_answer_that_is_surer_than_its_join_is_found() {
     record.answer.cause.confidence = Confidence::Likely;
     record.answer.cause.sentence = "".into();
     assert_eq!(rules(audit::request(&record)), [Rule::AnswerGrounded]);
+}
+
+/// The record of a request that the service did not answer in time.
+fn unanswered() -> RequestRecord {
+    let mut report = served(request(1, from_client(5001), 11.0, 1_011.0), 6001, 0.0, 0.0);
+    report.upstream.as_mut().unwrap().first_byte_ns = None;
+    report.http.response_flags = 1 << 2;
+    report.http.status = 504;
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 1_011.0);
+    told(vec![upstream], report)
+}
+
+#[test]
+fn a_timeout_of_whom_no_phase_was_the_longest_is_found() {
+    let mut record = unanswered();
+    assert_eq!(record.answer.cause.party, Party::Service);
+    assert_eq!(rules(audit::request(&record)), []);
+    for party in [Party::Network, Party::Client, Party::Proxy] {
+        record.answer.cause.party = party;
+        assert_eq!(rules(audit::request(&record)), [Rule::TimeoutOfPhases]);
+    }
+    record.answer.cause.party = Party::Unknown;
+    assert_eq!(rules(audit::request(&record)), []);
+}
+
+#[test]
+fn what_is_said_of_a_connection_that_perhaps_carried_the_request_is_found() {
+    let likely = |record: &mut RequestRecord| match record.served_by.as_mut().unwrap() {
+        Join::To { confidence, .. } => *confidence = Confidence::Likely,
+        Join::Missing(reason) => panic!("{reason:?}"),
+    };
+    let mut record = unanswered();
+    likely(&mut record);
+    assert_eq!(rules(audit::request(&record)), [Rule::AnswerGrounded]);
+    record.served_by = Some(Join::Missing(Missing::NoConnection));
+    assert_eq!(rules(audit::request(&record)), [Rule::AnswerGrounded]);
+    // The kernel's RST says whose the reset is, unless the proxy does.
+    let mut record = unanswered();
+    record.answer.cause.code = Code::ResetBeforeFirstByte;
+    assert_eq!(rules(audit::request(&record)), []);
+    likely(&mut record);
+    assert_eq!(rules(audit::request(&record)), [Rule::AnswerGrounded]);
+    let report = Arc::make_mut(&mut record.report);
+    report.http.response_flags = 1 << 4;
+    assert_eq!(rules(audit::request(&record)), []);
 }

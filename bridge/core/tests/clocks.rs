@@ -114,6 +114,33 @@ fn a_step_of_the_wall_clock_back_breaks_no_join() {
 }
 
 #[test]
+fn a_request_from_before_the_clock_was_set_back_is_not_moved_to_after_its_arrival() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let sample = |at: f64| {
+        let ahead = if at > 5_000.0 { -3_000.0 } else { 0.0 };
+        Fact::Clock(ClockSample {
+            boot: boot(at),
+            unix: unix(at + ahead),
+        })
+    };
+    let mut facts = preamble();
+    facts.extend((1..=30).map(|n| sample(f64::from(n) * 170.0)));
+    facts.push(Fact::Connection(accepted(1, 4_000.0, 7_000.0)));
+    let seq = facts.len() as u64;
+    reconciler.handle_batch(batch(probe(), 0, facts));
+    reconciler.handle_timeout(boot(5_100.0));
+    let report = request(1, from_client(5001), 4_950.0, 4_990.0);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
+    // Now the clock shows the same times again.
+    let facts = (31..=80).map(|n| sample(f64::from(n) * 170.0));
+    reconciler.handle_batch(batch(probe(), seq, facts.collect()));
+    let told = settle(&mut reconciler);
+    assert_eq!(joined(&told.requests[0].received_on).0, 1);
+    assert!(told.requests[0].received_on.is_certain());
+    assert!(!told.requests[0].coverage.late);
+}
+
+#[test]
 fn without_a_clock_requests_wait_within_their_bound() {
     let limits = Limits {
         live_requests: 10,
@@ -122,7 +149,7 @@ fn without_a_clock_requests_wait_within_their_bound() {
     let mut reconciler = Reconciler::new(limits);
     let reports = (1..=100).map(|n| request(n, from_client(5001), 10.0, 20.0));
     reconciler.handle_batch(batch(filter(), 0, requests_of(reports.collect())));
-    reconciler.handle_timeout(boot(1e6));
+    reconciler.handle_timeout(boot(1e7));
     let coverage = reconciler.coverage();
     assert_eq!(
         (coverage.requests_live, coverage.requests_evicted),

@@ -109,6 +109,19 @@ fn what_a_slow_service_did_is_concluded_and_what_a_slow_proxy_did_was_told() {
 }
 
 #[test]
+fn a_service_that_was_sent_a_long_request_is_not_said_to_be_slow() {
+    let mut report = request_of(200.0, 0.0, 190.0);
+    report.http.request_bytes = 10_000_000;
+    assert_eq!(
+        cause(report),
+        (
+            Party::Unknown,
+            "Completed in 200.0 ms; 189.8 ms of it is not accounted for".to_owned()
+        )
+    );
+}
+
+#[test]
 fn an_answer_names_the_status_that_it_rests_on_and_flags_if_there_are_any() {
     let named = |response_flags| {
         let mut report = request_of(10.0, 0.0, 8.0);

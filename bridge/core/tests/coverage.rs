@@ -13,7 +13,7 @@ mod world;
 use syntrace_core::{
     Limits, Reconciler,
     fact::{Batch, Fact, IncidentKind, Origin, Snapshot, Watch},
-    record::{ConnectionCoverage, Sharing},
+    record::{ConnectionCoverage, Method, Sharing},
 };
 use syntrace_model::Opening;
 use world::*;
@@ -123,12 +123,31 @@ fn what_came_is_counted() {
         [("port", 2), ("time", 1)]
     );
     assert_eq!(coverage.late, 2);
+    assert!(coverage.contradictions.is_empty());
+    assert_eq!(
+        coverage.requests_joined.into_iter().collect::<Vec<_>>(),
+        [((Method::Exact, CERTAIN.name()), 2)]
+    );
+    assert_eq!(coverage.requests_unjoined.values().sum::<u64>(), 2);
     let received: Vec<_> = coverage
         .senders
         .iter()
         .map(|one| (&*one.sender.name, one.received))
         .collect();
     assert_eq!(received, [("filter", 7), ("probe", 4)]);
+}
+
+#[test]
+fn incidents_of_more_sockets_than_are_kept_before_they_are_told_of_are_counted() {
+    // Of 1,024 sockets that nothing else is known of.
+    let retransmits = (1..=1_026).map(|n| incident(n, IncidentKind::Retransmit, n as f64));
+    let again = incident(1, IncidentKind::Retransmit, 1.5);
+    let mut reconciler = known(Limits::default(), vec![]);
+    let told = std::iter::once(again).chain(retransmits);
+    let told = told.map(Fact::Incident).collect();
+    reconciler.handle_batch(batch(probe(), 2, told));
+    // Both of the first, and that of the second.
+    assert_eq!(reconciler.coverage().incidents_evicted, 3);
 }
 
 #[test]

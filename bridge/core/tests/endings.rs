@@ -15,7 +15,7 @@ use syntrace_core::{
     fact::{Batch, Fact, Incident, IncidentKind, Origin, SenderId, Snapshot},
     record::ConnectionRecord,
 };
-use syntrace_model::{BootId, BootNanos, Opening, Outcome, UnixNanos};
+use syntrace_model::{BootId, BootNanos, ClockSample, Opening, Outcome, UnixNanos};
 use world::*;
 
 const PASSIVE: Opening = Opening::Passive;
@@ -135,14 +135,21 @@ fn a_socket_that_was_given_up_may_be_told_of_again() {
 #[test]
 fn a_connection_that_only_the_proxy_saw_settles_once() {
     let mut reconciler = Reconciler::new(Limits::default());
-    let clock = preamble().split_off(1);
-    reconciler.handle_batch(batch(run(9), 0, clock));
+    // Longer than it may be idle.
+    let later = 3_700_000.0;
+    let clock = [0.0, later].map(|at| {
+        Fact::Clock(ClockSample {
+            boot: boot(at),
+            unix: unix(at),
+        })
+    });
+    reconciler.handle_batch(batch(run(9), 0, clock.into()));
     let first = request(1, from_client(5001), 10.0, 20.0);
-    let second = request(2, from_client(5001), 70_000.0, 70_010.0);
+    let second = request(2, from_client(5001), later, later + 10.0);
     reconciler.handle_batch(batch(filter(), 0, requests_of(vec![first])));
-    reconciler.handle_timeout(boot(65_000.0));
+    reconciler.handle_timeout(boot(later - 1_000.0));
     reconciler.handle_batch(batch(filter(), 1, requests_of(vec![second])));
-    reconciler.handle_timeout(boot(200_000.0));
+    reconciler.handle_timeout(boot(later + 10_000.0));
     let told = settle(&mut reconciler);
     assert_eq!(told.connections.len(), 1);
     assert_eq!(told.requests.len(), 2);
@@ -337,4 +344,20 @@ fn incidents_are_kept_by_connection_even_if_they_come_first() {
     assert_eq!(record.coverage.incidents_evicted, 5);
     let counted = reconciler.coverage().incidents;
     assert_eq!(counted.get(&IncidentKind::Retransmit), Some(&21));
+}
+
+#[test]
+fn a_close_without_an_outcome_is_no_end() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let mut facts = preamble();
+    let closing = Snapshot {
+        outcome: Outcome::Established,
+        ..socket(1, PASSIVE, from_client(5001), 10.0, 20.0)
+    };
+    facts.push(Fact::Connection(closing));
+    reconciler.handle_batch(batch(probe(), 0, facts));
+    reconciler.drain();
+    let ended = connections(outputs(&mut reconciler));
+    assert_eq!(ended.len(), 1);
+    assert!(ended[0].coverage.close_missing);
 }

@@ -26,6 +26,7 @@ use sim::{
     far::{self, Ids},
     hops::{self, Hops},
     score::{Score, Tally},
+    tables::grouped,
     truth::Arrival,
     worker::MS,
 };
@@ -179,23 +180,23 @@ fn assert_share(what: &str, some: u64, all: u64, least: u64) {
 
 fn document(score: &Score) -> String {
     format!(
-        "<!-- Written by bridge/core/tests/ground_truth.rs; UPDATE=1 writes it anew. -->\n\
+        "<!-- Written by bridge/core/tests/ground_truth.rs; UPDATE=1 rewrites it. -->\n\
          # What the reconciler says of a world whose truth is known\n\n\
          {SEEDS} simulated worlds, each of six gateways with 16 workers in a simulated minute: \
          {} connections, {} requests, {} facts sent, of which {} were lost on the way. Facts come late by up to \
-         1.8 s, out of order, and one batch in a hundred twice; in every fifth world facts are lost, in every tenth the wall \
-         clock is stepped three times in the minute. In another tenth one batch in a hundred comes 2.5 to 20 s late, \
-         beyond the grace period of 2 s: their requests have a table of their own, and are in no other. \
-         `bridge/core/tests/sim` says what is simulated.\n\n\
-         *Certain* and *likely* count joins by what they call themselves; *wrong* says how many of those are not what \
-         happened; an *ambiguous* join names its candidates. A request that was polled and ended before \
-         `sock_diag` first showed its connection cannot be joined, nor can one whose addresses PROXY protocol replaced. Segments are lost, and pools also open \
-         connections ahead of need; an attempt that takes 250 ms, as long as a connect may, gets a second one beside \
-         it (hedging).\n\n{}",
-        score.connections,
-        score.requests,
-        score.sent,
-        score.lost,
+         1.8 s, out of order, and one batch in a hundred twice; in every fifth world facts are lost, in every \
+         tenth the wall clock is stepped three times in the minute. In another tenth one batch in a hundred \
+         comes 2.5 to 20 s late, beyond the grace period of 2 s: their requests have a table of their own, and \
+         are in no other. `bridge/core/tests/sim` says what is simulated.\n\n\
+         *Certain* and *likely* count joins by what they call themselves; *wrong* says how many of those are \
+         not what happened; an *ambiguous* join names its candidates. A request that was polled and ended before \
+         `sock_diag` first showed its connection cannot be joined, nor can one whose addresses PROXY protocol \
+         replaced. Segments are lost, and pools also open connections ahead of need; an attempt that takes \
+         250 ms, as long as a connect may, gets a second one beside it (hedging).\n\n{}",
+        grouped(score.connections),
+        grouped(score.requests),
+        grouped(score.sent),
+        grouped(score.lost),
         score.tables()
     )
 }

@@ -11,7 +11,7 @@
 mod world;
 
 use syntrace_core::{
-    Limits, Reconciler,
+    Limits, LiveConnection, Reconciler,
     fact::{Fact, Report, SenderId},
     record::{IdSource, Missing},
 };
@@ -142,6 +142,31 @@ fn a_connection_that_only_the_proxy_saw_is_found_by_its_first_request() {
 }
 
 #[test]
+fn a_connection_that_only_the_proxy_saw_stands_among_the_newest_where_its_first_request_began() {
+    let nameless = |n, from, until| Report {
+        downstream: None,
+        ..minted(n, 4, 0xa1, from, until)
+    };
+    let open = established(&accepted(1, 500.0, 90_000.0));
+    let mut reconciler = known(Limits::default(), vec![open]);
+    // The first to begin is the last to settle.
+    let reports = [nameless(1, 10.0, 1_500.0), nameless(2, 1_000.0, 1_010.0)];
+    reconciler.handle_batch(batch(filter(), 0, requests_of(reports.into())));
+    reconciler.handle_timeout(boot(5_000.0));
+    let newest: Vec<_> = reconciler
+        .connections_newest(None)
+        .map(LiveConnection::id)
+        .collect();
+    assert!(matches!(
+        newest[..],
+        [
+            ConnectionId::Socket { cookie: 1, .. },
+            ConnectionId::Proxy { connection: 4, .. }
+        ]
+    ));
+}
+
+#[test]
 fn a_request_that_is_told_again_after_it_settled_stands_once_in_its_connection_s_record() {
     let open_end = established(&socket(
         1,
@@ -185,6 +210,31 @@ fn a_record_lists_the_newest_requests_and_counts_the_others() {
     assert_eq!(listed(5), (span(4), 2, 3));
 }
 
+#[test]
+fn a_record_counts_the_requests_that_were_left_out_before_its_socket_was_known() {
+    let limits = Limits {
+        requests_per_connection: 1,
+        ..Limits::default()
+    };
+    let nameless = |n, from| Report {
+        downstream: None,
+        ..minted(n, 4, 0xa1, from, from + 1.0)
+    };
+    let reports = vec![
+        nameless(1, 12.0),
+        nameless(2, 14.0),
+        minted(3, 4, 0xa1, 20.0, 30.0),
+    ];
+    let mut reconciler = known(limits, vec![accepted(1, 10.0, 90.0)]);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(reports)));
+    let told = settle(&mut reconciler);
+    let [record] = &told.connections[..] else {
+        panic!("one connection");
+    };
+    assert_eq!(record.requests.len(), 1);
+    assert_eq!(record.requests_evicted, 2);
+}
+
 /// Two reports with one span id that begin and end so, told by one sender.
 fn with_one_span(reports: [(f64, f64); 2]) -> Reconciler {
     let mut reconciler = known(Limits::default(), vec![]);
@@ -199,7 +249,10 @@ fn with_one_span(reports: [(f64, f64); 2]) -> Reconciler {
 #[test]
 fn of_two_reports_with_one_span_the_first_to_begin_stays_in_any_order() {
     let [one, other] = [(1_011.0, 1_020.0), (1_012.0, 1_020.0)];
-    let told = settle(&mut with_one_span([one, other]));
+    let mut reconciler = with_one_span([one, other]);
+    let told = settle(&mut reconciler);
+    let counted = reconciler.coverage().contradictions.into_iter();
+    assert_eq!(counted.collect::<Vec<_>>(), [("span_id_repeated", 1)]);
     assert_eq!(told, settle(&mut with_one_span([other, one])));
     let [record] = &told.requests[..] else {
         panic!("one request");

@@ -14,12 +14,14 @@ use syntrace_core::{
     Confidence,
     answer::{Code, Party},
     audit::Rule,
-    record::{IdSource, LinkKind, Method, Missing, PhaseKind, Role},
+    fact::{IncidentKind, Origin, TraceLinkKind},
+    record::{IdSource, LinkKind, Method, Missing, PhaseKind, Role, Sharing},
 };
+use syntrace_model::SpanId;
 
 #[test]
 fn everything_that_a_record_names_has_a_name_of_its_own() {
-    let kinds: [&[&str]; 10] = [
+    let kinds: [&[&str]; 14] = [
         &[
             Method::Exact.name(),
             Method::Peer.name(),
@@ -33,6 +35,7 @@ fn everything_that_a_record_names_has_a_name_of_its_own() {
             Missing::ProcessUnknown.name(),
             Missing::FactsLost.name(),
             Missing::NoConnection.name(),
+            Missing::NotSought.name(),
         ],
         &[
             LinkKind::ReceivedOn.name(),
@@ -55,6 +58,27 @@ fn everything_that_a_record_names_has_a_name_of_its_own() {
         &[Code::SlowService.name(), Code::SlowClient.name()],
         &[PhaseKind::Handshake.name(), PhaseKind::Open.name()],
         &[Rule::InOrder.name(), Rule::OneId.name()],
+        &[
+            Origin::Watched.name(),
+            Origin::Backfilled.name(),
+            Origin::Polled.name(),
+        ],
+        &[
+            IncidentKind::Retransmit.name(),
+            IncidentKind::ZeroWindow.name(),
+            IncidentKind::AcceptOverflow.name(),
+            IncidentKind::SynOverflow.name(),
+            IncidentKind::SynCookies.name(),
+        ],
+        &[
+            TraceLinkKind::Restarted.name(),
+            TraceLinkKind::Rotated.name(),
+        ],
+        &[
+            Sharing::Nobody.name(),
+            Sharing::Exclusive(SpanId::new([1; 8]).unwrap()).name(),
+            Sharing::Shared { streams: 2 }.name(),
+        ],
     ];
     for names in kinds {
         let letters = |name: &str| name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');

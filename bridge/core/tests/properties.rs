@@ -23,7 +23,7 @@ use std::{
 };
 
 use sim::{
-    World, garbage,
+    World, echoes, garbage,
     hops::{self, Hops, Travelled},
     worker::MS,
 };
@@ -53,6 +53,20 @@ fn delays_within_the_grace_period_timeouts_and_redelivery_change_nothing() {
         let (told, reconciler) = tell(winding.arrivals, Limits::default());
         assert_eq!(reconciler.coverage().late, 0);
         assert_eq!(told, expected);
+    });
+}
+
+#[test]
+fn sockets_that_are_told_of_differently_are_the_same_in_whatever_order() {
+    for_every_seed(|seed| {
+        let told = |hops| {
+            let mut world = World::small(seed);
+            echoes::echo(&mut world.senders, seed);
+            let (told, _) = tell(hops::travel(world, hops).arrivals, Limits::default());
+            // A request shows the id that was known when it settled, which a later word may change.
+            told.connections
+        };
+        assert_eq!(told(winding(seed)), told(Hops::STRAIGHT));
     });
 }
 

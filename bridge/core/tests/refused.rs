@@ -44,6 +44,17 @@ fn a_refused_connect_explains_the_503_that_waited_for_it() {
         record.answer.cause.sentence.to_string(),
         "503: the service at 198.51.100.2:80 refused the connection, RST 0.300 ms after the SYN"
     );
+    let evidence = record.answer.cause.evidence.iter();
+    let evidence: Vec<_> = evidence.map(ToString::to_string).collect();
+    let named = [
+        "status=503",
+        "response_flags=0x20",
+        "upstream_failure=delayed connect error: 111",
+        "outcome=refused",
+        "errno=111",
+        "syn_retransmits=0",
+    ];
+    assert_eq!(evidence, named);
     // Its client had waited for the connection too: 0.2 ms for the handshake, 0.8 ms until it sent.
     assert_eq!(record.answer.time.network_ns, 300_000 + 200_000);
     assert_eq!(record.answer.time.client_ns, 800_000);

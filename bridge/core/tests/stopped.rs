@@ -91,7 +91,6 @@ fn what_ended_the_upstream_stream_is_named_by_when_and_by_whom() {
         (1 << 6, "", true, Party::Service, Code::UpstreamReset),
         (1 << 23, "", false, Party::Service, Code::UpstreamProtocol),
         (1 << 18, "", false, Party::Client, Code::ClientProtocol),
-        (1 << 19, "", false, Party::Service, Code::UpstreamTimeout),
     ];
     for (flags, details, is_reset, party, code) in cases {
         let sockets = if is_reset {

@@ -107,3 +107,69 @@ fn a_connection_that_was_answered_is_no_connect_that_timed_out() {
     assert!(time.proxy_ns < 2_000_000, "{time:?}");
     assert!(time.unknown_ns > 249_000_000, "{time:?}");
 }
+
+const NOT_VERIFIED: &str =
+    "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end";
+
+/// The connect that failed the request from 111 to 151.5 ms on, whose certificate was not verified.
+fn not_verified(upstream: Vec<Snapshot>) -> Join {
+    let report = unserved(request(9, from_client(5001), 111.0, 151.5), NOT_VERIFIED);
+    told(upstream, report).opened.unwrap()
+}
+
+#[test]
+fn a_tls_handshake_that_failed_is_found_although_the_peer_acknowledges_its_end_a_round_trip_later()
+{
+    let closing = |until| socket(2, Opening::Active, to_service(6001), 111.1, until);
+    for (until, expected) in [
+        (151.6, Ok((2, Confidence::Certain))),
+        (151.9, Ok((2, Confidence::Likely))),
+        (171.5, Ok((2, Confidence::Likely))),
+        (401.4, Ok((2, Confidence::Likely))),
+        (408.0, Err(Missing::NoConnection)),
+    ] {
+        assert_eq!(found(&not_verified(vec![closing(until)])), expected);
+    }
+}
+
+#[test]
+fn of_several_connections_that_ended_soon_after_a_tls_failure_none_is_preferred() {
+    let own = socket(2, Opening::Active, to_service(6001), 111.1, 171.5);
+    let unused = socket(3, Opening::Active, to_service(6002), 20.0, 151.3);
+    let (_, confidence) = found(&not_verified(vec![own.clone(), unused])).unwrap();
+    assert_eq!(confidence, Confidence::Ambiguous { candidates: 2 });
+    // One that began after it had ended is another's.
+    let next = socket(4, Opening::Active, to_service(6003), 158.0, 170.0);
+    let join = not_verified(vec![own, next]);
+    assert_eq!(found(&join), Ok((2, Confidence::Likely)));
+}
+
+#[test]
+fn a_connection_that_carried_requests_failed_none_by_its_tls_handshake() {
+    let own = socket(2, Opening::Active, to_service(6001), 111.1, 171.5);
+    let pooled = socket(3, Opening::Active, to_service(6002), 20.0, 151.45);
+    let before = served(request(1, from_client(5001), 100.0, 110.0), 6002, 0.0, 9.0);
+    let report = unserved(request(9, from_client(5001), 111.0, 151.5), NOT_VERIFIED);
+    let failed_by = |upstream: &[Snapshot]| {
+        let sockets = [&[accepted(1, 1.0, 5_000.0)], upstream].concat();
+        let told = tell(sockets, vec![before.clone(), report.clone()]);
+        found(told.requests[1].opened.as_ref().unwrap())
+    };
+    assert_eq!(
+        failed_by(&[own, pooled.clone()]),
+        Ok((2, Confidence::Likely))
+    );
+    assert_eq!(failed_by(&[pooled]), Err(Missing::NoConnection));
+}
+
+#[test]
+fn one_tls_handshake_that_failed_explains_every_request_that_it_failed() {
+    let broken = socket(2, Opening::Active, to_service(6001), 111.1, 151.45);
+    let failed = |n| unserved(request(n, from_client(5001), 111.0, 151.5), NOT_VERIFIED);
+    let sockets = vec![accepted(1, 1.0, 5_000.0), broken];
+    let told = tell(sockets, (1..=3).map(failed).collect());
+    for record in &told.requests {
+        let join = record.opened.as_ref().unwrap();
+        assert_eq!(found(join), Ok((2, Confidence::Certain)));
+    }
+}

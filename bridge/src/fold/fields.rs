@@ -3,8 +3,8 @@
 use syntrace_core::{
     Coverage,
     checkpoint::{
-        Agreed, AssignedState, Binding, Checkpoint, ConnectionState, IncidentsState, ProbeRun,
-        ProbeState, RequestState, SenderState,
+        Agreed, AssignedState, Binding, Checkpoint, ConnectionState, EarlierState, IncidentsState,
+        ProbeRun, ProbeState, RequestState, RungOf, SenderState,
     },
     fact::Rung,
 };
@@ -16,8 +16,10 @@ fields! {
         now, clock, senders, heard, coverage, rung_of, probes, bindings, gaps_of, gaps, connections,
         requests, listeners, untold, incidents_evicted, settled,
     }
+    RungOf { sender, seq, told_at }
     SenderState { sender, runs, received, end, lost, goodbye, heard }
-    ConnectionState { id, probe, socket, role, contradictions, assigned, incidents }
+    ConnectionState { id, probe, socket, earlier, role, contradictions, assigned, incidents }
+    EarlierState { minted, tag, owner_pid, owner_tid, ids }
     AssignedState { minted, requests, requests_evicted, number, first_end, began_at, idle_at }
     IncidentsState { newest, evicted }
     RequestState { sender, report, arrived_at, due, repeated }

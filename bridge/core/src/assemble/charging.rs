@@ -1,6 +1,6 @@
 //! What happened to a request's connections while it ran, and what of it is charged to the request.
 
-use syntrace_model::BootNanos;
+use syntrace_model::{BootNanos, Opening, Outcome};
 
 use super::Known;
 use crate::{
@@ -57,6 +57,24 @@ impl<'a> Known<'a> {
         let waited = waited.and_then(|socket| socket.established_at().zip(socket.accepted_at()));
         waited.map_or(0, |(from, until)| {
             until.min(ran.end).since_ns(from.max(ran.start))
+        })
+    }
+
+    /// Returns whether the listener that a connect went to, in the connect's own namespace, dropped a SYN before the
+    /// connect ended in vain.
+    pub(super) fn dropped_syn_of(self, failed: Socket<'a>) -> bool {
+        let is_unanswered = matches!(failed.outcome(), Outcome::Unanswered | Outcome::Aborted);
+        let Some(until) = failed.closed_at().filter(|_| is_unanswered) else {
+            return false;
+        };
+        let (netns, listener) = (failed.netns(), failed.key().peer);
+        let mut incidents = self.sockets.listener_incidents(netns, listener, until);
+        incidents.any(|incident| {
+            let is_drop = matches!(
+                incident.kind,
+                IncidentKind::AcceptOverflow | IncidentKind::SynOverflow
+            );
+            is_drop && failed.began_at() <= incident.at
         })
     }
 
@@ -153,12 +171,13 @@ impl<'a> Known<'a> {
     ) -> impl Iterator<Item = Ran> {
         let until = ran.end.plus_ns(SAMPLE_NS);
         let due = due::settles_at(until, self.grace_ns);
-        let pending = self.requests.due_by(sender.epoch, due);
+        let tuple = self.sockets.hashed(Opening::Active, socket.key());
+        let pending = self.requests.sent_on(tuple, sender.epoch, due);
         pending.filter_map(move |pending| {
             let report = &*pending.report;
             let upstream = report.upstream.as_ref()?;
             let ends = (upstream.local?, upstream.peer);
-            let other = self.interval(report)?;
+            let other = self.interval(pending)?;
             let is_there = ends == (socket.key().local, socket.key().peer) && other.end <= until;
             let waited_ns = match upstream.attempts {
                 0 | 1 => {

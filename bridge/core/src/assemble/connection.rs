@@ -24,10 +24,7 @@ impl Known<'_> {
             kernel: watch.map(|watch| watch.origin),
             proxy: connection.requests().len() > 0,
             one_in: watch.map_or(0, |watch| watch.one_in),
-            close_missing: settled
-                && socket
-                    .as_ref()
-                    .is_some_and(|socket| socket.closed_at.is_none()),
+            close_missing: settled && connection.socket().is_some() && !connection.has_ended(),
             facts_lost: socket.as_ref().is_some_and(|socket| {
                 let until = socket.closed_at.unwrap_or(socket.seen_at);
                 self.lost_within(socket.began_at(), until)
@@ -38,6 +35,11 @@ impl Known<'_> {
             evicted: connection.evicted(),
             ..ConnectionCoverage::default()
         };
+        let syn_dropped = connection
+            .socket()
+            .is_some_and(|socket| self.dropped_syn_of(socket));
+        let phases = |socket| phases::connection(socket, syn_dropped);
+        let failed = |socket| explain::connect(socket, syn_dropped);
         Some(ConnectionRecord {
             id,
             trace_id: identity.trace_id,
@@ -47,8 +49,8 @@ impl Known<'_> {
             clock: socket
                 .as_ref()
                 .and_then(|socket| self.clock.near_boot(socket.began_at())),
-            phases: socket.as_ref().map_or_else(Phases::new, phases::connection),
-            answer: socket.as_ref().and_then(explain::connect),
+            phases: socket.as_ref().map_or_else(Phases::new, phases),
+            answer: socket.as_ref().and_then(failed),
             requests: connection.requests().copied().collect(),
             requests_evicted: connection.requests_evicted(),
             incidents: self.incidents(connection),

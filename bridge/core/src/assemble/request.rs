@@ -6,23 +6,23 @@ use syntrace_model::BootNanos;
 
 use super::Known;
 use crate::{
+    due,
     evidence::Evidence,
     explain,
     fact::{Report, SenderId},
     failure::{self, Earlier},
-    join::{self, DISORDER_NS, Found, Interval, TIGHT_NS},
+    join::{self, DISORDER_NS, Found, Interval},
     phases,
     record::{Join, LinkKind, Missing, RequestCoverage, RequestRecord},
-    requests::{Pending, Sides},
+    requests::Pending,
     slab::Slot,
-    sockets::Socket,
 };
 
 /// A request's record, and the slots of the connections that it was joined to.
 pub(crate) struct Assembled {
     pub(crate) record: RequestRecord,
-    /// When it ended, on the kernel's clock.
-    pub(crate) ended_at: Option<BootNanos>,
+    /// When it ran, on the kernel's clock.
+    pub(crate) ran: Option<Interval>,
     pub(crate) received_on: Option<Slot>,
     pub(crate) served_by: Option<Slot>,
     pub(crate) opened: Option<Slot>,
@@ -41,9 +41,9 @@ impl<'a> Known<'a> {
     /// Joins a request to its connections and explains it.
     pub(crate) fn request(self, pending: &Pending, settled: bool) -> Assembled {
         let (sender, report) = (&pending.sender, &pending.report);
-        let ran = self.interval(report);
+        let ran = self.interval(pending);
         let joined = match ran {
-            Some(ran) => self.join_all(sender, report, pending.sides, ran),
+            Some(ran) => self.join_all(pending, ran),
             None => Joined::none(Missing::NoClock),
         };
         let evidence = self.evidence(sender, report, ran, &joined);
@@ -79,7 +79,8 @@ impl<'a> Known<'a> {
                 .filter(|&has_local| has_local)
                 .map(|_| join(&joined.served_by)),
             opened: match has_local {
-                Some(false) => Some(join(&joined.failed_by)),
+                Some(false) if failure::is_sought(report) => Some(join(&joined.failed_by)),
+                Some(false) => Some(Join::Missing(Missing::NotSought)),
                 Some(true) => joined.opened.as_ref().map(|found| self.join(found, None)),
                 None => None,
             },
@@ -101,7 +102,7 @@ impl<'a> Known<'a> {
         };
         Assembled {
             record,
-            ended_at: ran.map(|ran| ran.end),
+            ran,
             received_on,
             served_by,
             opened,
@@ -109,16 +110,12 @@ impl<'a> Known<'a> {
     }
 
     /// Finds all connections of a request; what one join reveals about the gateway helps the next.
-    fn join_all(
-        self,
-        sender: &SenderId,
-        report: &Report,
-        sides: Sides,
-        ran: Interval,
-    ) -> Joined<'a> {
+    fn join_all(self, pending: &Pending, ran: Interval) -> Joined<'a> {
+        let (sender, report, sides) = (&pending.sender, &*pending.report, pending.sides);
         let mut gateway = self.bindings.of(sender.epoch);
         let upstream = report.upstream.as_ref();
-        let sure = self.clock.is_sure(report.started_at);
+        let began_by = due::began_by(report, pending.arrived_at);
+        let sure = self.clock.is_sure(report.started_at, began_by);
         let doubt = |found: Found<'a>| {
             if sure && found.socket.is_sound() {
                 found
@@ -129,7 +126,9 @@ impl<'a> Known<'a> {
         let served_by = upstream
             .zip(sides.served_by)
             .and_then(|(upstream, tuple)| {
-                join::served_by(self.sockets, gateway, report, upstream, tuple, ran)
+                let given = join::given(upstream, ran);
+                let found = join::served_by(self.sockets, gateway, report, tuple, ran, given)?;
+                Some(self.unless_succeeded(found, given.start))
             })
             .map(doubt);
         if let Some(found) = served_by.as_ref().filter(|found| found.is_certain()) {
@@ -146,10 +145,10 @@ impl<'a> Known<'a> {
         .map(doubt);
         let number = (sender.epoch, report.downstream_connection);
         let received_on = received_on.map(|found| {
-            if join::is_numbered(found.socket, number) || self.was_there(found.socket, ran) {
+            if join::is_numbered(found.socket, number) {
                 found
             } else {
-                join::at_best_likely(found)
+                self.unless_succeeded(found, ran.start)
             }
         });
         if let Some(found) = received_on.as_ref().ok().filter(|found| found.is_certain()) {
@@ -158,9 +157,9 @@ impl<'a> Known<'a> {
         let failed_by = upstream
             .filter(|upstream| upstream.local.is_none())
             .and_then(|upstream| {
-                let ending = failure::Ending::of(report, upstream, ran);
-                let told = self.told(ending.from, ran.end.plus_ns(TIGHT_NS));
-                failure::failed_by(self.sockets, gateway, report, upstream, ran, ending, told)
+                let ending = failure::Ending::of(report, upstream, ran)?;
+                let told = self.told(ending.from, ending.told_until);
+                failure::failed_by(self.sockets, gateway, upstream, ran, ending, told)
             })
             .map(doubt);
         let opened = served_by
@@ -187,19 +186,32 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Returns whether an open socket surely existed when the request started: no gap of two consecutive facts
-    /// could hide its close and a successor with the same tuple.
-    fn was_there(self, socket: Socket<'_>, ran: Interval) -> bool {
-        let seen_at = socket.seen_at();
-        if socket.closed_at().is_some() || seen_at >= ran.start {
-            return true;
+    /// Doubts a join to a socket that need not have been there at `moment`, when the request came to it: lost
+    /// facts may be its close and the start of another socket with the same ends.
+    fn unless_succeeded(self, found: Found<'a>, moment: BootNanos) -> Found<'a> {
+        let was_there = found
+            .socket
+            .known_until()
+            .is_none_or(|until| until >= moment || self.told_of_succession(until, moment));
+        if was_there {
+            found
+        } else {
+            join::at_best_likely(found)
+        }
+    }
+
+    /// Returns whether the end of one socket and the start of another, both within an interval, cannot both be
+    /// lost: two consecutive facts would be missing, or two be counted as lost at once.
+    fn told_of_succession(self, from: BootNanos, until: BootNanos) -> bool {
+        if self.gaps.have_counted() && self.gaps.were_two_counted(from, until) {
+            return false;
         }
         let Some(numbers) = self.numbers.filter(|numbers| !numbers.is_whole()) else {
             return true;
         };
         // Where the numbers of that time are not known, or no longer, any missing fact may be of it.
         let (earliest, latest) = numbers.ends();
-        let (first, last) = match self.gaps.around(seen_at, ran.start) {
+        let (first, last) = match self.gaps.around(from, until) {
             Some(around) if around.from_before => (around.first, around.last),
             Some(around) => (earliest, around.last),
             None => (earliest, latest),
@@ -255,12 +267,18 @@ impl<'a> Known<'a> {
             in_accept_queue_ns: served_by
                 .and_then(certain)
                 .map_or(0, |socket| self.in_accept_queue_ns(socket, report, ran)),
-            reset_by_service: served_by.is_some_and(|found| join::reset_during(found.socket, ran)),
+            reset_by_service: served_by
+                .and_then(certain)
+                .is_some_and(|socket| join::reset_during(socket, ran)),
             opened: joined.opened.as_ref().map(|found| found.socket),
             failed_by: joined
                 .failed_by
                 .as_ref()
                 .map(|found| (found.socket, found.confidence)),
+            syn_dropped: joined
+                .failed_by
+                .as_ref()
+                .is_some_and(|found| self.dropped_syn_of(found.socket)),
             earlier: joined.earlier.connects.clone(),
             given_up: self.gave_up(sender, report, ran, &joined.earlier),
             facts_lost: self.lost_within(ran.start, ran.end),

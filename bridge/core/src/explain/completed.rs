@@ -112,7 +112,7 @@ fn is_concluded(kind: PhaseKind) -> bool {
 }
 
 /// Names what a phase that took most of a slow request was spent on.
-fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'static str)> {
+pub(super) fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'static str)> {
     let resent = evidence
         .exclusive(IncidentKind::Retransmit, LinkKind::ReceivedOn)
         .is_some();

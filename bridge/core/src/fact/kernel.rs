@@ -151,7 +151,7 @@ pub struct Counters {
 }
 
 /// The id that a SYN carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag {
     /// The id.
     pub id: TraceId,
@@ -160,7 +160,7 @@ pub struct Tag {
 }
 
 /// What became of a tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TagState {
     /// Sent with our SYN; the peer's SYN-ACK did not answer it (yet).
     Sent,

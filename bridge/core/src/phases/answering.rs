@@ -10,20 +10,21 @@ use crate::{
     evidence::Evidence,
     fact::{IncidentKind, Report},
     join::{DISORDER_NS, TIGHT_NS},
+    limit::{Awaited, Limit},
     phases::{Cut, round_trip_ns},
     record::{ChargedIncident, LinkKind, PhaseKind},
 };
 
-/// Envoy's response flags that name the service as the one that was waited for: `UT`, `UMSDR`.
-const SERVICE_WAS_SLOW: u64 = 1 << 2 | 1 << 19;
-
 /// Longest request body that a client sends in one go, bytes: Linux' initial congestion window of ten segments.
 /// For a longer one, the client may have been waited for.
-const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
+pub(super) const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
 
 /// Shortest time after which Linux retransmits the last segment of a request or an answer, nanoseconds:
 /// `TCP_RTO_MIN`. The segment had been on its way at least as long.
 const RESENT_AFTER_NS: u64 = 200_000_000;
+
+/// By how much Linux may retransmit later than it is due, nanoseconds: a tick, and a kernel that is busy.
+const RESENT_LATE_NS: u64 = 50_000_000;
 
 /// Longest answer that the proxy can buffer without the client reading, bytes: a lower bound of socket and
 /// proxy buffers. For a longer one, the client may have been waited for.
@@ -84,6 +85,11 @@ impl Cut {
         // time before a segment was lost, nor that of a segment which may have been another request's.
         let service = match details.first_byte_ns {
             None if !explained => Party::Unknown,
+            None if self.left_ns <= unacknowledged_ns(lost_ns, round_trip_ns)
+                && !evidence.reset_by_service =>
+            {
+                Party::Unknown
+            }
             _ if is_untold
                 || answer_resent.is_some()
                 || last_resent(evidence).filter(|&at| is_late(at)) > lost_at =>
@@ -108,6 +114,18 @@ impl Cut {
     }
 }
 
+/// Returns within which time a segment of a request that was not answered may still be on its way, or lost, without
+/// being sent again, nanoseconds; `lost_ns` is how long it had been on its way when it was sent again last.
+///
+/// The first retransmission comes after a round trip and four times its variation, at least `TCP_RTO_MIN`; on a new
+/// connection, three round trips in all. Each further one comes after twice the time of the one before: three times as
+/// long after the segment was first sent.
+fn unacknowledged_ns(lost_ns: u64, round_trip_ns: u64) -> u64 {
+    let first_ns = RESENT_AFTER_NS.saturating_add(round_trip_ns.saturating_mul(3));
+    let next_ns = lost_ns.saturating_mul(2);
+    first_ns.max(next_ns).saturating_add(RESENT_LATE_NS)
+}
+
 /// Returns when data was last retransmitted to the service by the request's end, up to the sources' disorder:
 /// what is reported of the end may lag behind it, and whose data it was is another question.
 fn last_resent(evidence: &Evidence<'_>) -> Option<BootNanos> {
@@ -119,18 +137,19 @@ fn last_resent(evidence: &Evidence<'_>) -> Option<BootNanos> {
     Some(last?.at)
 }
 
-/// Returns whose time the proxy's wait for the answer was.
+/// Returns whose time the proxy's wait for the answer was. Without the connection nobody knows what of it was lost on
+/// its way.
 fn service_party(report: &Report, evidence: &Evidence<'_>) -> Party {
     let is_answered = report
         .upstream
         .as_ref()
         .is_some_and(|upstream| upstream.first_byte_ns.is_some());
+    let is_awaited =
+        || Limit::of(report).is_some_and(|limit| limit.awaited(report) == Awaited::Service);
     let is_alone = report.http.request_bytes <= REQUEST_AT_ONCE_BYTES
         && report.http.response_bytes <= ANSWER_AT_ONCE_BYTES;
-    if is_answered && evidence.served_by.is_some() && is_alone
-        || report.http.response_flags & SERVICE_WAS_SLOW != 0
-        || evidence.reset_by_service
-    {
+    let is_known = evidence.served_by.is_some() && is_alone;
+    if is_known && (is_answered || is_awaited()) || evidence.reset_by_service {
         Party::Service
     } else {
         Party::Unknown

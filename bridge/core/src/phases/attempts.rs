@@ -2,8 +2,9 @@
 //!
 //! The proxy reports how many attempts there were, and nothing of those before the last. What is left of the
 //! request beside its last attempt is theirs. A connect that failed on the worker's thread explains it, if it
-//! took all of it but a pause, and if it began when the request did or went where the last attempt went:
-//! otherwise an earlier attempt may have been answered by the service and retried (by status), while the
+//! took all of it but a pause, and if it went where the last attempt went, or began when the request did. Where
+//! requests come together on the client's connection, the latter says nothing: another one's connect begins then as
+//! well. Otherwise an earlier attempt may have been answered by the service and retried (by status), while the
 //! connect failed for another request. Of several connects, each has to explain it.
 
 use syntrace_model::Endpoint;
@@ -45,6 +46,8 @@ struct Before {
     spare_ns: u64,
     /// Where the last attempt went.
     peer: Option<Endpoint>,
+    /// Requests come together on its connection, and another's connect begins with this one as well.
+    is_multiplexed: bool,
 }
 
 // === impl Cut ===
@@ -68,6 +71,7 @@ impl Cut {
             head_ns: report.http.head_ns.unwrap_or(0),
             spare_ns,
             peer: report.upstream.as_ref().map(|upstream| upstream.peer),
+            is_multiplexed: report.http.is_multiplexed(),
         };
         let explained = before
             .explained_by(&evidence.earlier, attempts - 1)
@@ -135,7 +139,7 @@ impl Before {
         let mut pause_ns = OWN_WORK_NS.saturating_add(self.head_ns);
         let (mut kept_ns, mut pauses_ns) = (0_u64, pause_ns);
         let is_there = |socket: &Socket<'_>| Some(socket.key().peer) == self.peer;
-        let mut are_own = true;
+        let mut are_own = !self.is_multiplexed;
         for (socket, nth) in connects.iter().zip(1_u32..) {
             let began_at = socket.began_at();
             are_own &= from <= began_at.plus_ns(TIGHT_NS) && began_at <= from.plus_ns(pause_ns);

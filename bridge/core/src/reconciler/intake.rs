@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use syntrace_model::{ClockSample, ConnectionId};
+use syntrace_model::{BootNanos, ClockSample, ConnectionId};
 
 use super::Reconciler;
 use crate::{
+    checkpoint::RungOf,
     due::place,
-    fact::{Batch, Fact, Incident, Report, SenderId, Snapshot},
+    fact::{Batch, Fact, Incident, Report, Rung, SenderId, Snapshot},
     probes::ProbeId,
     requests::Sides,
 };
@@ -52,17 +53,36 @@ impl Reconciler {
                 Fact::Connection(snapshot) => self.handle_snapshot(probe, snapshot),
                 Fact::Request(report) => self.handle_report(sender, Arc::clone(report)),
                 Fact::Incident(incident) => self.handle_incident(incident),
-                Fact::Rung(rung) => {
-                    self.coverage.rung = Some(rung.clone());
-                    self.rung_of = Some(sender.clone());
-                }
+                Fact::Rung(rung) => self.handle_rung(Some(rung), sender, seq, told_until),
                 Fact::Refused(field) => {
                     *self.coverage.refused.entry(*field).or_default() += 1;
                 }
             }
         }
-        if batch.goodbye && self.rung_of.as_ref() == Some(sender) {
-            self.coverage.rung = None;
+        if batch.goodbye {
+            let end = batch.first_seq.saturating_add(batch.facts.len() as u64);
+            self.handle_rung(None, sender, end, told_until);
+        }
+    }
+
+    /// Takes the rung, or that it ends, unless a later word about it is known: batches may overtake each other.
+    fn handle_rung(
+        &mut self,
+        rung: Option<&Rung>,
+        sender: &SenderId,
+        seq: u64,
+        told_at: Option<BootNanos>,
+    ) {
+        let told = RungOf {
+            sender: sender.clone(),
+            seq,
+            told_at,
+        };
+        let known = self.rung_of.as_ref();
+        let ends_another = rung.is_none() && known.is_none_or(|known| known.sender != *sender);
+        if !ends_another && known.is_none_or(|known| known.is_before(&told)) {
+            self.coverage.rung = rung.cloned();
+            self.rung_of = Some(told);
         }
     }
 

@@ -1,18 +1,18 @@
 //! Settling: a record is made, given out, and what it teaches is learnt.
 
-use syntrace_model::ConnectionId;
-
 use super::{Output, Reconciler};
 use crate::{
     assemble::Assembled,
-    fact::Report,
     record::{Join, LinkKind, Role},
     slab::Slot,
     sockets::Connection,
 };
 
-/// How long a connection that only the proxy saw stays open without a request: it names no end.
-const PROXY_IDLE_NS: u64 = 60_000_000_000;
+/// How long a connection that only the proxy saw stays open without a request: it names no end. After an hour,
+/// Envoy closes a connection that is idle, unless it is told otherwise (`idle_timeout` of
+/// [`HttpProtocolOptions`](https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/protocol.proto)
+/// and of its TCP proxy). Settled earlier, its next request would be in no record.
+const PROXY_IDLE_NS: u64 = 3_600_000_000_000;
 
 impl Reconciler {
     /// Settles a request that is no longer in the calendar.
@@ -82,7 +82,7 @@ impl Reconciler {
         let received_on = assembled
             .received_on
             .or_else(|| self.sockets.numbered(number))
-            .or_else(|| self.expect_idle(record.connection(), report));
+            .or_else(|| self.expect_idle(assembled));
         if let Some(slot) = received_on {
             let certain = record.received_on.is_certain();
             let socket = self.sockets.at(slot).and_then(Connection::socket);
@@ -90,7 +90,8 @@ impl Reconciler {
                 self.bindings.accepted(epoch, socket);
             }
             let number = certain.then_some(number);
-            self.sockets.learn(slot, assembled.ended_at, number);
+            let ended_at = assembled.ran.map(|ran| ran.end);
+            self.sockets.learn(slot, ended_at, number);
             // Only a certain join may name a connection: a guess never decides an id.
             if let Some(minted) = report.connection_trace_id
                 && record.received_on.may_name()
@@ -119,14 +120,16 @@ impl Reconciler {
 
     /// Makes sure that a connection that only the proxy saw is known, and moves its end behind its last
     /// request; unless it was settled before: a connection settles once.
-    fn expect_idle(&mut self, id: ConnectionId, report: &Report) -> Option<Slot> {
+    fn expect_idle(&mut self, assembled: &Assembled) -> Option<Slot> {
+        let id = assembled.record.connection();
         if self.is_late(id) {
             return None;
         }
-        let started_at = self.clock.to_boot(report.started_at).unwrap_or(self.now);
-        let idle_at = started_at
-            .plus_ns(report.duration_ns)
-            .plus_ns(PROXY_IDLE_NS);
-        self.sockets.proxy_only(id, started_at, idle_at)
+        let (start, end) = match assembled.ran {
+            Some(ran) => (ran.start, ran.end),
+            None => (self.now, self.now),
+        };
+        self.sockets
+            .proxy_only(id, start, end.plus_ns(PROXY_IDLE_NS))
     }
 }

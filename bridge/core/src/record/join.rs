@@ -55,6 +55,9 @@ pub enum Missing {
     FactsLost,
     /// No connection that the probe reported fits.
     NoConnection,
+    /// No failed connect is sought: the proxy says that the request ended for another reason, or before a
+    /// connect was begun.
+    NotSought,
 }
 
 /// How a request relates to a connection.
@@ -144,6 +147,7 @@ impl Missing {
             Self::ProcessUnknown => "process_unknown",
             Self::FactsLost => "facts_lost",
             Self::NoConnection => "no_connection",
+            Self::NotSought => "not_sought",
         }
     }
 }

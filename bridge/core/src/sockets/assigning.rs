@@ -16,8 +16,10 @@ impl Sockets {
         let before = self.proxy_index_keys(slot);
         if let Some(entry) = self.entries.get_mut(slot) {
             entry.role = entry.role.or(Some(role));
+            let was_used = entry.is_used();
             let assigned = entry.assigned.get_or_insert_default();
             assigned.add(report, kind, most);
+            self.used += usize::from(entry.is_used() && !was_used);
         }
         if let Some(before) = before {
             self.reindex(slot, before);
@@ -86,12 +88,14 @@ impl Sockets {
         let most = self.limits.requests_per_connection;
         if let Some(entry) = self.entries.get_mut(slot) {
             entry.role = entry.role.or(Some(Role::Downstream));
+            let was_used = entry.is_used();
             let known = entry.assigned.get_or_insert_default();
             known.requests_evicted += evicted;
             known.first_end = known.first_end.into_iter().chain(first_end).min();
             for request in requests {
                 known.enter(request, most);
             }
+            self.used += usize::from(entry.is_used() && !was_used);
         }
     }
 
@@ -124,8 +128,8 @@ impl Sockets {
         Some(slot)
     }
 
-    /// Returns the keys of a connection that only the proxy saw; nothing that is assigned to a socket changes
-    /// its keys.
+    /// Returns the keys of a connection that only the proxy saw; what is assigned to a socket changes none of
+    /// those by which it is held.
     pub(super) fn proxy_index_keys(&self, slot: Slot) -> Option<IndexKeys> {
         let is_proxy = self.entries.get(slot)?.kernel.is_none();
         is_proxy.then(|| self.index_keys(slot))

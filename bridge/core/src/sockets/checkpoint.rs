@@ -16,6 +16,7 @@ impl Connection<'_> {
             id: self.id(),
             probe: self.context.probe.0,
             socket: self.socket().map(Socket::snapshot),
+            earlier: self.entry.kernel.as_ref().and_then(Kernel::earlier),
             role: self.entry.role,
             contradictions: self.entry.contradictions.bits(),
             assigned: self.entry.assigned.as_deref().map(Assigned::checkpoint),
@@ -32,10 +33,14 @@ impl Entry {
             ConnectionId::Proxy { connection, .. } => connection,
         };
         let assigned = state.assigned.as_ref();
+        let mut kernel = state.socket.as_ref().map(Kernel::new);
+        if let (Some(kernel), Some(earlier)) = (&mut kernel, &state.earlier) {
+            kernel.restore_earlier(earlier);
+        }
         Self {
             role: state.role,
             contradictions: Contradictions::from_bits(state.contradictions),
-            kernel: state.socket.as_ref().map(Kernel::new),
+            kernel,
             assigned: assigned.map(|state| Box::new(Assigned::restore(state))),
             incidents: Incidents::restore(&state.incidents).map(Box::new),
             ..Self::new(number, context)

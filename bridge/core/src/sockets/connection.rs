@@ -113,6 +113,21 @@ impl Entry {
             None => self.assigned.as_ref()?.idle_at,
         }
     }
+
+    /// Returns, of its requests, the one that began last.
+    pub(super) fn last_request(&self) -> Option<&RequestRef> {
+        self.assigned.as_ref()?.requests.back()
+    }
+
+    /// Returns whether it is open and has requests.
+    pub(super) fn is_used(&self) -> bool {
+        self.ended_at().is_none() && self.last_request().is_some()
+    }
+
+    /// Returns whether it is open and has no requests.
+    pub(super) fn is_unused(&self) -> bool {
+        self.ended_at().is_none() && self.last_request().is_none()
+    }
 }
 
 // === impl Assigned ===
@@ -271,9 +286,14 @@ impl<'a> Connection<'a> {
         self.contradictions().without(self.entry.contradictions)
     }
 
+    /// Returns whether its end is known: a close without a final outcome is none.
+    pub(crate) fn has_ended(self) -> bool {
+        self.entry.ended_at().is_some()
+    }
+
     /// Returns whether it is a socket whose end was not reported.
     pub(crate) fn is_unseen(self) -> bool {
-        self.entry.ended_at().is_none() && !self.entry.evicted
+        !self.has_ended() && !self.entry.evicted
     }
 
     /// Returns whether the bound on live connections ends its record early.

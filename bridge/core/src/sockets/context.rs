@@ -79,17 +79,6 @@ impl Context {
         }
     }
 
-    /// Returns what a newer snapshot says, completed by this: an owner once known stays known.
-    pub(crate) fn succeeded_by(self, newer: Self) -> Self {
-        let or = |newer: u32, older: u32| if newer == 0 { older } else { newer };
-        Self {
-            owner_pid: or(newer.owner_pid, self.owner_pid),
-            owner_tid: or(newer.owner_tid, self.owner_tid),
-            origin: newer.origin.min(self.origin),
-            ..newer
-        }
-    }
-
     /// Returns the id of the connection with this number.
     pub(crate) const fn id(&self, number: u64) -> ConnectionId {
         match self.space {

@@ -3,10 +3,13 @@
 //! What most open sockets do not have (a tag, losses, more bytes than fit) is kept apart, and only where it
 //! exists.
 
+mod merging;
+
 use syntrace_model::{BootNanos, ConnKey, Opening, Outcome, TraceId};
 
+use self::merging::Earlier;
 use super::{Context, Contradictions, tuple::Tuple};
-use crate::fact::{Counters, Origin, Snapshot, Tag};
+use crate::fact::{Counters, Snapshot, Tag};
 
 /// What the kernel says of one socket.
 #[derive(Debug)]
@@ -42,6 +45,7 @@ struct Rare {
     /// Those that [`Kernel`] has no place for; the others are 0 here.
     counters: Counters,
     reset_reason: Box<str>,
+    earlier: Option<Box<Earlier>>,
 }
 
 /// A moment that may be unknown: [`u64::MAX`] stands for none.
@@ -102,58 +106,7 @@ impl Kernel {
         self.opening == told.opening && self.tuple == told.key.into()
     }
 
-    /// Returns whether a snapshot is later than what is known.
-    ///
-    /// A final outcome is later than any other, because two processors may take their snapshots within
-    /// the same nanosecond; so are more segments.
-    pub(super) fn is_before(&self, told: &Snapshot) -> bool {
-        let known = (
-            self.outcome.is_final(),
-            self.seen_at,
-            u64::from(self.segments_in) + u64::from(self.segments_out),
-        );
-        let counters = &told.counters;
-        let told = (
-            told.outcome.is_final(),
-            told.seen_at,
-            u64::from(counters.segments_in) + u64::from(counters.segments_out),
-        );
-        known <= told
-    }
-
-    /// Merges a snapshot of the same socket: the later one decides, completed by the earlier one. `context` is
-    /// what was known of how it is watched.
-    pub(super) fn merge(&mut self, told: &Snapshot, context: &Context) -> Contradictions {
-        let watched = told.watch.origin == Origin::Watched && context.origin == Origin::Watched;
-        let once = [
-            (&mut self.syn_at, told.syn_at),
-            (&mut self.syn_ack_at, told.syn_ack_at),
-            (&mut self.established_at, told.established_at),
-            (&mut self.closed_at, told.closed_at),
-        ];
-        let mut differ = false;
-        for (known, told) in once {
-            differ |= known.earliest(told);
-        }
-        self.accepted_at.earliest(told.accepted_at);
-        self.first_seen_at = self.first_seen_at.min(told.seen_at);
-        let later = self.is_before(told);
-        // The id that was minted first was shown first: another run of the probe mints another.
-        if told.watch.origin < context.origin || (told.watch.origin == context.origin && later) {
-            self.minted = told.minted;
-        }
-        if later {
-            self.seen_at = told.seen_at;
-            self.outcome = told.outcome;
-            self.take_latest(told);
-        } else if let Some(tag) = told.tag {
-            let rare = self.rare.get_or_insert_default();
-            rare.tag = rare.tag.or(Some(tag));
-        }
-        self.own = self.own_contradictions();
-        Contradictions::OTHER_TIMES.when(differ && watched)
-    }
-
+    /// Takes what the latest snapshot says.
     fn take_latest(&mut self, told: &Snapshot) {
         let counters = &told.counters;
         self.srtt_us = counters.srtt_us;
@@ -163,9 +116,8 @@ impl Kernel {
         let bytes = [counters.bytes_acked, counters.bytes_received];
         let [acked, received] = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(0));
         (self.bytes_acked, self.bytes_received) = (acked, received);
-        let tag = self.rare.as_ref().and_then(|rare| rare.tag);
         let reset_reason = &told.watch.reset_reason;
-        let counters = Counters {
+        let rest = Counters {
             srtt_us: 0,
             min_rtt_us: 0,
             segments_out: 0,
@@ -174,22 +126,21 @@ impl Kernel {
             bytes_received: counters.bytes_received - u64::from(received),
             ..*counters
         };
-        let tag = told.tag.or(tag);
-        let is_bare = tag.is_none()
+        let is_bare = told.tag.is_none()
             && told.errno == 0
             && reset_reason.is_empty()
-            && counters == Counters::default();
-        if is_bare {
-            self.rare = None;
+            && rest == Counters::default();
+        if is_bare && self.rare.is_none() {
             return;
         }
         let rare = self.rare.get_or_insert_default();
-        rare.tag = tag;
+        rare.tag = rare.tag.or(told.tag);
         rare.errno = told.errno;
-        rare.counters = counters;
+        rare.counters = merging::grown(rest, &rare.counters);
         if rare.reset_reason != *reset_reason {
             rare.reset_reason.clone_from(reset_reason);
         }
+        self.drop_bare();
     }
 
     /// Returns whether both ends can be those of a connection.

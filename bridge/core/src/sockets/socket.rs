@@ -98,6 +98,11 @@ impl<'a> Socket<'a> {
         self.kernel.minted
     }
 
+    /// Returns the ids of the kernel view that may have been shown, though another counts now.
+    pub(crate) fn shown(self) -> &'a [TraceId] {
+        self.kernel.shown()
+    }
+
     /// Returns whether its probe still watches it, or reported its end: if not, it may be gone, and nothing is
     /// certain of it after [`Self::seen_at`].
     #[must_use]
@@ -115,6 +120,22 @@ impl<'a> Socket<'a> {
     #[must_use]
     pub fn is_sound(self) -> bool {
         self.is_watched() && !self.is_contradicted()
+    }
+
+    /// Returns whether its end is known only as an upper bound: nobody saw it, a later table lacked the socket.
+    pub(crate) fn ended_unseen(self) -> bool {
+        self.origin() != Origin::Watched
+            && self.kernel.outcome == Outcome::Unknown
+            && self.kernel.closed_at().is_some()
+    }
+
+    /// Returns the last moment at which it is known to have been there, up to its end; `None` if its end was
+    /// seen: then all of its life is known.
+    pub(crate) fn known_until(self) -> Option<BootNanos> {
+        if self.ended_unseen() {
+            return Some(self.began_at());
+        }
+        self.kernel.closed_at().is_none().then(|| self.seen_at())
     }
 
     /// Returns all that is known, as a value of its own.

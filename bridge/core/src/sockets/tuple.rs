@@ -35,6 +35,13 @@ pub(super) struct FarEnd {
     port: u16,
 }
 
+impl HashedTuple {
+    /// Returns the hash; it is even.
+    pub(crate) const fn hash(self) -> u32 {
+        self.hash
+    }
+}
+
 // The local end comes first.
 impl From<ConnKey> for Tuple {
     fn from(ConnKey { local, peer }: ConnKey) -> Self {

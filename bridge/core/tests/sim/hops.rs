@@ -17,7 +17,8 @@ const COLLECTS: u64 = 50 * MS;
 #[derive(Clone, Copy, Debug)]
 pub struct Hops {
     pub seed: u64,
-    /// Facts lost at their sender; a fourth as many batches are lost on their way.
+    /// Facts lost at their sender; a fourth as many batches are lost on their way. At a 32nd of
+    /// as many moments the kernel's ring is full: a few facts are lost before they have a number, and only counted.
     pub lost: u64,
     /// Longest delay; within the grace period nothing may be late.
     pub delay: u64,
@@ -57,6 +58,7 @@ pub fn travel(world: World, hops: Hops) -> Travelled {
 /// Sends all that some senders see.
 pub fn travel_all(senders: Vec<Sender>, hops: Hops) -> Travelled {
     let mut random = Random::new(hops.seed ^ 0x0f0f);
+    let mut ring = Random::new(hops.seed ^ 0x2b2b);
     let mut travelled = Travelled::default();
     let mut arrivals: Vec<(u64, u64, Batch)> = Vec::new();
     for sender in senders {
@@ -67,18 +69,34 @@ pub fn travel_all(senders: Vec<Sender>, hops: Hops) -> Travelled {
         let sent = sender.facts.len() as u64;
         travelled.sent += sent;
         let (mut begun, mut last, mut seq) = (0, 0, 0);
+        // As many as the sender had lost in its ring when it last read the clock, as many as it has.
+        let (mut counted, mut uncounted) = (0, 0);
+        let mut ring_full = 0;
         let mut facts: Vec<Fact> = Vec::new();
         for seen in sender.facts {
+            let is_of_ring = matches!(seen.fact, Fact::Connection(_) | Fact::Incident(_));
+            if is_of_ring && ring.in_million(hops.lost / 32) {
+                ring_full = ring.between(2, 9);
+            }
+            if is_of_ring && ring_full > 0 {
+                ring_full -= 1;
+                uncounted += 1;
+                travelled.lost += 1;
+                continue;
+            }
             let is_lost = random.in_million(hops.lost);
             let full = facts.len() >= BATCH_MAX || seen.at > begun + COLLECTS;
             if (full || is_lost) && !facts.is_empty() {
-                let batch = batch(&id, seq, std::mem::take(&mut facts));
+                let batch = batch(&id, seq, std::mem::take(&mut facts), counted);
                 travelled.lost += send(&mut arrivals, &mut random, hops, last, batch);
             }
             if facts.is_empty() {
                 begun = seen.at;
             }
             last = seen.at;
+            if matches!(seen.fact, Fact::Clock(_)) {
+                counted = uncounted;
+            }
             if is_lost {
                 travelled.lost += 1;
             } else {
@@ -87,7 +105,7 @@ pub fn travel_all(senders: Vec<Sender>, hops: Hops) -> Travelled {
             seq += 1;
         }
         if !facts.is_empty() {
-            let batch = batch(&id, seq, facts);
+            let batch = batch(&id, seq, facts, counted);
             travelled.lost += send(&mut arrivals, &mut random, hops, last, batch);
         }
     }
@@ -97,13 +115,14 @@ pub fn travel_all(senders: Vec<Sender>, hops: Hops) -> Travelled {
     travelled
 }
 
-/// The facts before the one with this number.
-fn batch(sender: &SenderId, until: u64, facts: Vec<Fact>) -> Batch {
+/// The facts before the one with this number; so many were lost in the ring.
+fn batch(sender: &SenderId, until: u64, facts: Vec<Fact>, counted: u64) -> Batch {
+    let ring_full = (counted > 0).then(|| ("ring_full".into(), counted));
     Batch {
         sender: sender.clone(),
         first_seq: until - facts.len() as u64,
         facts,
-        losses: Vec::new(),
+        losses: ring_full.into_iter().collect(),
         goodbye: false,
     }
 }

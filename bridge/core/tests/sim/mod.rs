@@ -12,11 +12,13 @@
     reason = "each test file uses a part of the simulator"
 )]
 
+pub mod echoes;
 pub mod far;
 pub mod garbage;
 pub mod hops;
 pub mod random;
 pub mod score;
+pub mod tables;
 pub mod truth;
 pub mod worker;
 

@@ -1,6 +1,6 @@
 //! Holds what the reconciler says against what happened, situation by situation.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::collections::BTreeMap;
 
 use syntrace_core::{
     Confidence, Output,
@@ -71,7 +71,7 @@ pub struct Score {
     pub received_on: BTreeMap<Arrival, Tally>,
     pub served_by: BTreeMap<Way, Tally>,
     pub opened: Tally,
-    /// Of requests told of after the grace period, and of others in the same worlds.
+    /// Of requests reported after the grace period, and of others in the same worlds.
     pub late: [Tally; 2],
     pub is_late: bool,
     /// Attempts before the last that were no failed connects, and such connects named for them.
@@ -129,26 +129,6 @@ impl Tally {
         self.ambiguous += other.ambiguous;
         self.ambiguous_without += other.ambiguous_without;
         self.missing += other.missing;
-    }
-
-    /// Of all, in ten thousandths of a percent.
-    fn row(&self, name: &str, out: &mut String) {
-        let share = |n: u64| {
-            let share = n as f64 * 100.0 / self.all.max(1) as f64;
-            format!("{share:.3} %")
-        };
-        let _ = writeln!(
-            out,
-            "| {name} | {} | {} | {} | {} | {} | {} | {} | {} |",
-            self.all,
-            share(self.certain),
-            self.certain_wrong,
-            share(self.likely),
-            self.likely_wrong,
-            share(self.ambiguous),
-            self.ambiguous_without,
-            share(self.missing),
-        );
     }
 }
 
@@ -304,8 +284,12 @@ impl Score {
                     .collect();
                 let upstream = &record.report.upstream;
                 let (received_on, opened) = (&record.received_on, &record.opened);
-                format!("{what}: {truth:?}\n{:?}\n{names:?}\n{received_on:?}\n{:?}\n{opened:?}\n{:?}\n{upstream:?}",
-                    record.answer, record.served_by, record.earlier)
+                let (answer, served_by) = (&record.answer, &record.served_by);
+                let joins = format!("{received_on:?}\n{served_by:?}\n{opened:?}");
+                let earlier = &record.earlier;
+                format!(
+                    "{what}: {truth:?}\n{answer:?}\n{names:?}\n{joins}\n{earlier:?}\n{upstream:?}"
+                )
             });
         }
     }
@@ -409,99 +393,5 @@ impl Score {
         all.add(self.opened);
         all.add(self.earlier);
         all
-    }
-
-    fn write_mishaps(&self, out: &mut String) {
-        out.push_str("\n## Which request an incident is charged to\n\nOne request caused each of them: first by the records of requests, then by the connection's, which knows all that ran.\n\n| what happened | to it alone | to it among others | to another alone | connection: to it alone | to several | to nobody | to another alone |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
-        for (mishap, hits) in &self.mishaps {
-            let _ = write!(out, "| {} |", mishap.name());
-            for hits in hits.requests.iter().chain(&hits.connections) {
-                let _ = write!(out, " {hits} |");
-            }
-            out.push('\n');
-        }
-    }
-
-    fn write_ends(&self, out: &mut String) {
-        out.push_str("\n## Both ends of a connection, each told to the bridge of its own host\n\n| situation | connections | one id | an alias leads to the other | nothing in common | wrong |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
-        for (tagging, ends) in &self.ends {
-            let Ends {
-                all,
-                same_id,
-                alias,
-                nothing,
-                wrong,
-            } = ends;
-            let name = tagging.name();
-            let _ = writeln!(
-                out,
-                "| {name} | {all} | {same_id} | {alias} | {nothing} | {wrong} |"
-            );
-        }
-    }
-
-    /// Writes the tables.
-    pub fn tables(&self) -> String {
-        let mut out = String::new();
-        let head = "| situation | requests | certain | wrong | likely | wrong | ambiguous | without the true one | not joined |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n";
-        out.push_str("## The connection that a request came in on\n\n");
-        out.push_str(head);
-        for arrival in Arrival::ALL {
-            if let Some(tally) = self.received_on.get(&arrival) {
-                tally.row(arrival.name(), &mut out);
-            }
-        }
-        out.push_str("\n## The connection that carried it to the service\n\n");
-        out.push_str(head);
-        for (way, tally) in &self.served_by {
-            tally.row(way.name(), &mut out);
-        }
-        out.push_str("\n## The connect that it waited for\n\n");
-        out.push_str(head);
-        self.opened.row(
-            "waited for the handshake of the connection that carried it",
-            &mut out,
-        );
-        out.push_str("\n## The connect that failed it\n\n");
-        out.push_str(head);
-        for ending in Ending::ALL {
-            for single in [true, false] {
-                if let Some(tally) = self.failed_by.get(&(ending, single)) {
-                    let rivals = if single {
-                        "alone"
-                    } else {
-                        "others of the worker failed at the same time"
-                    };
-                    tally.row(&format!("{}, {rivals}", ending.name()), &mut out);
-                }
-            }
-        }
-        self.earlier.row("of an earlier attempt", &mut out);
-        let _ = writeln!(
-            out,
-            "\nOf {} earlier attempts that were answered, or hedged, {} are said to have failed by a connect: never more than *likely*.",
-            self.other_attempts, self.other_connects
-        );
-        out.push_str("\n## Where facts came after the grace period\n\n");
-        out.push_str(head);
-        self.late[0].row("all joins of requests that came late", &mut out);
-        self.late[1].row("all joins of requests that came in time", &mut out);
-        self.write_mishaps(&mut out);
-        self.write_ends(&mut out);
-        out.push_str("\n## Who is named, and whose the time is\n\n| ending | requests | unknown | wrong | time unknown | time of another |\n| --- | ---: | ---: | ---: | ---: | ---: |\n");
-        for (ending, parties) in &self.parties {
-            let share = |some: u64, all: u64| some as f64 * 100.0 / all.max(1) as f64;
-            let _ = writeln!(
-                out,
-                "| {} | {} | {:.3} % | {} | {:.3} % | {:.3} % |",
-                ending.name(),
-                parties.all,
-                share(parties.unknown, parties.all),
-                parties.wrong,
-                share(parties.unknown_ns, parties.took_ns),
-                share(parties.wrong_ns, parties.took_ns)
-            );
-        }
-        out
     }
 }

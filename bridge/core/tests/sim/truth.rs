@@ -71,6 +71,24 @@ pub enum Ending {
     TlsFailed,
     ResetBeforeFirstByte,
     StreamReset,
+    /// The client's connection ended.
+    ClientGone,
+    /// The client reset its stream.
+    Cancelled,
+    /// The service took the request, and did not answer it in time.
+    Unserved,
+    /// The network carried neither the request nor the answer.
+    NetworkDead,
+    /// The time was up before a connection was there.
+    NoConnectionInTime,
+    /// The service let the stream stand idle.
+    Idle,
+    /// The client never sent the rest of its request.
+    RequestIncomplete,
+    /// A circuit breaker of the proxy was open.
+    CircuitOpen,
+    /// The service took the connection, and reset it before the worker had looked at it.
+    ResetAtOnce,
 }
 
 /// What really happened to one request.
@@ -227,7 +245,7 @@ impl Tagging {
 }
 
 impl Ending {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 17] = [
         Self::Answered,
         Self::Refused,
         Self::ConnectTimeout,
@@ -236,6 +254,15 @@ impl Ending {
         Self::TlsFailed,
         Self::ResetBeforeFirstByte,
         Self::StreamReset,
+        Self::ClientGone,
+        Self::Cancelled,
+        Self::Unserved,
+        Self::NetworkDead,
+        Self::NoConnectionInTime,
+        Self::Idle,
+        Self::RequestIncomplete,
+        Self::CircuitOpen,
+        Self::ResetAtOnce,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -248,6 +275,15 @@ impl Ending {
             Self::TlsFailed => "TLS handshake failed",
             Self::ResetBeforeFirstByte => "reset before the first byte",
             Self::StreamReset => "HTTP/2 stream reset",
+            Self::ClientGone => "client gone (DC)",
+            Self::Cancelled => "cancelled by the client (DR)",
+            Self::Unserved => "timeout of the proxy (UT), the service did not answer",
+            Self::NetworkDead => "timeout of the proxy (UT), the network carried nothing",
+            Self::NoConnectionInTime => "timeout of the proxy (UT), while it connected",
+            Self::Idle => "idle timeout of the proxy (SI), the service did not answer",
+            Self::RequestIncomplete => "idle timeout of the proxy (SI), the request was incomplete",
+            Self::CircuitOpen => "circuit breaker open (UO)",
+            Self::ResetAtOnce => "reset right after the handshake",
         }
     }
 }

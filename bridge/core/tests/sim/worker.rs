@@ -4,6 +4,7 @@
 //! connect is begun for it; a connection that becomes free takes whoever has waited longest; the first
 //! connect of a pool that fails, fails all that wait.
 
+mod cut_short;
 mod downstream;
 mod hedging;
 mod kernel;
@@ -40,6 +41,10 @@ const HEDGED_AFTER: u64 = CONNECT_TIMEOUT;
 const RESENT_AFTER: u64 = 204 * MS;
 /// Connects in a million that a pool begins although nobody waits for them (preconnect).
 const PRECONNECTS: u64 = 60_000;
+/// The proxy's limits for requests to a host that does not answer: some are over before Linux would retransmit.
+const HANG_LIMITS: [u64; 5] = [120 * MS, 260 * MS, 700 * MS, 1_500 * MS, 4_000 * MS];
+/// Requests in a million that find the cluster's circuit breaker open.
+const BREAKS: u64 = 2_000;
 const PORTS: u64 = 2_500;
 /// Requests that take longer are told in detail: how long their bodies were. Whom shorter ones waited for
 /// within that, nobody can tell.
@@ -62,6 +67,8 @@ pub enum Manner {
     ResetsStreams,
     /// Answers, and the proxy tries again: it retries on 5xx.
     Displeases,
+    /// Takes connections, and never answers; or the network towards it carries nothing any more.
+    Hangs,
 }
 
 /// Who keeps an answered request waiting, beside the service.
@@ -193,6 +200,8 @@ enum Event {
     Free(usize),
     Done(usize, usize),
     Cut(usize, usize),
+    CutShort(usize, usize, Ending),
+    Leave(usize, u32, Ending),
     Close(usize),
 }
 
@@ -279,6 +288,8 @@ impl<'a> Worker<'a> {
                 Event::Free(up) => self.free(up, now),
                 Event::Done(ask, up) => self.done(ask, Some(up), Ending::Answered, None, now),
                 Event::Cut(ask, up) => self.cut(ask, up, now),
+                Event::CutShort(ask, up, ending) => self.cut_short(ask, up, ending, now),
+                Event::Leave(ask, attempt, ending) => self.leave(ask, attempt, ending, now),
                 Event::Close(down) => self.close(down, now),
             }
         }
@@ -308,7 +319,7 @@ impl<'a> Worker<'a> {
 }
 
 /// The manners, in the order in which [`Worker::ask`] shares requests out.
-pub const MANNERS: [Manner; 12] = [
+pub const MANNERS: [Manner; 13] = [
     Manner::Answers {
         multiplexed: false,
         takes: 2 * MS,
@@ -330,6 +341,7 @@ pub const MANNERS: [Manner; 12] = [
     Manner::Resets,
     Manner::ResetsStreams,
     Manner::Displeases,
+    Manner::Hangs,
 ];
 
 fn is_multiplexed(manner: Manner) -> bool {
@@ -346,10 +358,18 @@ fn party_of(ending: Ending) -> Option<syntrace_core::answer::Party> {
     use syntrace_core::answer::Party;
     match ending {
         Ending::Answered => None,
-        Ending::Refused | Ending::ResetBeforeFirstByte | Ending::StreamReset => {
-            Some(Party::Service)
-        }
-        Ending::ConnectTimeout | Ending::Unanswered | Ending::Unreachable => Some(Party::Network),
-        Ending::TlsFailed => Some(Party::Service),
+        Ending::Refused
+        | Ending::ResetBeforeFirstByte
+        | Ending::StreamReset
+        | Ending::Unserved
+        | Ending::Idle => Some(Party::Service),
+        Ending::ConnectTimeout
+        | Ending::Unanswered
+        | Ending::Unreachable
+        | Ending::NetworkDead
+        | Ending::NoConnectionInTime => Some(Party::Network),
+        Ending::ClientGone | Ending::Cancelled | Ending::RequestIncomplete => Some(Party::Client),
+        Ending::CircuitOpen => Some(Party::Proxy),
+        Ending::TlsFailed | Ending::ResetAtOnce => Some(Party::Service),
     }
 }

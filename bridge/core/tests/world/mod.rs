@@ -9,6 +9,9 @@
     reason = "each test file uses a part of the world"
 )]
 
+pub mod connects;
+pub mod turns;
+
 use std::sync::Arc;
 
 use syntrace_core::{

@@ -73,7 +73,7 @@ impl Worker<'_> {
         self.close_upstream(given_up, closed_at);
     }
 
-    fn close_upstream(&mut self, up: usize, at: u64) {
+    pub(super) fn close_upstream(&mut self, up: usize, at: u64) {
         self.ups[up].closed_at = at;
         self.ups[up].outcome = Outcome::Closed;
         let socket = self.upstream_socket(&self.ups[up], Outcome::Closed, Some(at));

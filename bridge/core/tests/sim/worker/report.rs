@@ -136,6 +136,11 @@ impl Worker<'_> {
                 "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:TLS_error_end",
                 "",
             ),
+            Ending::ResetAtOnce => (
+                1 << 5,
+                "delayed connect error: Connection reset by peer",
+                "",
+            ),
             Ending::ResetBeforeFirstByte => (
                 1 << 6,
                 "",
@@ -146,16 +151,40 @@ impl Worker<'_> {
                 "",
                 "upstream_reset_before_response_started{remote_reset}",
             ),
+            Ending::ClientGone => (1 << 14, "", "downstream_remote_disconnect"),
+            Ending::Cancelled => (1 << 28, "", "http2.remote_reset"),
+            Ending::Unserved | Ending::NetworkDead | Ending::NoConnectionInTime => {
+                (1 << 2, "", "response_timeout")
+            }
+            Ending::Idle | Ending::RequestIncomplete => (1 << 16, "", "stream_idle_timeout"),
+            Ending::CircuitOpen => (
+                1 << 7,
+                "",
+                "upstream_reset_before_response_started{overflow}",
+            ),
+        };
+        let is_grpc = multiplexed && self.spans.is_multiple_of(3);
+        let (status, grpc_status) = match local_status(ending) {
+            _ if session => (0, None),
+            None => (200, is_grpc.then_some(0)),
+            // The client is gone, and nobody is told.
+            Some(0) => (0, None),
+            // To a gRPC client the proxy's own answers are 200, and the call's status is UNKNOWN or UNAVAILABLE.
+            Some(408) if is_grpc => (200, Some(2)),
+            Some(_) if is_grpc => (200, Some(14)),
+            Some(status) => (status, None),
         };
         let waited = match up {
             Some(_) => known.served_at - known.since,
             None => now - known.since,
         };
+        let is_given_up = up.is_none() && failed_by_nobody(ending);
         let upstream = Upstream {
             local: up.map(|up| self.ups[up].key.local),
             peer: host.end,
             cluster: "service".into(),
-            pool_wait_ns: Some(waited),
+            // Where the proxy gave the wait up, it reports no length of it.
+            pool_wait_ns: (!is_given_up).then_some(waited),
             attempts: known.attempts,
             failure: failure.into(),
             first_byte_ns: (!failed).then_some(known.answered),
@@ -183,17 +212,9 @@ impl Worker<'_> {
                 method: if session { "" } else { "GET" }.into(),
                 path: "/".into(),
                 protocol: if multiplexed { "HTTP/2" } else { "HTTP/1.1" }.into(),
-                status: match (failed, session) {
-                    (_, true) => 0,
-                    (true, _) => 503,
-                    (false, _) => 200,
-                },
-                grpc: multiplexed && self.spans.is_multiple_of(3),
-                grpc_status: (multiplexed && self.spans.is_multiple_of(3)).then_some(if failed {
-                    14
-                } else {
-                    0
-                }),
+                status,
+                grpc: is_grpc,
+                grpc_status,
                 response_flags: flags,
                 response_details: details.into(),
                 request_bytes,
@@ -202,7 +223,37 @@ impl Worker<'_> {
                 tcp_session: session,
                 ..Http::default()
             },
-            upstream: Some(upstream),
+            // No host was chosen yet.
+            upstream: (ending != Ending::CircuitOpen).then_some(upstream),
         }
     }
+}
+
+/// The status of the proxy's own answer to a request that ended like this; 0 where nobody was left to be answered.
+const fn local_status(ending: Ending) -> Option<u16> {
+    match ending {
+        Ending::Answered => None,
+        Ending::ClientGone | Ending::Cancelled => Some(0),
+        Ending::RequestIncomplete => Some(408),
+        Ending::Unserved | Ending::NetworkDead | Ending::NoConnectionInTime | Ending::Idle => {
+            Some(504)
+        }
+        Ending::Refused
+        | Ending::ConnectTimeout
+        | Ending::Unanswered
+        | Ending::Unreachable
+        | Ending::TlsFailed
+        | Ending::ResetBeforeFirstByte
+        | Ending::StreamReset
+        | Ending::CircuitOpen
+        | Ending::ResetAtOnce => Some(503),
+    }
+}
+
+/// Whether the request ended while it waited for a connection, and no connect had failed.
+const fn failed_by_nobody(ending: Ending) -> bool {
+    matches!(
+        ending,
+        Ending::ClientGone | Ending::Cancelled | Ending::NoConnectionInTime
+    )
 }

@@ -3,8 +3,8 @@
 use syntrace_model::{ConnKey, Endpoint, Outcome};
 
 use super::{
-    Arrival, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, Mishap, NETWORK,
-    PORTS, PRECONNECTS, PROXY, RESENT_AFTER, SERVICE, TOLD_ABOVE, UNKNOWN, US, Up, Worker,
+    Arrival, BREAKS, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, Mishap,
+    NETWORK, PORTS, PRECONNECTS, PROXY, RESENT_AFTER, SERVICE, TOLD_ABOVE, UNKNOWN, US, Up, Worker,
     is_multiplexed,
 };
 
@@ -18,9 +18,12 @@ impl Worker<'_> {
             self.serve(ask, up, now);
         } else if let Some(up) = self.pools[host].idle.pop() {
             self.serve(ask, up, now);
+        } else if self.asks[ask].attempts == 1 && self.random.in_million(BREAKS) {
+            self.done(ask, None, Ending::CircuitOpen, None, now);
         } else {
             let multiplexed = is_multiplexed(self.hosts[host].manner);
             self.pools[host].waiting.push_back(ask);
+            self.may_leave(ask, now);
             if !multiplexed || self.pools[host].connecting == 0 {
                 self.connect(host, false, now);
                 if !multiplexed && self.random.in_million(PRECONNECTS) {
@@ -45,6 +48,11 @@ impl Worker<'_> {
             _ if flaky && roll < 5 => (Outcome::Refused, None, syn_at + round_trip, 0),
             Manner::Drops => (Outcome::Aborted, None, syn_at + CONNECT_TIMEOUT, 0),
             _ if flaky && roll < 7 => (Outcome::Aborted, None, syn_at + CONNECT_TIMEOUT, 0),
+            _ if flaky && roll < 9 => {
+                let after = round_trip + self.random.between(5 * US, 60 * US);
+                let outcome = Outcome::ResetByPeer;
+                (outcome, Some(syn_at + round_trip), syn_at + after, 0)
+            }
             Manner::Silent => (Outcome::Unanswered, None, syn_at + 3_000 * MS, 1),
             Manner::Unreachable => {
                 let after = self.random.between(MS, 30 * MS);
@@ -64,7 +72,8 @@ impl Worker<'_> {
             | Manner::Flaky
             | Manner::Resets
             | Manner::ResetsStreams
-            | Manner::Displeases => established(),
+            | Manner::Displeases
+            | Manner::Hangs => established(),
         };
         let up = Up {
             cookie,
@@ -152,6 +161,7 @@ impl Worker<'_> {
             Outcome::Aborted => Ending::ConnectTimeout,
             Outcome::Unanswered => Ending::Unanswered,
             Outcome::Unreachable => Ending::Unreachable,
+            _ if self.hosts[host].manner == Manner::Flaky => Ending::ResetAtOnce,
             _ => Ending::TlsFailed,
         };
         for ask in std::mem::take(&mut self.pools[host].waiting) {
@@ -195,6 +205,12 @@ impl Worker<'_> {
         self.ups[up].uses += 1;
         self.ups[up].running += 1;
         let travel = self.random.between(round_trip / 2, round_trip * 3 / 2);
+        let down = self.asks[ask].down;
+        if manner == Manner::Hangs && self.downs[down].coming.arrival != Arrival::TcpSession {
+            self.asks[ask].served_at = now;
+            self.hang(ask, up, travel, now);
+            return;
+        }
         let works = match manner {
             Manner::Answers { takes, .. } => self.random.about(takes),
             _ => self.random.about(2 * MS),
@@ -248,7 +264,6 @@ impl Worker<'_> {
             Holdup::AnswerLost => RESENT_AFTER + self.random.below(100 * MS),
             _ => self.random.between(2 * MS, 300 * MS),
         };
-        let down = self.asks[ask].down;
         let multiplexed = self.downs[down].coming.arrival == Arrival::Multiplexed;
         let mishap = match (holdup, multiplexed) {
             (Holdup::Download, false) => Some((Mishap::WindowClosed, 0)),

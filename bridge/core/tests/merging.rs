@@ -1,5 +1,5 @@
-//! A socket that is told of more than once, by two probes or by two runs of one: which word counts, whatever order
-//! they come in.
+//! A socket that is reported more than once, by two probes or by two runs of one: which report counts, whatever
+//! order they come in.
 
 #![allow(
     clippy::allow_attributes,
@@ -12,72 +12,15 @@
 mod world;
 
 use syntrace_core::{
-    Confidence, Limits, Reconciler,
-    fact::{Batch, Counters, Fact, Origin, SenderId, Snapshot, TagState, Watch},
+    Limits, Reconciler,
+    fact::{Counters, Fact, Origin, Snapshot, TagState, Watch},
     record::Missing,
 };
-use syntrace_model::{Opening, Outcome};
-use world::*;
-
-/// The same while it is open.
-fn open() -> Snapshot {
-    established(&accepted(1, 10.0, 90.0))
-}
-
-/// What a probe tells that did not see the handshake, at a moment in milliseconds.
-fn backfilled(seen_at: f64) -> Snapshot {
-    Snapshot {
-        seen_at: boot(seen_at),
-        syn_at: None,
-        syn_ack_at: None,
-        established_at: None,
-        minted: kernel_id(0x99),
-        watch: Watch {
-            origin: Origin::Backfilled,
-            ..Watch::default()
-        },
-        ..open()
-    }
-}
-
-fn sender(name: &str, epoch: u64) -> SenderId {
-    SenderId {
-        name: name.into(),
-        epoch,
-    }
-}
-
-/// The first of them is this sender's `n`th fact, after the two that every story begins with.
-fn of_sockets(from: SenderId, n: u64, sockets: Vec<Snapshot>) -> Batch {
-    let sockets = sockets.into_iter().map(Fact::Connection).collect();
-    batch(from, 2 + n, sockets)
-}
-
-fn goodbye(from: SenderId) -> Batch {
-    Batch {
-        goodbye: true,
-        ..batch(from, 1_000, Vec::new())
-    }
-}
-
-/// Lets senders tell, each at its time in milliseconds; the first probe has told of its rung and the clock.
-fn in_turn(turns: Vec<(f64, Batch)>) -> Reconciler {
-    let mut reconciler = Reconciler::new(Limits::default());
-    reconciler.handle_batch(batch(probe(), 0, preamble()));
-    for (at, batch) in turns {
-        reconciler.handle_timeout(boot(at));
-        reconciler.handle_batch(batch);
-    }
-    reconciler
-}
-
-/// How a request from 60 to 70 ms is joined after these turns.
-fn joined(turns: Vec<(f64, Batch)>) -> Result<(u64, Confidence), Missing> {
-    let mut reconciler = in_turn(turns);
-    let report = request(1, from_client(5001), 60.0, 70.0);
-    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
-    found(&settle(&mut reconciler).requests[0].received_on)
-}
+use syntrace_model::Outcome;
+use world::{
+    turns::{backfilled, in_turn, joined, of_sockets, open},
+    *,
+};
 
 /// What becomes known of the socket, told in this order and in the other.
 fn merged(mut words: Vec<Snapshot>) -> Snapshot {
@@ -90,112 +33,6 @@ fn merged(mut words: Vec<Snapshot>) -> Snapshot {
     words.reverse();
     assert_eq!(forwards, told(words));
     forwards.socket.unwrap()
-}
-
-#[test]
-fn a_socket_is_watched_while_one_of_the_probes_that_told_of_it_is() {
-    let one = || (20.0, of_sockets(probe(), 0, vec![open()]));
-    let other = || (30.0, of_sockets(sender("other", 1), 0, vec![open()]));
-    assert_eq!(joined(vec![one(), other()]), Ok((1, CERTAIN)));
-    let first_leaves = vec![one(), other(), (40.0, goodbye(probe()))];
-    assert_eq!(joined(first_leaves), Ok((1, CERTAIN)));
-    let alone = vec![one(), (40.0, goodbye(probe()))];
-    assert_eq!(joined(alone), Ok((1, LIKELY)));
-    // What was told of to its end needs no watch.
-    let ended = (40.0, of_sockets(probe(), 1, vec![accepted(1, 10.0, 90.0)]));
-    assert_eq!(
-        joined(vec![one(), ended, (50.0, goodbye(probe()))]),
-        Ok((1, CERTAIN))
-    );
-}
-
-#[test]
-fn a_probe_does_not_end_what_a_probe_of_another_name_watches() {
-    let elsewhere = Snapshot {
-        cookie: 7,
-        ..socket(7, Opening::Passive, from_client(5007), 10.0, 90.0)
-    };
-    let turns = vec![
-        (20.0, of_sockets(probe(), 0, vec![open()])),
-        (30.0, of_sockets(sender("other", 1), 0, vec![elsewhere])),
-    ];
-    assert_eq!(joined(turns), Ok((1, CERTAIN)));
-    let succeeded = vec![
-        (20.0, of_sockets(probe(), 0, vec![open()])),
-        (30.0, of_sockets(sender("probe", 2), 0, vec![])),
-        (
-            40.0,
-            of_sockets(sender("probe", 2), 0, vec![backfilled(40.0)]),
-        ),
-    ];
-    assert_eq!(joined(succeeded), Ok((1, CERTAIN)));
-}
-
-#[test]
-fn what_a_run_that_has_ended_tells_late_does_not_put_in_doubt_what_the_next_one_watches() {
-    let next = sender("probe", 2);
-    let later = Snapshot {
-        seen_at: boot(41.0),
-        ..open()
-    };
-    let turns = vec![
-        (20.0, of_sockets(probe(), 0, vec![open()])),
-        (40.0, of_sockets(next, 0, vec![backfilled(40.0)])),
-        (50.0, of_sockets(probe(), 1, vec![open()])),
-        (51.0, of_sockets(probe(), 2, vec![later])),
-    ];
-    assert_eq!(joined(turns), Ok((1, CERTAIN)));
-}
-
-#[test]
-fn a_run_that_ended_with_nothing_left_and_tells_late_does_not_succeed_the_next_one() {
-    let other = socket(7, Opening::Passive, from_client(5007), 10.0, 15.0);
-    let turns = vec![
-        (20.0, of_sockets(sender("probe", 2), 0, vec![open()])),
-        (30.0, of_sockets(probe(), 0, vec![other])),
-    ];
-    assert_eq!(joined(turns), Ok((1, CERTAIN)));
-}
-
-#[test]
-fn what_a_run_that_has_ended_tells_long_after_does_not_stay_for_ever() {
-    let other = socket(7, Opening::Passive, from_client(5007), 10.0, 90.0);
-    let turns = vec![
-        (20.0, of_sockets(probe(), 0, vec![established(&other)])),
-        (
-            40.0,
-            of_sockets(sender("probe", 2), 0, vec![backfilled(40.0)]),
-        ),
-        (50.0, batch(filter(), 0, vec![])),
-        (11_000.0, batch(filter(), 0, vec![])),
-        (12_000.0, of_sockets(probe(), 1, vec![established(&other)])),
-        (13_000.0, batch(filter(), 0, vec![])),
-        (24_000.0, batch(filter(), 0, vec![])),
-    ];
-    let reconciler = in_turn(turns);
-    assert_eq!(reconciler.coverage().connections_live, 1);
-    assert_eq!(reconciler.coverage().connections_unseen, 2);
-}
-
-#[test]
-fn a_connection_that_ended_waits_for_its_requests_though_its_probe_is_gone() {
-    let dialled = socket(2, Opening::Active, to_service(6001), 5.0, 9_000.0);
-    let turns = vec![
-        (20.0, of_sockets(probe(), 0, vec![established(&dialled)])),
-        (
-            30.0,
-            of_sockets(sender("probe", 2), 0, vec![backfilled(30.0)]),
-        ),
-        (40.0, of_sockets(probe(), 1, vec![dialled])),
-        (11_000.0, batch(filter(), 0, vec![])),
-    ];
-    let mut reconciler = in_turn(turns);
-    let report = request(1, from_client(5001), 8_000.0, 12_000.0);
-    let report = served(report, 6001, 0.0, 3_500.0);
-    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
-    let told = settle(&mut reconciler);
-    let served_by = told.requests[0].served_by.as_ref().unwrap();
-    assert_eq!(found(served_by).unwrap().0, 2);
 }
 
 #[test]
