@@ -136,17 +136,24 @@ fn a_socket_whose_end_was_seen_after_a_loss_carried_the_request() {
 
 #[test]
 fn a_handshake_after_the_request_was_given_to_a_connection_is_not_what_it_waited_for() {
-    let asked = |from: f64| {
-        let report = served(request(1, from_client(5001), 20.0, 29.9), 6001, 1.0, 0.0);
+    let asked = |from: f64, answered: f64| {
+        let report = request(1, from_client(5001), 20.0, 29.9);
+        let report = served(report, 6001, 1.0, answered);
         let opened = socket(3, Opening::Active, to_service(6001), from, 90.0);
         told(vec![client(10.3), opened], report)
     };
-    assert_eq!(served_by(&asked(20.5)), Ok((3, CERTAIN)));
-    let soon = asked(30.5);
+    let opened = |record: &RequestRecord| record.opened.as_ref().map(|join| found(join).unwrap().0);
+    let before = asked(20.5, 0.0);
+    assert_eq!(served_by(&before), Ok((3, CERTAIN)));
+    assert_eq!(found(before.opened.as_ref().unwrap()), Ok((3, CERTAIN)));
+    // By no more than the sources disagree about.
+    let soon = asked(30.5, 0.0);
     assert_eq!(served_by(&soon), Ok((3, LIKELY)));
-    let opened = asked(20.5).opened.unwrap();
-    assert_eq!(found(&opened), Ok((3, CERTAIN)));
-    assert_eq!(served_by(&asked(35.0)), Err(Missing::NoConnection));
+    assert_eq!(opened(&soon), Some(3));
+    let after = asked(35.0, 0.0);
+    assert_eq!(served_by(&after), Err(Missing::NoConnection));
+    // It was given to the connection before the answer was awaited.
+    assert_eq!(served_by(&asked(27.0, 4.0)), Ok((3, LIKELY)));
 }
 
 /// A socket that tables showed from `from` on, and no longer at `until`.

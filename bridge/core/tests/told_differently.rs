@@ -146,6 +146,37 @@ fn an_accept_that_is_exact_counts_before_an_upper_bound() {
 }
 
 #[test]
+fn of_accepts_that_are_equally_exact_the_earliest_counts() {
+    for exactly in [false, true] {
+        let at = |seen_at, accepted_at| {
+            seen(seen_at, |seen| {
+                seen.accepted_at = Some(boot(accepted_at));
+                seen.watch.accepted_exactly = exactly;
+            })
+        };
+        let known = in_every_order([at(20.0, 14.0), at(21.0, 13.0), at(22.0, 15.0)]);
+        let socket = known.socket.unwrap();
+        assert_eq!(socket.accepted_at, Some(boot(13.0)));
+        assert_eq!(socket.watch.accepted_exactly, exactly);
+    }
+}
+
+#[test]
+fn a_later_word_counts_whatever_its_content() {
+    let acked = |at, bytes| seen(at, |seen| seen.counters.bytes_acked = bytes);
+    let known = in_every_order([acked(11.0, 900), acked(12.0, 700), acked(13.0, 800)]);
+    assert_eq!(known.socket.unwrap().counters.bytes_acked, 800);
+}
+
+#[test]
+fn an_id_that_every_word_tells_is_no_alias() {
+    let owned = |at, tid| seen(at, |seen| seen.owner_tid = tid);
+    let known = in_every_order([owned(11.0, 5), owned(12.0, 0), owned(13.0, 0)]);
+    assert_eq!(known.socket.unwrap().owner_tid, 5);
+    assert_eq!(known.aliases, []);
+}
+
+#[test]
 fn a_run_that_finds_a_connection_open_takes_nothing_from_what_was_watched() {
     let watched = seen(60.0, |seen| {
         seen.accepted_at = Some(boot(55.0));
