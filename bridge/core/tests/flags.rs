@@ -13,35 +13,19 @@ mod world;
 use syntrace_core::{
     Confidence,
     answer::{Cause, Code, Party},
-    fact::{Counters, Fact, Incident, IncidentKind, Report, Snapshot},
+    fact::{Counters, Fact, Incident, IncidentKind, Snapshot},
 };
 use syntrace_model::{Opening, Outcome};
-use world::*;
+use world::{
+    cut_off::{cause, sent},
+    *,
+};
 
 const LR: u64 = 1 << 3;
 const UO: u64 = 1 << 7;
 const UC: u64 = 1 << 6;
 const DC: u64 = 1 << 14;
 const DR: u64 = 1 << 28;
-
-/// A request that was given to a connection to the service at 11 ms, and ended at `until` without a whole answer.
-fn sent(flags: u64, status: u16, details: &str, until: f64) -> Report {
-    let mut report = served(request(1, from_client(5001), 11.0, until), 6001, 0.0, 0.0);
-    report.upstream.as_mut().unwrap().first_byte_ns = None;
-    report.http.response_flags = flags;
-    report.http.status = status;
-    report.http.response_details = details.into();
-    report
-}
-
-/// What is said of a request where both of its connections are known.
-fn cause(report: Report) -> Cause {
-    let sockets = vec![
-        socket(1, Opening::Passive, from_client(5001), 10.0, 400_000.0),
-        socket(2, Opening::Active, to_service(6001), 5.0, 400_000.0),
-    ];
-    told(sockets, report).answer.cause
-}
 
 #[test]
 fn each_flag_names_a_party_or_nobody() {

@@ -10,6 +10,7 @@
 )]
 
 pub mod connects;
+pub mod cut_off;
 pub mod turns;
 
 use std::sync::Arc;
