@@ -56,7 +56,7 @@ export async function show({ main, parameters, signal, go }) {
 
   function headline({ requests, causes, unattributed }) {
     if (requests === 0 && causes.length === 0) return `No requests ${span.words}`;
-    if (causes.length === 0) return `No request failed or was slow ${span.words}${unattributed ? `; ${counted(unattributed.connections, "connection")} had trouble of their own` : ""}`;
+    if (causes.length === 0) return `No request failed or was slow ${span.words}${unattributed ? `; trouble on ${counted(unattributed.connections, "connection")}` : ""}`;
     const [{ party, code }] = causes;
     if (party === "unknown") return `Most trouble is not attributed: ${plain(code)}`;
     return `Most trouble is ${OWNERS[party] ?? plain(party)}: ${plain(code)}`;
@@ -126,8 +126,8 @@ function stepOf(ms) {
 function notInRequests({ connections, retransmitted, waited, looked_at: lookedAt, example }, within) {
   const lists = { view: "connections" };
   return h("section", { class: "card" }, h("h2", {}, "Not in any request’s time"),
-    h("p", {}, `${count(connections)} of ${counted(lookedAt, "connection")} had trouble of their own: `,
-      h("a", { href: within({ ...lists, min_retransmits: 1 }) }, `${count(retransmitted)} sent something again`), ", ",
+    h("p", {}, `Trouble on ${count(connections)} of ${counted(lookedAt, "connection")}: `,
+      h("a", { href: within({ ...lists, min_retransmits: 1 }) }, `${count(retransmitted)} retransmitted`), ", ",
       h("a", { href: within({ ...lists, min_wait_ms: 100 }) }, `${count(waited)} waited 100 ms or more in this host’s queues`), ". ",
       example && h("a", { href: `/?connection=${encodeURIComponent(example)}` }, "The latest")));
 }

@@ -19,7 +19,7 @@ const until = { label: "Until", hint: "5m or 10:05" };
 const network = { label: "Network", hint: "192.0.2.0/24" };
 const dye = { label: "Dye", hint: "gray=v2" };
 const cluster = { label: "Cluster", hint: "service" };
-const retransmits = { label: "Sent again ≥", hint: "1", narrow: true };
+const retransmits = { label: "Retransmits ≥", hint: "1", narrow: true };
 
 const KINDS = {
   requests: {
@@ -72,7 +72,7 @@ export async function show({ main, parameters, signal, go }) {
   };
   const counted_ = h("p", { class: "quiet", id: "counted" });
   let [unseen, incomplete] = [0, null];
-  const list = longList({ label: kind.title, columns: kind.columns, address: (record) => `/?${name.slice(0, -1)}=${encodeURIComponent(record.id)}`, more: get, began: (record) => record.started_at ?? beganAt(record) ?? "", failed: () => { counted_.textContent = "The next page did not come."; } });
+  const list = longList({ label: kind.title, columns: kind.columns, address: (record) => `/?${name.slice(0, -1)}=${encodeURIComponent(record.id)}`, more: get, began: (record) => record.started_at ?? beganAt(record) ?? "", failed: () => { counted_.textContent = "The next page could not be loaded."; } });
   list.place.classList.add(name);
   const live = h("input", { type: "checkbox", id: "live", checked: true });
   const bottom = h("div", { class: "under" });
@@ -85,7 +85,7 @@ export async function show({ main, parameters, signal, go }) {
   };
   async function tell() {
     const size = list.size();
-    counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}${unseen > 0 ? `; ${counted(unseen, "record")} came and went too fast to be told` : ""}${incomplete ? `; ${leftOut(incomplete)}` : ""}`;
+    counted_.textContent = `${counted(size, name.slice(0, -1))}${list.hasMore() ? " loaded, more below" : ""}${unseen > 0 ? `; ${counted(unseen, "record")} settled too fast to be listed` : ""}${incomplete ? `; ${leftOut(incomplete)}` : ""}`;
     list.place.hidden = size === 0;
     const why = size > 0 ? "" : incomplete ? "anew" : "none";
     if (bottom.dataset.why === why) return;
@@ -95,7 +95,7 @@ export async function show({ main, parameters, signal, go }) {
     bottom.replaceChildren(...below);
   }
   const beingMade = () => h("div", { class: "empty" }, h("h2", {}, `Not all ${name} can be read`), h("p", {}, "They are being rebuilt from the log, and appear as soon as they are done."));
-  const noneFit = () => h("div", { class: "empty" }, h("h2", {}, `No ${name} fit`), h("p", {}, "Nothing that is kept has all of these: ", given.map(([key, value]) => [h("code", {}, `${key}=${value}`), " "])), h("p", {}, h("a", { href: `/?view=${name}` }, `All ${name}`)));
+  const noneFit = () => h("div", { class: "empty" }, h("h2", {}, `No ${name} match`), h("p", {}, "No stored record has all of these: ", given.map(([key, value]) => [h("code", {}, `${key}=${value}`), " "])), h("p", {}, h("a", { href: `/?view=${name}` }, `All ${name}`)));
 
   const filters = form(name, kind, given, go);
   try {

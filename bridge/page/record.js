@@ -11,7 +11,7 @@ import { PARTIES, between, bytes, clock, count, counted, duration, isFailure, jo
 // Upstream connections that are drawn under their requests; the others are a click away.
 const UPSTREAM_DRAWN = 40;
 
-const ENDS = { connecting: "Connecting", established: "Open", closed: "Closed in order", reset_by_peer: "Reset by the peer", reset_locally: "Reset by this host", timed_out: "Timed out", unknown: "Ended, the kernel does not say how" };
+const ENDS = { connecting: "Connecting", established: "Open", closed: "Closed normally", reset_by_peer: "Reset by the peer", reset_locally: "Reset by this host", timed_out: "Timed out", unknown: "Ended; the kernel does not say how" };
 
 let traceUrl;
 
@@ -149,7 +149,7 @@ function connectionFacts(connection) {
     ["Round trip", c && c.srtt_us ? `${duration(c.srtt_us * 1000)}, ${duration(c.min_rtt_us * 1000)} at best` : null],
     ["Bytes out · in", c && `${bytes(c.bytes_acked)} · ${bytes(c.bytes_received)}`],
     ["Segments out · in", c && c.segments_out + c.segments_in > 0 ? `${count(c.segments_out)} · ${count(c.segments_in)}` : null],
-    ["Sent again", c && `SYN ${c.syn_retransmits}, SYN-ACK ${c.syn_ack_retransmits}, data ${c.retransmits}`],
+    ["Retransmitted", c && `SYN ${c.syn_retransmits}, SYN-ACK ${c.syn_ack_retransmits}, data ${c.retransmits}`],
     ["Reset", connection.reset_reason && plain(connection.reset_reason)],
     ["Process", connection.owner && `${connection.owner.pid}, thread ${connection.owner.tid}`],
     ["Tag in the SYN", connection.tag && h("span", {}, plain(connection.tag.state), " ", h("span", { class: "mono" }, connection.tag.id))],

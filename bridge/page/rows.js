@@ -17,7 +17,7 @@ export const endOf = (request) => later(request.started_at, request.duration_ns)
 const PHASES = {
   handshake: ["network", "handshake"], accept_wait: ["kernel", "waits to be accepted"], tls: ["tls", "TLS handshake"], open: ["open", "open"],
   request_wait: ["client", "waits for the client’s request"], head: ["client", "waits for the rest of its head"], failed_attempts: ["failed", "failed attempts"], backoff: ["proxy", "waits before the next attempt"], pool_wait: ["proxy", "waits for an upstream connection"],
-  upstream_handshake: ["network", "upstream handshake"], request_lost: ["network", "request lost and sent again"], round_trip: ["network", "round trip"],
+  upstream_handshake: ["network", "upstream handshake"], request_lost: ["network", "request retransmitted"], round_trip: ["network", "round trip"],
   service: ["service", "waits for the service"], response: ["rest", "response"], proxy: ["proxy", "in the proxy"], session: ["rest", "session"], unreported: ["rest", "not reported"],
 };
 
@@ -49,7 +49,7 @@ export function connectionRow(connection, depth, note) {
 }
 
 const INCIDENTS = {
-  retransmit: "data was sent again", zero_window: "the peer’s window was closed", accept_overflow: "the accept queue was full", syn_overflow: "the SYN queue was full", syn_cookies: "answered by SYN cookies",
+  retransmit: "data was retransmitted", zero_window: "the peer’s receive window was closed", accept_overflow: "the accept queue was full", syn_overflow: "the SYN queue was full", syn_cookies: "answered with SYN cookies",
 };
 
 // What happened, how often, and how full the accept queue was.

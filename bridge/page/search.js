@@ -109,7 +109,7 @@ async function slowestOf(percentile, values, signal) {
 function nothing(text) {
   const example = (words, what) => h("li", {}, h("code", {}, words), ` ${what}`);
   return panel("Nothing found",
-    h("p", {}, "Nothing that is kept here is known as ", h("code", {}, text), ". It may have been forgotten, or belong to another host’s bridge."),
+    h("p", {}, "Nothing is stored here under ", h("code", {}, text), ". It may have expired, or belong to another host’s bridge."),
     h("p", {}, "What can be found:"),
     h("ul", {}, example("4bf92f3577b34da6a3ce929d0e0e4736", "a trace id, or an alias of a connection"), example("00-4bf9…-00f0…-01", "a traceparent"),
       example("00f067aa0ba902b7", "a request’s span id"), example("5e0f…-…", "an x-request-id"), example("192.0.2.2:41230", "one end; with two, the pair"),

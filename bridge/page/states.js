@@ -46,7 +46,7 @@ function tokenPanel(again) {
     keepToken(input.value.trim());
     again();
   }
-  const wrong = hasToken() ? "The bridge does not take the token that was given." : "This bridge answers only to those who have its token.";
+  const wrong = hasToken() ? "The bridge does not accept this token." : "This bridge answers only to those who have its token.";
   return panel("A token is needed", h("p", {}, wrong, " It is in the bridge’s configuration; this page keeps it until the tab is closed."), form);
 }
 
@@ -56,7 +56,7 @@ export function nothingYet(missing, kind) {
   return h("div", { class: "empty" },
     h("h2", {}, `No ${kind} yet`),
     h("p", {}, both
-      ? "The bridge runs, and nobody has sent it anything."
+      ? "The bridge runs, but nothing has been sent to it."
       : "As soon as traffic passes the gateway, it is listed here."),
     both && h("ol", {},
       h("li", {}, "The probe, beside the gateway: ", code("syntrace-probe run --cgroup … --bridge unix:/run/syntrace/bridge.sock")),
@@ -74,7 +74,7 @@ export function notice() {
       const [ready, coverage] = await Promise.all([ask("/readyz").catch(passing), ask("/v1/coverage")]);
       notes = notesOf(ready, coverage);
     } catch (error) {
-      if (error.kind === "unreachable") notes = [["bad", "The bridge does not answer: what is shown here stands still."]];
+      if (error.kind === "unreachable") notes = [["bad", "The bridge does not answer: what is shown here is not updated."]];
     }
     const text = JSON.stringify(notes);
     if (text !== said) place.replaceChildren(...notes.map(([kind, ...words]) => h("p", { class: `note ${kind}` }, words)));
@@ -91,7 +91,7 @@ function notesOf(ready, { rung, lost }) {
   if (kernel && proxy) notes.push(["warn", "Neither the probe nor the filter has reported. ", "Run “syntrace doctor” on the gateway’s host."]);
   else if (kernel) notes.push(["warn", rung ? `The kernel’s view is missing: ${rung.missing.join("; ") || "the probe may see nothing"}.` : "The kernel’s view is missing: no probe reports. Requests are listed without their connections; start syntrace-probe."]);
   else if (proxy) notes.push(["warn", "The proxy’s view is missing: no filter has reported. Connections are listed without their requests; look at Envoy’s log, or run “syntrace doctor”."]);
-  if (!kernel && rung && (rung.name !== "full" || rung.missing.length > 0)) notes.push(["warn", `The probe is on the rung “${rung.name}”, without ${rung.missing.join("; ")}`]);
+  if (!kernel && rung && (rung.name !== "full" || rung.missing.length > 0)) notes.push(["warn", `The probe runs on rung “${rung.name}”; missing: ${rung.missing.join("; ")}`]);
   if (lost > 0) notes.push(["warn", `${lost.toLocaleString("en")} facts were lost on their way here: see Coverage.`]);
   return notes;
 }

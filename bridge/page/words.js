@@ -26,13 +26,12 @@ export function bytes(n) {
   return `${size.toFixed(1)} ${unit}`;
 }
 
-// A length of time in nanoseconds, to three digits.
+// A length of time in nanoseconds, as the bridge's sentences have it; from a minute on in minutes, then in hours.
 export function duration(ns) {
   if (ns === null || ns === undefined) return "–";
   const ms = ns / 1e6;
-  if (ms < 10) return `${ms.toFixed(ms < 1 ? 3 : 2)} ms`;
-  if (ms < 1000) return `${ms.toFixed(ms < 100 ? 1 : 0)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(2)} s`;
+  if (ms < 999.95) return `${ms.toFixed(ms < 10 ? 3 : 1)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 3 : 1)} s`;
   const minutes = Math.floor(ms / 60_000);
   if (minutes < 60) return `${minutes} min ${Math.round((ms % 60_000) / 1000)} s`;
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
@@ -101,7 +100,7 @@ const FAILED = new Set(["refused", "unanswered", "unreachable", "aborted", "rese
 export const isFailure = (outcome) => FAILED.has(outcome);
 
 const METHODS = { exact: "both addresses and the time agree", peer: "one address and the time agree, the other was rewritten", failure: "destination, time and error of the failed connect agree", proxy: "as the proxy itself numbers it" };
-const MISSING = { no_kernel_view: "no probe has reported", no_address: "the proxy named no address", no_connection: "no connection that the probe reported fits", not_sought: "the proxy says that no connect failed it" };
+const MISSING = { no_kernel_view: "no probe has reported", no_address: "the proxy named no address", address_hidden: "no connection of the proxy's has the address that it names for the client", time_differs: "the connection with these addresses did not live as long as the request ran", number_differs: "the connection with these addresses is another one by the proxy's number", no_connection: "no connection that the probe reported fits", not_sought: "the proxy says that no connect failed it" };
 
 // How a request was assigned to a connection, or why it was not.
 export function joinWords(join) {

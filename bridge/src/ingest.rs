@@ -13,7 +13,7 @@ use prost::{
     DecodeError, Message,
     encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
-use syntrace_core::fact::{Batch, Fact, Rung, SenderId};
+use syntrace_core::fact::{Batch, Fact, Rung, Sampling, SenderId};
 use syntrace_model::{BootId, BootNanos, ClockSample, Endpoint, UnixNanos};
 use syntrace_proto as wire;
 
@@ -202,10 +202,11 @@ fn translate_fact(encoded: &[u8]) -> Result<Fact, Meaningless> {
         Some(Body::Request(request)) => Ok(Fact::Request(request::translate(request)?.into())),
         Some(Body::Rung(rung)) => Ok(Fact::Rung(translate_rung(rung)?)),
         Some(Body::Incident(incident)) => Ok(Fact::Incident(incident::translate(incident)?)),
+        Some(Body::Sampling(sampling)) => Ok(Fact::Sampling(translate_sampling(sampling)?)),
         None => Err(meaningless(
             "body",
             "absent",
-            "a clock, connection, request, rung or incident",
+            "a clock, connection, request, rung, incident or sampling",
         )),
     }
 }
@@ -217,6 +218,19 @@ fn translate_clock(clock: wire::Clock) -> Result<ClockSample, Meaningless> {
     Ok(ClockSample {
         boot: BootNanos(clock.boot_ns),
         unix: UnixNanos(clock.unix_ns),
+    })
+}
+
+fn translate_sampling(sampling: wire::Sampling) -> Result<Sampling, Meaningless> {
+    if sampling.boot_ns == 0 {
+        return Err(meaningless("sampling.boot", 0, "a time"));
+    }
+    if sampling.one_in == 0 {
+        return Err(meaningless("sampling.one_in", 0, "at least 1"));
+    }
+    Ok(Sampling {
+        at: BootNanos(sampling.boot_ns),
+        one_in: sampling.one_in,
     })
 }
 

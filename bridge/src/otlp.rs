@@ -50,7 +50,7 @@ pub struct Taken {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The collector may take it later.
-    #[error("the collector does not take spans now: {reason}")]
+    #[error("the collector does not accept spans now: {reason}")]
     Later {
         /// How long the collector asks to wait.
         after: Option<Duration>,
@@ -69,7 +69,7 @@ pub enum SendError {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The endpoint is no URL.
-    #[error("the endpoint of the collector is no URL")]
+    #[error("the collector's endpoint is not a URL")]
     Endpoint(#[from] axum::http::uri::InvalidUri),
     /// The certificates cannot be used.
     #[error("TLS to the collector")]

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use prost::Message as _;
 use serde_json::json;
 use support::{Bridge, facts};
-use syntrace_proto::{Batch, Count, Fact, Loss, Rung, fact};
+use syntrace_proto::{Batch, Count, Fact, Loss, Rung, Sampling, fact};
 
 #[tokio::test]
 async fn an_accepted_batch_is_seen_by_those_who_ask() {
@@ -175,6 +175,7 @@ async fn a_fact_without_meaning_is_counted_by_its_field_and_the_others_are_taken
         change(&mut rung);
         Some(fact::Body::Rung(rung))
     };
+    let sampling = |boot_ns, one_in| Some(fact::Body::Sampling(Sampling { boot_ns, one_in }));
     let cases = [
         (None, "body"),
         (rung(|rung| rung.name = "half".to_owned()), "rung.name"),
@@ -190,6 +191,8 @@ async fn a_fact_without_meaning_is_counted_by_its_field_and_the_others_are_taken
             rung(|rung| rung.counted = vec![count("name"); 65]),
             "rung.counted",
         ),
+        (sampling(0, 2), "sampling.boot"),
+        (sampling(1, 0), "sampling.one_in"),
         (
             connection(|connection| connection.boot_id = vec![1; 15]),
             "connection.boot_id",

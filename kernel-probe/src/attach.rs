@@ -14,10 +14,10 @@ use crate::pins::Pins;
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
     /// The kernel refused it on the cgroup.
-    #[error("the kernel refused it there: {0}")]
+    #[error("the kernel refused it: {0}")]
     Link(#[source] io::Error),
     /// The program of a link that is there could not be exchanged.
-    #[error("exchanging the program of its link failed: {0}")]
+    #[error("replacing the program of its link failed: {0}")]
     Replace(#[source] io::Error),
     /// The link could not be pinned.
     #[error("pinning its link failed: {0}")]

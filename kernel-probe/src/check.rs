@@ -56,7 +56,7 @@ pub fn check(bpffs: &Path) -> Report {
             note(&mut ladder, Capability::Backfill, backfill(&loaded));
             limits.extend(loaded.lacks_older().map(|reason| Limit {
                 of: &[Capability::Backfill],
-                reason: format!("listeners that are older see no tags: {reason}"),
+                reason: format!("listeners older than the probe see no tags: {reason}"),
             }));
             let programs = loaded.verified_instructions().into_iter();
             let programs = programs.map(|(name, count)| (name.to_owned(), count));
@@ -123,7 +123,7 @@ fn elsewhere() -> Result<(), String> {
     };
     Err(format!(
         "only in this process's own network namespace: entering others takes CAP_SYS_PTRACE and \
-         CAP_SYS_ADMIN, and {why}; start it as root, or in the namespace of those who are followed"
+         CAP_SYS_ADMIN, and {why}; start it as root, or in the namespace of the followed processes"
     ))
 }
 
@@ -196,7 +196,7 @@ impl fmt::Display for Report {
         for (name, count) in &self.programs {
             writeln!(
                 f,
-                "program       {name}: the verifier looked at {count} instructions"
+                "program       {name}: the verifier processed {count} instructions"
             )?;
         }
         Ok(())

@@ -16,7 +16,7 @@ use rustix::{
     process::{Pid, Signal, kill_process},
 };
 
-use crate::request::{Request, is_requested};
+use crate::handover::{Request, is_requested};
 
 /// What asks a probe to hand over to a successor.
 const HAND_OVER: Signal = Signal::USR1;
@@ -38,12 +38,12 @@ const TRY_EVERY: Duration = Duration::from_millis(2);
 pub enum ClaimError {
     /// Another probe follows it.
     #[error(
-        "another probe{} follows this cgroup: end it, or take over from it by --take-over",
+        "another probe{} follows this cgroup: end it, or take over from it with --take-over",
         named(*.0)
     )]
     Held(Option<u32>),
     /// The other probe did not let go.
-    #[error("the other probe did not let go within {} s", LET_GO_WITHIN.as_secs())]
+    #[error("the other probe did not release the cgroup within {} s", LET_GO_WITHIN.as_secs())]
     NotLetGo,
     /// The directory cannot be locked.
     #[error("locking the cgroup's directory failed: {0}")]
@@ -190,7 +190,7 @@ fn ask(process: Option<u32>, signal: Signal) {
     if let Some(pid) = pid
         && let Err(error) = kill_process(pid, signal)
     {
-        tracing::warn!(%error, "Could not ask the other probe to let go");
+        tracing::warn!(%error, "Could not ask the other probe to release the cgroup");
     }
 }
 

@@ -9,6 +9,8 @@ use std::path::Path;
 use btf_rs::{Backend, Btf, Type};
 use syntrace_ebpf_common::{ANSWER_ZERO, CAST, CAST_CONTEXT, call_to};
 
+use crate::reset_reasons::ResetReasons;
+
 /// The running kernel's types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -81,6 +83,8 @@ pub(crate) struct KernelTypes {
     globals: Vec<(&'static str, u32)>,
     /// Calls as they stand in the programs, and what is to stand there.
     calls: [(u64, u64); FUNCTIONS.len()],
+    /// Names that the programs are not told.
+    reset_reasons: ResetReasons,
     /// Why nothing was found, where nothing was.
     unknown: Option<String>,
 }
@@ -95,6 +99,7 @@ impl KernelTypes {
         Self {
             globals: globals.map(|global| (global, 0)).collect(),
             calls: FUNCTIONS.map(|(call, _)| (call, ANSWER_ZERO)),
+            reset_reasons: ResetReasons::default(),
             unknown: Some(why),
         }
     }
@@ -129,6 +134,7 @@ impl KernelTypes {
         Self {
             globals: globals.chain(TYPES.map(structure)).collect(),
             calls: FUNCTIONS.map(function),
+            reset_reasons: ResetReasons::of(&btf),
             unknown: None,
         }
     }
@@ -136,6 +142,11 @@ impl KernelTypes {
     /// Returns the numbers by the names that the programs give them.
     pub(crate) fn globals(&self) -> &[(&'static str, u32)] {
         &self.globals
+    }
+
+    /// Returns what the kernel calls its reasons for an RST.
+    pub(crate) const fn reset_reasons(&self) -> &ResetReasons {
+        &self.reset_reasons
     }
 
     /// Lets no close tell its reason.
@@ -249,6 +260,7 @@ mod tests {
         let known = KernelTypes {
             globals: vec![(SK_ERR, 4)],
             calls,
+            reset_reasons: ResetReasons::default(),
             unknown: None,
         };
         assert_eq!(known.lack_errors(), None);

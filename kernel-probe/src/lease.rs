@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use syntrace_ebpf_common::Config;
-use syntrace_proto::Clock;
+use syntrace_proto::{Clock, Sampling};
 
 use crate::{clock, loader::ConfigMap};
 
@@ -39,18 +39,26 @@ impl Lease {
         self.config.one_in > 1
     }
 
-    /// Orders that one of `one_in` connections that end well is reported.
-    pub(crate) fn sample(&mut self, one_in: u32) {
+    /// Orders that one of `one_in` connections that end well is reported; returns from when on, if that is new. A
+    /// connection of just then may be of the larger sample or of the smaller one: the smaller one counts.
+    pub(crate) fn sample(&mut self, one_in: u32) -> Option<Sampling> {
         if one_in == self.config.one_in {
-            return;
+            return None;
         }
-        if one_in > self.config.one_in {
+        let is_less = one_in > self.config.one_in;
+        if is_less {
             tracing::warn!(one_in, "Reported less, the ring is too small for all");
         } else {
             tracing::info!(one_in, "Reported more again");
         }
+        let before = clock::sample();
         self.config.one_in = one_in;
         self.renew();
+        let from = if is_less { before } else { clock::sample() };
+        Some(Sampling {
+            boot_ns: from.boot_ns,
+            one_in,
+        })
     }
 }
 

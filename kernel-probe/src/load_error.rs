@@ -17,8 +17,8 @@ use crate::{
 pub enum LoadError {
     /// One process is followed, and no cgroup.
     #[error(
-        "hooks need a cgroup v2 that is not the root, and none was given; without them no handshake \
-         and no accept wait is seen, and what comes and goes within 5 s, such as a refused connect, \
+        "hooks need a cgroup v2 other than the root, and none was given; without hooks, handshakes and \
+         accept waits are not seen, and what begins and ends within 5 s, such as a refused connect, is seen \
          only in a network namespace of its own: move the process into a cgroup of its own"
     )]
     NoCgroup,
@@ -36,7 +36,7 @@ pub enum LoadError {
     )]
     NotPermitted(#[source] EbpfError),
     /// The kernel's verifier refused a program.
-    #[error("the verifier of this kernel refused `{program}`: {}", in_words(why))]
+    #[error("this kernel's verifier rejected `{program}`: {}", in_words(why))]
     Refused {
         /// The program.
         program: &'static str,
@@ -44,29 +44,27 @@ pub enum LoadError {
         why: Box<Explanation>,
     },
     /// The kernel lacks what a map or a program needs.
-    #[error("this kernel cannot hold the programs, which need Linux 6.10 with BTF: {}", chain(.0))]
+    #[error("this kernel cannot run the programs, which need Linux 6.10 or later with BTF: {}", chain(.0))]
     Unsupported(#[source] EbpfError),
     /// The kernel's types cannot be read, by which programs of some kinds say what they are called for.
     #[error("{UNREADABLE}; {}", chain(.0))]
     NoTypes(#[source] EbpfError),
     /// The kernel's types have no such name.
-    #[error(
-        "this kernel has nothing called `{0}` that programs are called for: that takes a newer one"
-    )]
+    #[error("this kernel has no `{0}` to attach programs to: that takes a newer kernel")]
     NoHook(String),
     /// The kernel has no memory for the maps or the programs.
     #[error(
-        "the kernel gave no memory for the programs' maps; a smaller --ring-bytes takes less, \
-         or this process's memory limit must be higher: {}", chain(.0)
+        "the kernel has no memory for the programs' maps; choose a smaller --ring-bytes, \
+         or raise this process's memory limit: {}", chain(.0)
     )]
     OutOfMemory(#[source] EbpfError),
     /// The process may not have as many files open as there are maps and programs.
     #[error(
-        "the programs' maps are files, and this process may open no more: raise its limit (ulimit -n)"
+        "this process may not open enough files for the programs' maps: raise its limit (ulimit -n)"
     )]
     TooManyFiles(#[source] EbpfError),
     /// The object lacks a part that the loader knows: both were built apart.
-    #[error("the eBPF object has no `{0}`")]
+    #[error("the eBPF object has no `{0}`: it is of another build than this program")]
     Incomplete(&'static str),
     /// The ring buffer cannot be polled.
     #[error("polling the ring buffer failed: {0}")]

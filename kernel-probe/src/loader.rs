@@ -17,8 +17,9 @@ use crate::{
     kernel_types::KernelTypes,
     load_error::{LoadError, chain, unsupported, verify},
     network::{Network, list},
-    older::{self, Place},
+    older_listeners::{self, Place},
     pins::Pins,
+    reset_reasons::ResetReasons,
     rung::{Capability, Ladder},
     settings::RingBytes,
 };
@@ -58,6 +59,8 @@ pub(crate) struct Loaded {
     links: Vec<Link>,
     /// Names of all links to the cgroup.
     attached: Vec<&'static str>,
+    /// What the kernel calls its reasons for an RST.
+    pub(crate) reset_reasons: ResetReasons,
     /// What is on, as far as the programs decide it.
     pub(crate) ladder: Ladder,
 }
@@ -85,6 +88,7 @@ impl Loaded {
         without: &[Capability],
     ) -> Result<Self, LoadError> {
         let mut types = KernelTypes::read();
+        let reset_reasons = types.reset_reasons().clone();
         if without.contains(&Capability::CloseReason) {
             types = types.without_errors();
         }
@@ -96,7 +100,11 @@ impl Loaded {
             }
             loaded => loaded,
         };
-        loaded.map_err(LoadError::or_lack)
+        let loaded = loaded.map_err(LoadError::or_lack)?;
+        Ok(Self {
+            reset_reasons,
+            ..loaded
+        })
     }
 
     fn load_with(
@@ -147,6 +155,7 @@ impl Loaded {
             older,
             links: Vec::new(),
             attached: Vec::new(),
+            reset_reasons: ResetReasons::default(),
             ladder,
         };
         for (program, instructions) in loaded.verified_instructions() {
@@ -241,7 +250,7 @@ impl Loaded {
         if let Some(reason) = self.lacks_older() {
             return Err(reason.to_owned());
         }
-        older::watch(&mut self.ebpf, places).map_err(|error| error.to_string())
+        older_listeners::watch(&mut self.ebpf, places).map_err(|error| error.to_string())
     }
 
     /// Takes the slot of orders out.

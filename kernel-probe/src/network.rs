@@ -29,7 +29,7 @@ pub enum ParseNetworkError {
         max: u8,
     },
     /// Bits behind the prefix are set, so that one of both is a mistake.
-    #[error("expected no bits behind the prefix, such as {0}")]
+    #[error("expected no bits set after the prefix, such as {0}")]
     HostBits(IpAddr),
 }
 

@@ -1,10 +1,13 @@
 //! Everything that is seen of those who are followed, by hooks where they are allowed and by the
 //! kernel's table of sockets, as one stream of facts; and what cannot be seen, at each moment.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
 
 use syntrace_ebpf_common::{Event, Flags};
-use syntrace_proto::fact::Body;
+use syntrace_proto::{Sampling, fact::Body};
 use tokio::time::{Instant, interval_at};
 
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
     load_error::LoadError,
     pins::Pins,
     privileges::{self, Held},
+    reset_reasons::ResetReasons,
     rung::{Capability, Ladder},
     settings::Settings,
     survey::{Connections, Scope, Survey, SurveyError},
@@ -30,6 +34,7 @@ pub(crate) struct Observer {
     pins: Option<Pins>,
     ladder: RefCell<Ladder>,
     host: Host,
+    reset_reasons: ResetReasons,
 }
 
 // === impl Observer ===
@@ -104,7 +109,7 @@ impl Observer {
                     .listeners()
                     .and_then(|places| view.watch_older(&places))
             {
-                let reason = format!("older listeners see no tags: {reason}");
+                let reason = format!("listeners older than the probe see no tags: {reason}");
                 ladder.lose(Capability::Backfill, &reason);
             }
         }
@@ -117,12 +122,14 @@ impl Observer {
             Ok(held) => tracing::info!(%held, "Gave up privileges"),
             Err(error) => tracing::warn!(%error, "Could not give up privileges"),
         }
+        let reset_reasons = view.as_ref().map(KernelView::reset_reasons).cloned();
         let observer = Self {
             view,
             survey,
             pins,
             ladder: RefCell::new(ladder),
             host,
+            reset_reasons: reset_reasons.unwrap_or_default(),
         };
         Ok((observer, counters))
     }
@@ -152,6 +159,7 @@ impl Observer {
             pins: _,
             ladder,
             host,
+            reset_reasons,
         } = self;
         let (ladder, connections) = (&*ladder, survey.connections());
         take(Body::Rung(ladder.borrow().to_fact(counters.counted())));
@@ -166,16 +174,27 @@ impl Observer {
                 take(Body::Rung(rung));
             }
         };
+        // Whoever hears only these two takes it that all was sampled in between.
+        let first_and_latest: Cell<Option<[Sampling; 2]>> = Cell::new(None);
+        let sampled = |sampling| {
+            let [first, _] = first_and_latest.get().unwrap_or([sampling; 2]);
+            first_and_latest.set(Some([first, sampling]));
+            take(Body::Sampling(sampling));
+        };
         let repeat = async {
             let mut ticks = interval_at(Instant::now() + RUNG_INTERVAL, RUNG_INTERVAL);
             loop {
                 ticks.tick().await;
                 take(Body::Rung(ladder.borrow().to_fact(counters.counted())));
+                for sampling in first_and_latest.get().into_iter().flatten() {
+                    take(Body::Sampling(sampling));
+                }
             }
         };
-        let decode = |record: &[u8]| forward(record, host, counters, take);
+        let translated = |event| take(translate::event(&event, host, reset_reasons));
+        let decode = |record: &[u8]| forward(record, counters, translated);
         tokio::join!(
-            KernelView::follow(view.as_mut(), counters, decode),
+            KernelView::follow(view.as_mut(), counters, decode, sampled),
             survey.keep(take, tell),
             repeat
         );
@@ -202,12 +221,14 @@ impl Observer {
             pins,
             ladder,
             host,
+            reset_reasons,
         } = self;
         if let Some(Err(error)) = pins.map(|pins| pins.remove()) {
             tracing::warn!(%error, "Could not remove what was pinned");
         }
         if let Some(view) = view {
-            view.detach(|record| forward(record, &host, counters, take));
+            let translated = |event| take(translate::event(&event, &host, &reset_reasons));
+            view.detach(|record| forward(record, counters, translated));
         }
         survey.drain(take);
         counters.survey_lost(survey.losses());
@@ -234,9 +255,9 @@ fn note(ladder: &mut Ladder, connections: Connections, result: Result<(), Survey
 }
 
 /// Hands on what one ring-buffer record says.
-fn forward(record: &[u8], host: &Host, counters: &Counters, take: &impl Fn(Body)) {
+fn forward(record: &[u8], counters: &Counters, take: impl Fn(Event)) {
     match Event::decode(record) {
-        Ok(event) => take(translate::event(&event, host)),
+        Ok(event) => take(event),
         Err(error) => {
             counters.undecodable();
             tracing::debug!(%error, "Skipped ring-buffer record");

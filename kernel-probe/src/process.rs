@@ -9,7 +9,7 @@ use crate::members::Whose;
 
 /// A number that is no process's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a running process that this user may look at")]
+#[error("expected a running process whose /proc entry this user may read")]
 pub struct ProcessError;
 
 /// Returns whom following `pid` means: the cgroup v2 that it is in, with all that is there.

@@ -68,19 +68,19 @@ impl Capability {
     #[must_use]
     pub const fn loss(self) -> &'static str {
         match self {
-            Self::LifeCycle => {
-                "when connections begin, are established and end, each at its moment"
-            }
+            Self::LifeCycle => "the moments at which connections begin, are established and end",
             Self::CloseReason => {
-                "whether a connection was refused, unreachable, reset or timed out: it ended unknown how"
+                "whether a connection was refused, unreachable, reset or timed out: its outcome is unknown"
             }
             Self::ResetReason => "why this host sent an RST",
-            Self::AcceptWait => "how long a connection waited for its accept, and who accepted it",
-            Self::Tag => "the same id at both ends: no SYN is tagged, and no tag believed",
-            Self::Incidents => "when segments were sent again",
+            Self::AcceptWait => {
+                "how long a connection waited to be accepted, and which thread accepted it"
+            }
+            Self::Tag => "the same id at both ends: no SYN is tagged, and no tag is believed",
+            Self::Incidents => "when segments were retransmitted",
             Self::Backfill => "connections that are older than the probe",
             Self::Listeners => "full accept queues, full SYN queues, and SYN cookies",
-            Self::Poll => "connections, where no hook sees them",
+            Self::Poll => "connections that no hook sees",
             Self::TakeOver => {
                 "what happens between a crash or a take-over and the next probe's start"
             }

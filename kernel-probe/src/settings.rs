@@ -53,7 +53,7 @@ pub struct RingBytes(pub(crate) u32);
 
 /// A number that is no size of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a power of two from 65536 to 1073741824")]
+#[error("expected a size in bytes, a power of two from 65536 to 1073741824")]
 pub struct ParseRingBytesError;
 
 /// A path that is not a cgroup to attach to.
@@ -67,9 +67,7 @@ pub enum CgroupError {
     NotCgroup2,
     /// The path is the root of the hierarchy, where hooks would run for every connection of the
     /// machine.
-    #[error(
-        "hooks need a cgroup v2 that is not the root; move the processes into one of their own"
-    )]
+    #[error("hooks need a cgroup v2 other than the root; move the processes into one of their own")]
     Root,
     /// There is no cgroup v2 hierarchy; what mounts it.
     #[error("cgroup v2 is not mounted: {0}; --pid follows one process without it")]

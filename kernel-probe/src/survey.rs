@@ -23,7 +23,7 @@ use crate::{
     host::Host,
     load_error::LoadError,
     members::{Members, Whose, namespace_of},
-    older::Place,
+    older_listeners::Place,
     poll::Identity,
     privileges::Held,
 };
@@ -64,7 +64,7 @@ pub(crate) struct Scope {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SurveyError {
     /// Those who are followed are gone.
-    #[error("those who are to be followed are gone: {0}")]
+    #[error("the processes to follow are gone: {0}")]
     Gone(#[source] io::Error),
     /// The namespace cannot be entered.
     #[error(

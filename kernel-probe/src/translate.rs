@@ -6,41 +6,12 @@ use syntrace_ebpf_common::{
 };
 use syntrace_proto::{self as proto, fact::Body};
 
-use crate::host::Host;
+use crate::{host::Host, reset_reasons::ResetReasons};
 
-/// Names of the kernel's `enum sk_rst_reason`, without their prefix and in small letters, in its order.
-const RESET_REASONS: [&str; 25] = [
-    "not_specified",
-    "no_socket",
-    "tcp_invalid_ack_sequence",
-    "tcp_rfc7323_paws",
-    "tcp_too_old_ack",
-    "tcp_ack_unsent_data",
-    "tcp_flags",
-    "tcp_old_ack",
-    "tcp_abort_on_data",
-    "tcp_timewait_socket",
-    "invalid_syn",
-    "tcp_abort_on_close",
-    "tcp_abort_on_linger",
-    "tcp_abort_on_memory",
-    "tcp_state",
-    "tcp_keepalive_timeout",
-    "tcp_disconnect_with_data",
-    "mptcp_rst_eunspec",
-    "mptcp_rst_emptcp",
-    "mptcp_rst_eresource",
-    "mptcp_rst_eprohibit",
-    "mptcp_rst_ewq2big",
-    "mptcp_rst_ebadperf",
-    "mptcp_rst_emiddlebox",
-    "error",
-];
-
-/// Returns the fact that `event` of `host` tells.
-pub(crate) fn event(event: &Event, host: &Host) -> Body {
+/// Returns the fact that `event` of `host` tells, whose kernel has these `reasons` for an RST.
+pub(crate) fn event(event: &Event, host: &Host, reasons: &ResetReasons) -> Body {
     match event {
-        Event::Connection(record) => Body::Connection(connection(record, host)),
+        Event::Connection(record) => Body::Connection(connection(record, host, reasons)),
         Event::Incident(record) => Body::Incident(incident(record, host)),
     }
 }
@@ -64,7 +35,7 @@ fn incident(record: &IncidentRecord, host: &Host) -> proto::Incident {
     }
 }
 
-fn connection(record: &ConnRecord, host: &Host) -> proto::Connection {
+fn connection(record: &ConnRecord, host: &Host, reasons: &ResetReasons) -> proto::Connection {
     proto::Connection {
         seen_at_ns: record.seen_at,
         boot_id: host.boot_id.to_vec(),
@@ -99,7 +70,7 @@ fn connection(record: &ConnRecord, host: &Host) -> proto::Connection {
         // The hook runs within the call itself.
         accepted_exactly: record.accepted_at != 0,
         accept_deferred: record.accept_deferred != 0,
-        reset_reason: reset_reason(record.reset_reason),
+        reset_reason: reasons.name(record.reset_reason),
         mark: record.mark,
         cgroup_id: record.cgroup_id,
     }
@@ -113,16 +84,6 @@ fn minted(record: &ConnRecord, host: &Host) -> [u8; 16] {
             mint_untagged(Wide::from_bytes(host.key), record.socket_cookie).to_bytes()
         }
     }
-}
-
-/// Returns the reason's name; its number where this table is older than the kernel.
-fn reset_reason(plus_one: u8) -> String {
-    let Some(reason) = plus_one.checked_sub(1) else {
-        return String::new();
-    };
-    RESET_REASONS
-        .get(usize::from(reason))
-        .map_or_else(|| reason.to_string(), |&name| name.to_owned())
 }
 
 fn origin(origin: u8) -> proto::Origin {
@@ -219,13 +180,13 @@ mod tests {
             reset_reason: 16,
             ..ConnRecord::EMPTY
         };
-        let connection = connection(&record, &HOST);
+        let connection = connection(&record, &HOST, &ResetReasons::default());
         let local = connection.local.unwrap();
         assert_eq!((local.address, local.port), (vec![127, 0, 0, 1], 8080));
         assert_eq!(connection.peer.unwrap().address, [0x20; 16]);
         assert!(connection.tag.is_empty());
         assert_eq!(connection.boot_id, [9; 16]);
-        assert_eq!(connection.reset_reason, "tcp_keepalive_timeout");
+        assert_eq!(connection.reset_reason, "15");
     }
 
     #[test]
@@ -237,20 +198,13 @@ mod tests {
                 tag_state: tag_state as u8,
                 ..ConnRecord::EMPTY
             };
-            connection(&record, &HOST).minted_id
+            connection(&record, &HOST, &ResetReasons::default()).minted_id
         };
         assert_eq!(named(TagState::Sent), [7; 16]);
         assert_eq!(named(TagState::Answered), [7; 16]);
         let untagged = mint_untagged(Wide::from_bytes(HOST.key), 5).to_bytes();
         assert_eq!(named(TagState::Believed), untagged);
         assert_eq!(named(TagState::None), untagged);
-    }
-
-    #[test]
-    fn a_reason_that_is_not_known_is_its_number() {
-        assert_eq!(reset_reason(0), "");
-        assert_eq!(reset_reason(1), "not_specified");
-        assert_eq!(reset_reason(200), "199");
     }
 
     const HOST: Host = Host {

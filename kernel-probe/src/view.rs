@@ -9,6 +9,7 @@ use std::{
 
 use rustix::rand::{GetRandomFlags, getrandom};
 use syntrace_ebpf_common::{Config, Flags, Wide};
+use syntrace_proto::Sampling;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
@@ -19,9 +20,10 @@ use crate::{
     load_error::LoadError,
     loader::Loaded,
     members::Whose,
-    older::Place,
+    older_listeners::Place,
     pins::Pins,
     pressure::{Flow, Pressure},
+    reset_reasons::ResetReasons,
     rung::{Capability, Ladder},
     settings::{MeshKeys, Settings},
 };
@@ -88,6 +90,11 @@ impl KernelView {
         &self.loaded.ladder
     }
 
+    /// Returns what the kernel calls its reasons for an RST.
+    pub(crate) const fn reset_reasons(&self) -> &ResetReasons {
+        &self.loaded.reset_reasons
+    }
+
     /// Returns the names of the links by which programs are attached to the cgroup.
     pub(crate) fn attached(&self) -> &[&'static str] {
         self.loaded.attached()
@@ -122,8 +129,13 @@ impl KernelView {
         Ok(())
     }
 
-    /// Hands snapshots to `take`, keeps the lease and the sampling, for ever.
-    pub(crate) async fn follow(view: Option<&mut Self>, counters: &Counters, take: impl Fn(&[u8])) {
+    /// Hands snapshots to `take`, keeps the lease and the sampling, whose changes it hands to `sampled`, for ever.
+    pub(crate) async fn follow(
+        view: Option<&mut Self>,
+        counters: &Counters,
+        take: impl Fn(&[u8]),
+        sampled: impl Fn(Sampling),
+    ) {
         let Some(Self {
             events: Some(events),
             lease,
@@ -154,7 +166,9 @@ impl KernelView {
                         lost: lost_now.saturating_sub(lost),
                     };
                     (begun, lost) = (now, lost_now);
-                    lease.sample(pressure.handle_flow(flow));
+                    if let Some(sampling) = lease.sample(pressure.handle_flow(flow)) {
+                        sampled(sampling);
+                    }
                     Ok(())
                 }
                 _ = renewal.tick() => {

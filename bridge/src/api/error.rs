@@ -30,10 +30,12 @@ pub enum ApiError {
     #[error("no connection and no request has the trace id, alias or x-request-id {0:?}")]
     UnknownTrace(String),
     /// No token of those that open the endpoint came with the request.
-    #[error("expected the header authorization: Bearer TOKEN, with a token that is known here")]
+    #[error(
+        "expected the header authorization: Bearer TOKEN, with a token that this bridge accepts"
+    )]
     Unauthorised,
     /// What an earlier run left is not folded yet.
-    #[error("what an earlier run left is being read: {folded} of {of} entries of the log")]
+    #[error("the bridge is still reading its log: {folded} of {of} entries so far")]
     Rebuilding {
         /// Entries that are folded.
         folded: u64,
@@ -41,7 +43,7 @@ pub enum ApiError {
         of: u64,
     },
     /// What was acknowledged before is not folded yet, and may hold the answer.
-    #[error("facts that were taken wait to be read")]
+    #[error("accepted facts wait to be processed")]
     Behind,
     /// A part of the answer is unavailable.
     #[error(transparent)]
@@ -50,7 +52,7 @@ pub enum ApiError {
     #[error("too many requests in a second")]
     TooFast,
     /// As many answers are under way as there may be.
-    #[error("too many answers are under way")]
+    #[error("too many requests are being answered")]
     TooManyAnswers,
     /// The head is larger than any may be.
     #[error("the head is larger than {HEAD_BYTES_MAX} bytes")]
@@ -59,7 +61,7 @@ pub enum ApiError {
     #[error("no such path")]
     UnknownPath,
     /// The path has other methods.
-    #[error("the path does not take this method")]
+    #[error("this path does not support the method")]
     MethodNotAllowed,
     /// The query string has a parameter that is not known here, or the same one twice.
     #[error(transparent)]
@@ -96,7 +98,7 @@ pub enum ApiError {
     #[error("the body is larger than {BODY_BYTES_MAX} bytes")]
     TooLarge,
     /// The body did not come whole.
-    #[error("the body did not come whole")]
+    #[error("the body ended early")]
     Incomplete,
     /// Too many batches at once.
     #[error("too many batches at once")]

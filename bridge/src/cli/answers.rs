@@ -243,7 +243,7 @@ impl fmt::Display for Incomplete {
         match (self.from, self.to) {
             (Some(from), Some(until)) => {
                 let (from, until) = (text::clock(from), text::clock(until));
-                write!(to, "; what is left out began between {from} and {until}")
+                write!(to, "; what is missing began between {from} and {until}")
             }
             _ => Ok(()),
         }

@@ -43,7 +43,7 @@ pub(super) enum SetupError {
         source: io::Error,
     },
     /// The token's file holds what no header may.
-    #[error("the token in {} has characters that no token has", .path.display())]
+    #[error("the token in {} has characters that no token may have", .path.display())]
     Characters {
         /// The file.
         path: PathBuf,
@@ -65,7 +65,7 @@ pub(super) enum AskError {
         source: io::Error,
     },
     /// The connection broke, or spoke no HTTP.
-    #[error("{address} ended the conversation")]
+    #[error("{address} closed the connection, or does not speak HTTP")]
     Http {
         /// The server's address.
         address: Address,
@@ -73,16 +73,18 @@ pub(super) enum AskError {
         source: hyper::Error,
     },
     /// The answer did not come whole, or was too large.
-    #[error("{0} gave no whole answer")]
+    #[error("{0} sent an incomplete answer, or one that is too large")]
     Body(Address),
     /// The answer did not come.
     #[error("{0} did not answer within {s} s", s = TIMEOUT.as_secs())]
     Late(Address),
     /// The query cannot be made a request.
-    #[error("the question holds what no request may")]
+    #[error("the query has characters that no HTTP request may have")]
     Question(#[source] hyper::http::Error),
     /// No token, or a wrong one.
-    #[error("{0} wants another token: give --token-file, or SYNTRACE_TOKEN_FILE")]
+    #[error(
+        "{0} does not accept this token, or needs one: set --token-file or SYNTRACE_TOKEN_FILE"
+    )]
     Unauthorised(Address),
     /// The bridge refused the query.
     #[error("{message} ({code})")]
@@ -95,7 +97,7 @@ pub(super) enum AskError {
         message: String,
     },
     /// The answer has another shape than this version knows.
-    #[error("{address} answered in a shape that this version does not know")]
+    #[error("{address} gave an answer that this version cannot read")]
     Shape {
         /// The server's address.
         address: Address,

@@ -34,7 +34,7 @@ fn say(out: &mut impl Write, coverage: &answers::Coverage) -> io::Result<()> {
     let share = text::percent(of_joined, all);
     writeln!(
         out,
-        "{BOLD}{share} of {} joined to their connection{BOLD:#}",
+        "{BOLD}{share} of {} were joined to their connection{BOLD:#}",
         text::counted(all, "settled request")
     )?;
     match &coverage.rung {
@@ -57,7 +57,9 @@ fn say(out: &mut impl Write, coverage: &answers::Coverage) -> io::Result<()> {
     }
     let (connections, requests) = (&coverage.connections, &coverage.requests);
     let of = |live: u64, settled: u64, evicted: u64| {
-        format!("{live} live, {settled} settled, {evicted} cut short by a bound")
+        format!(
+            "{live} live, {settled} settled, {evicted} settled early because there were too many"
+        )
     };
     field(
         out,

@@ -69,7 +69,7 @@ pub(super) async fn run(
         let asked = text::visible(&asked);
         writeln!(
             out,
-            "{FAINT}No {kind} that is kept fits {asked}; times are UTC.{FAINT:#}"
+            "{FAINT}No stored {kind} matches {asked}; times are UTC.{FAINT:#}"
         )?;
     }
     Ok(Exit::NotFound)

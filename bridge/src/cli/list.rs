@@ -115,7 +115,7 @@ pub(super) fn warn(left_out: Option<impl Display>) -> io::Result<()> {
     match left_out.map(|left_out| left_out.to_string()) {
         Some(words) => {
             let words = text::visible(&words);
-            writeln!(anstream::stderr(), "{WARN}Not all:{WARN:#} {words}")
+            writeln!(anstream::stderr(), "{WARN}Incomplete:{WARN:#} {words}")
         }
         None => Ok(()),
     }

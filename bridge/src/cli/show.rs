@@ -37,7 +37,7 @@ pub(super) async fn run(
     let Some((kind, value)) = look_up(bridge, id).await? else {
         writeln!(
             anstream::stderr(),
-            "{BAD}Nothing is known as {}{BAD:#}: it may be forgotten, or belong to another host's bridge.\n\
+            "{BAD}Nothing is stored under {}{BAD:#}: it may have expired, or belong to another host's bridge.\n\
              {FAINT}{FINDABLE}{FAINT:#}",
             text::visible(id)
         )?;

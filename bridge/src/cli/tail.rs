@@ -72,7 +72,7 @@ pub(super) async fn run(
             last = told.id.clone().or(last);
             say(out, bridge, kind, &told, &mut known, json)?;
         }
-        complain("The bridge ended the stream; it is asked to go on")?;
+        complain("The bridge ended the stream; reconnecting")?;
         follow = Some(resume(bridge, kind, &query, last.as_deref()).await?);
     }
     Ok(Exit::Done)
@@ -91,7 +91,7 @@ fn say(
         let Missed { count } = serde_json::from_str(&told.data)?;
         let records = text::counted(count, "record");
         return Ok(complain(&format!(
-            "{records} came and went meanwhile, of which those that fit the filter are left out here"
+            "{records} settled too fast to be listed; those that match the filter are missing here"
         ))?);
     }
     let value = serde_json::from_str(&told.data)?;

@@ -64,13 +64,14 @@ pub(super) fn plain(name: &str) -> String {
     visible(name).replace('_', " ")
 }
 
-/// Writes a length of time, as the sentences do below a second.
+/// Writes a length of time, as the sentences do.
 pub(super) fn duration(ns: u64) -> String {
     let ms = ns as f64 / 1e6;
     match ms {
         ..10.0 => format!("{ms:.3} ms"),
         ..1_000.0 => format!("{ms:.1} ms"),
-        _ => format!("{:.2} s", ms / 1e3),
+        ..10_000.0 => format!("{:.3} s", ms / 1e3),
+        _ => format!("{:.1} s", ms / 1e3),
     }
 }
 
@@ -119,6 +120,7 @@ mod tests {
     fn lengths_of_time_have_their_unit() {
         assert_eq!(duration(25_000), "0.025 ms");
         assert_eq!(duration(12_340_000), "12.3 ms");
-        assert_eq!(duration(2_500_000_000), "2.50 s");
+        assert_eq!(duration(2_500_000_000), "2.500 s");
+        assert_eq!(duration(127_000_000_000), "127.0 s");
     }
 }

@@ -81,7 +81,7 @@ fn say(out: &mut impl Write, causes: &answers::Causes, window: &str) -> io::Resu
         say_unattributed(out, unattributed)?;
     }
     if let Some(incomplete) = causes.incomplete {
-        writeln!(out, "\n{WARN}Not all is counted:{WARN:#} {incomplete}")?;
+        writeln!(out, "\n{WARN}Incomplete:{WARN:#} {incomplete}")?;
     }
     Ok(())
 }
@@ -91,8 +91,8 @@ fn headline(causes: &answers::Causes) -> String {
     let connects = causes.causes.iter().map(answers::Count::connects).sum();
     let asked = text::counted(causes.requests, "request");
     let requests = match (causes.requests, causes.failed) {
-        (0, _) => "No request came".to_owned(),
-        (_, 0) => format!("No request failed or was slow, of {}", causes.requests),
+        (0, _) => "No requests".to_owned(),
+        (_, 0) => format!("None of {asked} failed or was slow"),
         (_, failed) => format!("{failed} of {asked} failed or were slow"),
     };
     match connects {
@@ -109,8 +109,8 @@ fn say_unattributed(out: &mut impl Write, unattributed: &answers::Unattributed) 
     let looked_at = text::counted(unattributed.looked_at, "connection");
     writeln!(
         out,
-        "\n{WARN}Not in any request's time:{WARN:#} {} of {looked_at} had trouble of their own: {} sent \
-         something again, {} waited 100 ms or more in this host's queues",
+        "\n{WARN}Not in any request's time:{WARN:#} trouble on {} of {looked_at}; {} retransmitted, {} waited \
+         100 ms or more in this host's queues",
         unattributed.connections, unattributed.retransmitted, unattributed.waited
     )?;
     if let Some(id) = &unattributed.example {
@@ -148,8 +148,13 @@ mod tests {
     #[test]
     fn the_first_line_counts_requests_and_connects_apart() {
         for (requests, failed, causes, expected) in [
-            (0, 0, json!([]), "No request came today"),
-            (7, 0, json!([]), "No request failed or was slow, of 7 today"),
+            (0, 0, json!([]), "No requests today"),
+            (
+                7,
+                0,
+                json!([]),
+                "None of 7 requests failed or was slow today",
+            ),
             (
                 7,
                 2,
@@ -166,7 +171,7 @@ mod tests {
                 0,
                 0,
                 refused(0, 1),
-                "No request came; 1 connect failed that no request waited for today",
+                "No requests; 1 connect failed that no request waited for today",
             ),
         ] {
             let said = said(json!({"requests": requests, "failed": failed, "causes": causes}));
@@ -193,7 +198,9 @@ mod tests {
             {"connections": 2, "retransmitted": 2, "waited": 1, "looked_at": 4, "example": "b0.7"}}),
         );
         assert!(
-            said.contains("2 of 4 connections had trouble of their own"),
+            said.contains(
+                "trouble on 2 of 4 connections; 2 retransmitted, 1 waited 100 ms or more"
+            ),
             "{said}"
         );
         assert!(said.contains("syntrace show b0.7"), "{said}");

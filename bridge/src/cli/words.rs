@@ -16,7 +16,7 @@ const PHASES: [(&str, &str); 17] = [
     ("backoff", "waits before the next attempt"),
     ("pool_wait", "waits for an upstream connection"),
     ("upstream_handshake", "upstream handshake"),
-    ("request_lost", "request lost and sent again"),
+    ("request_lost", "request retransmitted"),
     ("round_trip", "round trip"),
     ("service", "waits for the service"),
     ("response", "response"),
@@ -27,11 +27,11 @@ const PHASES: [(&str, &str); 17] = [
 
 /// What happened to a connection or to its listener, by the API's names.
 const INCIDENTS: [(&str, &str); 5] = [
-    ("retransmit", "data was sent again"),
-    ("zero_window", "the peer's window was closed"),
+    ("retransmit", "data was retransmitted"),
+    ("zero_window", "the peer's receive window was closed"),
     ("accept_overflow", "the accept queue was full"),
     ("syn_overflow", "the SYN queue was full"),
-    ("syn_cookies", "answered by SYN cookies"),
+    ("syn_cookies", "answered with SYN cookies"),
 ];
 
 /// Returns what a phase is called; a name that is not known, as it is.

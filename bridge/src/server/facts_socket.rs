@@ -31,7 +31,7 @@ pub(super) struct Held {
 #[derive(Debug, thiserror::Error)]
 pub enum FactsSocketError {
     /// Another bridge has it.
-    #[error("{} is held by another bridge, process {pid}", .path.display())]
+    #[error("{} is in use by another bridge, process {pid}", .path.display())]
     Held {
         /// The socket.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum FactsSocketError {
         pid: String,
     },
     /// Something else is there.
-    #[error("{} is there and is no socket", .path.display())]
+    #[error("{} exists and is not a socket", .path.display())]
     NotASocket {
         /// The path.
         path: PathBuf,

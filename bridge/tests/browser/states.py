@@ -34,7 +34,7 @@ def token(looker):
         looker.picture(page, "state-token")
         page.get_by_label("Token").fill("wrong")
         page.keyboard.press("Enter")
-        expect(page.get_by_text("does not take the token")).to_be_visible()
+        expect(page.get_by_text("does not accept this token")).to_be_visible()
         page.get_by_label("Token").fill(looker.told["token"])
         page.keyboard.press("Enter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Connections")
@@ -60,12 +60,12 @@ def no_probe(looker):
 
 def unattributed(looker):
     with looker.page(for_axe=True) as page:
-        expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^No request failed or was slow.*; 1 connection had trouble"))
+        expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("^No request failed or was slow.*; trouble on 1 connection"))
         card = page.locator(".card").filter(has_text="Not in any request’s time")
-        expect(card).to_contain_text("1 of 2 connections had trouble of their own: 1 sent something again")
+        expect(card).to_contain_text("Trouble on 1 of 2 connections: 1 retransmitted")
         looker.without_barriers(page)
         looker.picture(page, "state-unattributed")
-        card.get_by_role("link", name="1 sent something again").click()
+        card.get_by_role("link", name="1 retransmitted").click()
         expect(page.locator(".row")).to_have_count(1)
         page.go_back()
         card.get_by_role("link", name="The latest").click()

@@ -24,7 +24,7 @@ fn the_slowest_of_a_minute_are_those_of_all_its_requests() {
     assert!(
         found
             .said
-            .contains("2010 requests fit, and 1005 of them are the slowest; these are 5"),
+            .contains("2010 requests match; these are 5 of the slowest 1005"),
         "{}",
         found.said
     );
@@ -41,7 +41,7 @@ fn a_list_that_is_cut_says_so_and_may_be_had_whole() {
     assert!(
         found
             .said
-            .contains("2010 requests fit; these are the newest 100; --limit N"),
+            .contains("2010 requests match; these are the newest 100; --limit N"),
         "{}",
         found.said
     );
@@ -55,7 +55,7 @@ fn a_list_that_is_cut_says_so_and_may_be_had_whole() {
     assert!(
         found
             .said
-            .contains("these are the newest 7, and more may fit"),
+            .contains("these are the newest 7, and more may match"),
         "{}",
         found.said
     );
@@ -82,7 +82,7 @@ fn connections_of_a_network_are_listed_beyond_a_hundred_if_that_is_asked_for() {
     assert!(
         found
             .said
-            .contains("these are the newest 100, and more may fit"),
+            .contains("these are the newest 100, and more may match"),
         "{}",
         found.said
     );
@@ -97,7 +97,7 @@ fn what_looks_like_a_time_and_is_none_is_a_wrong_command_line() {
     let said = run(&["--bridge", &address, "find", "503", "99:99"]);
     assert_eq!(said.code, Some(64), "{}", said.out);
     assert!(
-        said.err.contains("99:99 is no time of the day"),
+        said.err.contains("99:99 is not a time of day"),
         "{}",
         said.err
     );

@@ -123,7 +123,10 @@ fn a_tail_says_how_many_came_and_went_unseen() {
     let first = tail.next_ids(1).remove(0);
     assert_ne!(first, id(2), "all are kept");
     let said = tail.end();
-    assert!(said.contains("records came and went meanwhile"), "{said}");
+    assert!(
+        said.contains("records settled too fast to be listed"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -244,7 +247,7 @@ fn a_status_and_a_time_find_the_requests_of_that_minute() {
             None => {
                 assert_eq!(said.code, Some(3), "{words:?}: {}", said.out);
                 assert!(
-                    said.out.contains("No request that is kept fits"),
+                    said.out.contains("No stored request matches"),
                     "{}",
                     said.out
                 );

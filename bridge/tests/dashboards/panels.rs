@@ -140,8 +140,8 @@ pub(crate) const ROWS: &[Row] = &[
                 page: "view=connections&outcome=refused",
             },
             Panel {
-                title: "Sent again",
-                description: "Segments per second that had to be sent again, by role.",
+                title: "Retransmissions",
+                description: "Segments per second that were retransmitted, by role.",
                 unit: "ops",
                 queries: &[query(
                     r#"sum by (role, segment) (rate(syntrace_retransmits_total{instance=~"$instance"}[$__rate_interval]))"#,

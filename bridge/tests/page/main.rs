@@ -244,7 +244,7 @@ fn strings_of_an_attacker_are_shown_and_do_nothing() {
             Some(Body::Rung(rung)) => {
                 (rung.name, rung.missing) = (hostile(), vec![hostile()]);
             }
-            Some(Body::Clock(_) | Body::Incident(_)) | None => {}
+            Some(Body::Clock(_) | Body::Incident(_) | Body::Sampling(_)) | None => {}
         }
     }
     bridge.post(&batch);

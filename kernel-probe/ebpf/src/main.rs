@@ -6,17 +6,17 @@
 
 mod accept;
 mod active;
-mod apart;
 mod atomic;
 mod cast;
 mod context;
+mod dispatch;
 mod emit;
 mod handshake;
 mod kernel;
 mod life;
 mod live;
 mod maps;
-mod older;
+mod older_listeners;
 mod passive;
 mod reset;
 mod segment;
@@ -34,7 +34,7 @@ use aya_ebpf::{
 };
 use syntrace_ebpf_common::TcpState;
 
-use crate::{context::SockOps, older::Visit};
+use crate::{context::SockOps, older_listeners::Visit};
 
 /// `sock_ops` programs return 1 to keep the kernel's default behaviour.
 const PASS: u32 = 1;
@@ -86,7 +86,7 @@ fn called_back<const OBSERVES: bool>(ops: &SockOps) {
             life::closed(ops);
         }
     } else {
-        apart::dispatch::<OBSERVES>(ops, op);
+        dispatch::callback::<OBSERVES>(ops, op);
     }
 }
 
@@ -141,7 +141,7 @@ fn resets(ctx: BtfTracePointContext) -> i32 {
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]
 extern "C" fn older_listeners(visit: *const Visit) -> i32 {
-    older::visited(visit);
+    older_listeners::visited(visit);
     0
 }
 

@@ -47,23 +47,28 @@ impl Lines {
                 .map(|line| self.timed(incident.at_ns, &line))
                 .into_iter()
                 .collect(),
-            Body::Clock(_) | Body::Request(_) => Vec::new(),
+            Body::Clock(_) | Body::Request(_) | Body::Sampling(_) => Vec::new(),
         }
     }
 
     /// Returns what happened altogether.
     pub(super) fn summary(&self) -> String {
         let total: u64 = self.ended.values().sum();
-        let mut line = format!("{total} connections ended");
+        let ended = if total == 1 {
+            "connection"
+        } else {
+            "connections"
+        };
+        let mut line = format!("{total} {ended} ended");
         for (at, (outcome, count)) in self.ended.iter().enumerate() {
             let mark = if at == 0 { ":" } else { "," };
             append(&mut line, format_args!("{mark} {count} {outcome}"));
         }
         if self.n_printed_waits > 0 {
-            let longest = ms(self.longest_wait_ns);
+            let longest = length(self.longest_wait_ns);
             append(
                 &mut line,
-                format_args!("; the longest wait for an accept was at most {longest}"),
+                format_args!("; the longest wait to be accepted was at most {longest}"),
             );
         }
         line
@@ -113,14 +118,14 @@ impl Lines {
         self.n_printed_waits += 1;
         self.longest_wait_ns = self.longest_wait_ns.max(wait_ns);
         let line = format!(
-            "{} waited {}{} for its accept",
+            "{} waited {}{} to be accepted",
             ends(connection),
             if connection.accepted_exactly {
                 ""
             } else {
                 "at most "
             },
-            ms(wait_ns)
+            length(wait_ns)
         );
         Some(self.timed(connection.accepted_at_ns, &line))
     }
@@ -149,29 +154,32 @@ fn end(connection: &Connection) -> String {
         Outcome::Refused => "was refused",
         Outcome::Unanswered => "was not answered",
         Outcome::Unreachable => "was unreachable",
-        Outcome::Aborted => "was given up here before it was answered",
+        Outcome::Aborted => "was given up before it was answered",
         Outcome::Closed => "closed",
         Outcome::ResetByPeer => "was reset by the peer",
         Outcome::ResetLocally => "was reset here",
         Outcome::TimedOut => "timed out",
         Outcome::Unknown | Outcome::Unspecified | Outcome::Connecting | Outcome::Established => {
-            "ended, unknown how"
+            "ended, with unknown outcome"
         }
     });
     let life_ns = span(connection.syn_at_ns, connection.closed_at_ns);
     if let Some(life_ns) = life_ns {
-        append(&mut line, format_args!(" after {}", ms(life_ns)));
+        append(&mut line, format_args!(" after {}", length(life_ns)));
     }
-    let mut sent_again = |count, what: &str| {
-        if count > 0 {
-            append(&mut line, format_args!(", {count} {what} sent again"));
-        }
+    let mut retransmitted = |count, what: &str| match count {
+        0 => {}
+        1 => append(&mut line, format_args!(", 1 {what} retransmitted")),
+        _ => append(&mut line, format_args!(", {count} {what}s retransmitted")),
     };
-    sent_again(connection.syn_retransmits, "SYN");
-    sent_again(connection.syn_ack_retransmits, "SYN-ACK");
-    sent_again(connection.retransmits, "segments");
+    retransmitted(connection.syn_retransmits, "SYN");
+    retransmitted(connection.syn_ack_retransmits, "SYN-ACK");
+    retransmitted(connection.retransmits, "segment");
     if let Some(handshake_ns) = span(connection.syn_at_ns, connection.established_at_ns) {
-        append(&mut line, format_args!(", handshake {}", ms(handshake_ns)));
+        append(
+            &mut line,
+            format_args!(", handshake {}", length(handshake_ns)),
+        );
     }
     if connection.bytes_acked > 0 || connection.bytes_received > 0 {
         append(
@@ -193,17 +201,19 @@ fn incident_line(incident: &Incident) -> Option<String> {
     let (count, queue, max) = (incident.count, incident.queue, incident.queue_max);
     match incident.kind() {
         IncidentKind::AcceptOverflow => Some(format!(
-            "listener {local} dropped {count}: its accept queue was full ({queue} of {max} wait)"
+            "listener {local} dropped {count} segments: its accept queue was full ({queue} waiting, limit {max})"
         )),
         IncidentKind::SynOverflow => Some(format!(
             "listener {local} dropped {count} SYNs: its SYN queue was full"
         )),
-        IncidentKind::SynCookies => {
-            Some(format!("listener {local} answered {count} SYNs by cookies"))
-        }
+        IncidentKind::SynCookies => Some(format!(
+            "listener {local} answered {count} SYNs with SYN cookies"
+        )),
         IncidentKind::ZeroWindow => {
             let peer = address(incident.peer.as_ref());
-            Some(format!("to {peer} waits: the peer reads nothing"))
+            Some(format!(
+                "to {peer} waits: the peer's receive window is closed"
+            ))
         }
         // The connection's end tells how many.
         IncidentKind::Retransmit | IncidentKind::Unspecified => None,
@@ -242,8 +252,15 @@ const fn span(from_ns: u64, to_ns: u64) -> Option<u64> {
     }
 }
 
-fn ms(ns: u64) -> String {
-    format!("{:.3} ms", ns as f64 / 1e6)
+/// Writes a length of time, as the bridge does.
+fn length(ns: u64) -> String {
+    let ms = ns as f64 / 1e6;
+    match ms {
+        ..10.0 => format!("{ms:.3} ms"),
+        ..1_000.0 => format!("{ms:.1} ms"),
+        ..10_000.0 => format!("{:.3} s", ms / 1e3),
+        _ => format!("{:.1} s", ms / 1e3),
+    }
 }
 
 fn address(endpoint: Option<&Endpoint>) -> String {
@@ -287,7 +304,7 @@ mod tests {
             lines.of(&Body::Connection(refused)),
             ["    0.010 s  to 192.0.2.2:9000 was refused after 0.025 ms"]
         );
-        assert_eq!(lines.summary(), "1 connections ended: 1 refused");
+        assert_eq!(lines.summary(), "1 connection ended: 1 refused");
     }
 
     #[test]
@@ -306,7 +323,7 @@ mod tests {
         let mut lines = Lines::new(0);
         assert_eq!(lines.of(&Body::Connection(end)).len(), 1);
         assert_eq!(lines.of(&Body::Connection(explained)), [""; 0]);
-        assert_eq!(lines.summary(), "1 connections ended: 1 reset locally");
+        assert_eq!(lines.summary(), "1 connection ended: 1 reset locally");
     }
 
     #[test]
@@ -325,7 +342,7 @@ mod tests {
         assert_eq!(
             lines.of(&Body::Connection(accepted)),
             [
-                "    0.005 s  from 192.0.2.2:9000 at 10.0.0.1:80 waited at most 3.000 ms for its accept"
+                "    0.005 s  from 192.0.2.2:9000 at 10.0.0.1:80 waited at most 3.000 ms to be accepted"
             ]
         );
         assert_eq!(lines.of(&Body::Connection(later)), [""; 0]);
@@ -364,7 +381,7 @@ mod tests {
         assert_eq!(
             Lines::new(0).of(&Body::Incident(incident)),
             [
-                "    0.000 s  listener 10.0.0.1:80 dropped 3: its accept queue was full (129 of 128 wait)"
+                "    0.000 s  listener 10.0.0.1:80 dropped 3 segments: its accept queue was full (129 waiting, limit 128)"
             ]
         );
     }

@@ -96,7 +96,11 @@ impl Receiver {
         self.wait_for(|batches| {
             bodies(batches).find_map(|body| match body {
                 Body::Rung(rung) => Some(rung.clone()),
-                Body::Clock(_) | Body::Connection(_) | Body::Request(_) | Body::Incident(_) => None,
+                Body::Clock(_)
+                | Body::Connection(_)
+                | Body::Request(_)
+                | Body::Sampling(_)
+                | Body::Incident(_) => None,
             })
         })
     }
@@ -193,7 +197,11 @@ pub(crate) fn port_of(end: &Connection) -> u32 {
 pub(crate) fn incidents(batches: &[Batch]) -> impl Iterator<Item = &Incident> {
     bodies(batches).filter_map(|body| match body {
         Body::Incident(incident) => Some(incident),
-        Body::Clock(_) | Body::Rung(_) | Body::Request(_) | Body::Connection(_) => None,
+        Body::Clock(_)
+        | Body::Rung(_)
+        | Body::Sampling(_)
+        | Body::Request(_)
+        | Body::Connection(_) => None,
     })
 }
 
@@ -201,7 +209,11 @@ pub(crate) fn incidents(batches: &[Batch]) -> impl Iterator<Item = &Incident> {
 pub(crate) fn connections(batches: &[Batch]) -> impl Iterator<Item = &Connection> {
     bodies(batches).filter_map(|body| match body {
         Body::Connection(connection) => Some(connection),
-        Body::Clock(_) | Body::Rung(_) | Body::Request(_) | Body::Incident(_) => None,
+        Body::Clock(_)
+        | Body::Rung(_)
+        | Body::Sampling(_)
+        | Body::Request(_)
+        | Body::Incident(_) => None,
     })
 }
 

@@ -43,7 +43,12 @@ fn a_full_accept_queue_is_told_in_a_namespace_that_is_younger_than_the_probe() {
     client.step();
     // Who was dropped tries again, also after the namespace was found.
     let told = format!("listener 127.0.0.1:{port} dropped ");
-    sum(&watch, &told, "its accept queue was full (2 of 1 wait)", 1);
+    sum(
+        &watch,
+        &told,
+        "its accept queue was full (2 waiting, limit 1)",
+        1,
+    );
 }
 
 #[test]
@@ -66,7 +71,7 @@ step()
     watch.line(&["watching"]);
     client.step();
     let told = format!("listener 127.0.0.1:{port} answered ");
-    assert_eq!(sum(&watch, &told, "SYNs by cookies", 3), 3);
+    assert_eq!(sum(&watch, &told, "SYNs with SYN cookies", 3), 3);
 }
 
 fn accept_queue_full(take: impl Fn(Start) -> Start) {
@@ -81,7 +86,12 @@ fn accept_queue_full(take: impl Fn(Start) -> Start) {
     client.step();
     let told = format!("listener 127.0.0.1:{port} dropped ");
     // Linux takes one more than it was told; clients try again after a second.
-    sum(&watch, &told, "its accept queue was full (2 of 1 wait)", 4);
+    sum(
+        &watch,
+        &told,
+        "its accept queue was full (2 waiting, limit 1)",
+        4,
+    );
 }
 
 /// Waits until lines that begin with `told` and end with `why` tell of `least` together; returns of

@@ -64,4 +64,13 @@ step()
     assert!(closed.iter().any(|one_in| *one_in > 1.0));
     assert!((closed.len() as f64) < good);
     assert!(lost > 0 || (counted / good - 1.0).abs() < 0.3, "{counted}");
+    let samplings = receiver.samplings();
+    let first = samplings.first().expect("a change was told");
+    assert!(first.one_in > 1, "{samplings:?}");
+    // Of the smaller sample is nothing that began before it was told.
+    let mut sampled = ends.iter().filter(|end| end.one_in > 1);
+    assert!(
+        sampled.all(|end| end.established_at_ns >= first.boot_ns),
+        "{first:?}"
+    );
 }

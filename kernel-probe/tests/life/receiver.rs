@@ -12,7 +12,7 @@ use std::{
 };
 
 use prost::Message as _;
-use syntrace_proto::{Batch, Connection, Opening, Outcome, Rung, fact::Body};
+use syntrace_proto::{Batch, Connection, Opening, Outcome, Rung, Sampling, fact::Body};
 use tempfile::TempDir;
 
 use crate::waiting::wait_for;
@@ -57,9 +57,26 @@ impl Receiver {
     pub(crate) fn connections(&self) -> Vec<Connection> {
         let snapshots = self.bodies().into_iter().filter_map(|body| match body {
             Body::Connection(connection) => Some(connection),
-            Body::Clock(_) | Body::Rung(_) | Body::Request(_) | Body::Incident(_) => None,
+            Body::Clock(_)
+            | Body::Rung(_)
+            | Body::Sampling(_)
+            | Body::Request(_)
+            | Body::Incident(_) => None,
         });
         snapshots.collect()
+    }
+
+    /// Returns from when on one of how many was reported, in the order told.
+    pub(crate) fn samplings(&self) -> Vec<Sampling> {
+        let samplings = self.bodies().into_iter().filter_map(|body| match body {
+            Body::Sampling(sampling) => Some(sampling),
+            Body::Clock(_)
+            | Body::Rung(_)
+            | Body::Connection(_)
+            | Body::Request(_)
+            | Body::Incident(_) => None,
+        });
+        samplings.collect()
     }
 
     /// Waits for the probe to say what it can see; returns what it said first.
@@ -67,7 +84,11 @@ impl Receiver {
         wait_for("the rung", || {
             self.bodies().into_iter().find_map(|body| match body {
                 Body::Rung(rung) => Some(rung),
-                Body::Clock(_) | Body::Connection(_) | Body::Request(_) | Body::Incident(_) => None,
+                Body::Clock(_)
+                | Body::Connection(_)
+                | Body::Request(_)
+                | Body::Sampling(_)
+                | Body::Incident(_) => None,
             })
         })
     }
@@ -77,7 +98,11 @@ impl Receiver {
         let mut bodies = self.bodies().into_iter().rev();
         bodies.find_map(|body| match body {
             Body::Rung(rung) => Some(rung),
-            Body::Clock(_) | Body::Connection(_) | Body::Request(_) | Body::Incident(_) => None,
+            Body::Clock(_)
+            | Body::Connection(_)
+            | Body::Request(_)
+            | Body::Sampling(_)
+            | Body::Incident(_) => None,
         })
     }
 

@@ -47,7 +47,7 @@ fn the_root_of_the_hierarchy_is_nobodys_cgroup() {
     let start = Start::of(&["watch", "--cgroup", root.to_str().unwrap()]);
     let said = refused_in_a_line(start, 64);
     assert!(
-        said.contains("hooks need a cgroup v2 that is not the root"),
+        said.contains("hooks need a cgroup v2 other than the root"),
         "{said}"
     );
 }

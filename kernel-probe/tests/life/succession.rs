@@ -155,7 +155,7 @@ fn a_second_probe_is_refused_in_one_sentence() {
         last,
         format!(
             "error: another probe (process {}) follows this cgroup: \
-             end it, or take over from it by --take-over",
+             end it, or take over from it with --take-over",
             probe.pid()
         )
     );

@@ -27,7 +27,7 @@ s.close()
     let port: u16 = client.told();
     watch.line(&["to 127.0.0.1:9 was refused after"]);
     let listener = format!("at 127.0.0.1:{port} ");
-    watch.line(&[&listener, "waited ", "ms for its accept"]);
+    watch.line(&[&listener, "waited ", "ms to be accepted"]);
     watch.line(&[&format!("to 127.0.0.1:{port} closed")]);
     assert!(watch.stop().success());
     watch.line(&["3 connections ended", "1 refused"]);

@@ -15,7 +15,10 @@ fn a_probe_that_is_asked_by_nobody_any_more_goes_on() {
     signal(&probe, Signal::CONT);
     assert_eq!(given_up.status.code(), Some(1));
     let said = String::from_utf8(given_up.stderr).unwrap();
-    assert!(said.contains("did not let go within 10 s"), "{said}");
+    assert!(
+        said.contains("did not release the cgroup within 10 s"),
+        "{said}"
+    );
 
     site.one_connection();
     assert!(is_running(&probe));

@@ -46,7 +46,7 @@ pub struct Loss {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Fact {
-    #[prost(oneof = "fact::Body", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "fact::Body", tags = "1, 2, 3, 4, 5, 6")]
     pub body: ::core::option::Option<fact::Body>,
 }
 /// Nested message and enum types in `Fact`.
@@ -63,6 +63,8 @@ pub mod fact {
         Rung(super::Rung),
         #[prost(message, tag = "5")]
         Incident(super::Incident),
+        #[prost(message, tag = "6")]
+        Sampling(super::Sampling),
     }
 }
 /// Both clocks of the probe's host, read at the same moment.
@@ -87,6 +89,17 @@ pub struct Rung {
     /// What it left undone or did not believe, such as `tag_mac_invalid`; nothing of it is a loss.
     #[prost(message, repeated, tag = "3")]
     pub counted: ::prost::alloc::vec::Vec<Count>,
+}
+/// Of how many connections that end well one is reported, from a moment on. Told at each change; where it ever was more
+/// than 1, the first change and the latest are repeated with each rung.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Sampling {
+    /// CLOCK_BOOTTIME, nanoseconds.
+    #[prost(fixed64, tag = "1")]
+    pub boot_ns: u64,
+    /// At least 1: all are reported.
+    #[prost(uint32, tag = "2")]
+    pub one_in: u32,
 }
 /// How often something happened.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -197,7 +210,7 @@ pub struct Connection {
     /// The listener lets the worker wait for data (TCP_DEFER_ACCEPT): waiting is not the queue's doing.
     #[prost(bool, tag = "32")]
     pub accept_deferred: bool,
-    /// Why an RST was sent or received, in the kernel's words (enum sk_rst_reason); empty if unknown.
+    /// Why this host sent an RST, in its kernel's words (enum sk_rst_reason); empty if it sent none, or the reason is unknown.
     #[prost(string, tag = "33")]
     pub reset_reason: ::prost::alloc::string::String,
     /// SO_MARK; 0 for none.
@@ -339,6 +352,10 @@ pub struct Request {
     /// From `request.time` until the filter saw the request's whole head, nanoseconds; absent where it saw only the end.
     #[prost(uint64, optional, tag = "36")]
     pub head_ns: ::core::option::Option<u64>,
+    /// `local` and `peer` are the ends of the TCP connection itself. Where neither this nor `direct_local` and
+    /// `direct_peer` are set, the configuration does not tell whether they are.
+    #[prost(bool, tag = "37")]
+    pub direct: bool,
 }
 /// A span of another trace.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

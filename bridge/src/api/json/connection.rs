@@ -42,7 +42,7 @@ pub(in crate::api) struct Connection {
     outcome: Option<&'static str>,
     /// `errno` that ended it.
     errno: Option<u32>,
-    /// Why an RST was sent or received, in the kernel's words.
+    /// Why this host sent an RST, in its kernel's words.
     reset_reason: Option<String>,
     tag: Option<Tag>,
     /// RFC 3339, as are all times.

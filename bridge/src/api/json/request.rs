@@ -145,6 +145,8 @@ struct Join {
 struct Coverage {
     late: bool,
     facts_lost: bool,
+    /// Incidents of its connections and their listeners that were too many to be kept, if any of them may have hit it.
+    incidents_evicted: u64,
     evicted: bool,
     contradictions: Vec<&'static str>,
 }
@@ -278,12 +280,14 @@ impl From<&RequestCoverage> for Coverage {
         let RequestCoverage {
             late,
             facts_lost,
+            incidents_evicted,
             evicted,
             contradictions,
         } = coverage;
         Self {
             late: *late,
             facts_lost: *facts_lost,
+            incidents_evicted: *incidents_evicted,
             evicted: *evicted,
             contradictions: contradictions.clone(),
         }

@@ -51,11 +51,11 @@ fn kernel(Evidence { host, .. }: &Evidence) -> Check {
     let (major, minor) = KERNEL_MIN;
     match host.version() {
         Some(version) if version < KERNEL_MIN => check("kernel", State::Limited, found)
-            .remedy(format!("the probe watches from Linux {major}.{minor} on; below, requests are recorded without their connections")),
+            .remedy(format!("the probe's eBPF programs need Linux {major}.{minor} or later; on older kernels it polls the socket table")),
         Some(_) if !host.btf => check("kernel", State::Limited, format!("{found}, without BTF"))
-            .remedy("a kernel with CONFIG_DEBUG_INFO_BTF lets the probe read the kernel's own fields"),
+            .remedy("without BTF (CONFIG_DEBUG_INFO_BTF) the probe cannot read the kernel's own fields"),
         Some(_) => check("kernel", State::Fine, format!("{found}, with BTF")),
-        None => check("kernel", State::Unknown, "no Linux release"),
+        None => check("kernel", State::Unknown, "the kernel's release could not be read"),
     }
 }
 
@@ -79,12 +79,12 @@ fn the_bridge(evidence: &Evidence) -> Check {
         Ok(found) if found.health.status == "ready" => match found.health.incomplete {
             None => check("bridge", State::Fine, format!("answers at {address}")),
             Some(left_out) => {
-                let found = format!("answers at {address}, not with all: {left_out}");
+                let found = format!("answers at {address}, but incompletely: {left_out}");
                 check("bridge", State::Limited, found)
             }
         },
         Ok(found) => check("bridge", State::Broken, format!("{address} says that it is {}", found.health.status))
-            .remedy("its log says why"),
+            .remedy("see the bridge's log"),
         Err(error) => check("bridge", State::Broken, error.to_string())
             .remedy("start it: syntrace-bridge --facts unix:/run/syntrace/bridge.sock --listen 127.0.0.1:4390; or name it: --bridge, --token-file"),
     }
@@ -95,7 +95,7 @@ fn probe(found: &BridgeFound) -> Check {
         None => check("probe", State::Broken, "no probe has reported to the bridge")
             .remedy("start it beside Envoy: syntrace-probe run --cgroup DIRECTORY --bridge unix:/run/syntrace/bridge.sock"),
         Some(rung) if rung.name == "full" && rung.missing.is_empty() => {
-            check("probe", State::Fine, "reports, on the rung full")
+            check("probe", State::Fine, "reports, on rung full")
         }
         Some(rung) => {
             let state = if rung.name == "l7-only" {
@@ -104,9 +104,9 @@ fn probe(found: &BridgeFound) -> Check {
                 State::Limited
             };
             let missing = rung.missing.join("; ");
-            let found = format!("is on the rung {}, without: {missing}", rung.name);
+            let found = format!("reports, on rung {}; missing: {missing}", rung.name);
             check("probe", state, found)
-                .remedy("syntrace-probe check says what this kernel and these privileges allow")
+                .remedy("run syntrace-probe check: it says what this kernel and these privileges allow")
         }
     }
 }
@@ -124,13 +124,13 @@ fn the_envoy(evidence: &Evidence) -> Check {
             State::Unknown,
             format!("no admin interface answers at {address}"),
         )
-        .remedy("name it: --envoy-admin http://HOST:PORT or unix:/PATH"),
+        .remedy("say where it is: --envoy-admin http://HOST:PORT or unix:/PATH"),
     }
 }
 
 fn filter(envoy: Option<&Envoy>, bridge: Option<&BridgeFound>) -> Option<Check> {
     let reported = bridge.map(|found| !found.health.missing.iter().any(|view| view == "proxy"));
-    let load = "envoy/gateway.yaml has the filter as it is configured; Envoy's log says why a module does not load";
+    let load = "envoy/gateway.yaml shows how the filter is configured; Envoy's log says why a module does not load";
     Some(match (envoy, reported) {
         (Some(envoy), _) if !envoy.configured => check(
             "filter",
@@ -141,22 +141,19 @@ fn filter(envoy: Option<&Envoy>, bridge: Option<&BridgeFound>) -> Option<Check> 
         (Some(envoy), _) if envoy.wasm_active == 0 => check(
             "filter",
             State::Broken,
-            "the filter is configured, and its module does not run",
+            "the filter is configured, but its module does not run",
         )
         .remedy(load),
         (Some(envoy), Some(true)) => check(
             "filter",
             State::Fine,
-            format!(
-                "runs in {} wasm machines, and has reported",
-                envoy.wasm_active
-            ),
+            format!("runs in {} Wasm VMs, and has reported", envoy.wasm_active),
         ),
         (Some(envoy), Some(false)) => check(
             "filter",
             State::Limited,
             format!(
-                "runs in {} wasm machines; nothing of it has come to the bridge",
+                "runs in {} Wasm VMs, but the bridge has received nothing from it",
                 envoy.wasm_active
             ),
         )
@@ -164,7 +161,7 @@ fn filter(envoy: Option<&Envoy>, bridge: Option<&BridgeFound>) -> Option<Check> 
         (Some(envoy), None) => check(
             "filter",
             State::Fine,
-            format!("runs in {} wasm machines", envoy.wasm_active),
+            format!("runs in {} Wasm VMs", envoy.wasm_active),
         ),
         (None, Some(true)) => check("filter", State::Fine, "has reported to the bridge"),
         (None, Some(false)) => check(
@@ -182,15 +179,15 @@ fn way(envoy: &Envoy, cluster: &str, bridge: Option<&BridgeFound>) -> Check {
     let link = "facts";
     if !envoy.has_cluster {
         return check(link, State::Broken, format!("Envoy has no cluster {cluster}, so the filter reaches no bridge"))
-            .remedy("give Envoy the cluster, and the filter its name: bridge_cluster; or name it here: --bridge-cluster");
+            .remedy("add the cluster to Envoy, and name it in the filter's bridge_cluster; if it has another name, pass --bridge-cluster");
     }
-    let taken = format!("{} of {} batches were taken", envoy.taken, envoy.sent);
+    let batches = format!("accepted {} of {} batches", envoy.taken, envoy.sent);
     if envoy.connected == 0 && envoy.connect_fail > 0 {
         return check(
             link,
             State::Broken,
             format!(
-                "the filter cannot reach the bridge: {} connects of cluster {cluster} failed",
+                "the filter cannot reach the bridge: {} connects to cluster {cluster} failed",
                 envoy.connect_fail
             ),
         )
@@ -200,17 +197,18 @@ fn way(envoy: &Envoy, cluster: &str, bridge: Option<&BridgeFound>) -> Check {
     }
     match (envoy.sent, envoy.taken) {
         (0, _) => check(link, State::Unknown, "the filter has sent nothing yet").remedy("it reports with the first request: send one"),
-        (_, 0) => check(link, State::Broken, format!("the bridge refuses what the filter sends: {taken}"))
-            .remedy("a filter that is newer than the bridge is refused; /v1/coverage counts what could not be read"),
+        (_, 0) => check(link, State::Broken, format!("the bridge refuses what the filter sends: it {batches}"))
+            .remedy("the bridge refuses a filter that is newer than itself; /v1/coverage counts what it could not read"),
         _ if bridge.is_some_and(|found| found.health.missing.iter().any(|view| view == "proxy")) => {
-            check(link, State::Broken, format!("{taken}, but not by this bridge")).remedy("cluster and --bridge must name the same bridge")
+            check(link, State::Broken, format!("a bridge {batches}, but not this one")).remedy("the cluster and --bridge must lead to the same bridge")
         }
-        _ => check(link, State::Fine, taken),
+        _ => check(link, State::Fine, format!("the bridge {batches}")),
     }
 }
 
 fn clocks(envoy: Option<&Envoy>, bridge: Option<&BridgeFound>) -> Option<Check> {
-    let remedy = "requests are joined by time: let chrony or another NTP client keep both clocks";
+    let remedy =
+        "requests are joined by time: keep both clocks right with chrony or another NTP client";
     let ahead = |(there, here): (Timestamp, Timestamp)| there.duration_since(here).as_secs();
     let envoys = envoy.and_then(|envoy| envoy.clocks).map(ahead);
     if let Some(s) = envoys.filter(|s| s.abs() > CLOCKS_APART_S) {
@@ -234,7 +232,7 @@ fn clocks(envoy: Option<&Envoy>, bridge: Option<&BridgeFound>) -> Option<Check> 
             check(
                 "clocks",
                 State::Broken,
-                format!("the newest request began {s} s in the future: its proxy's clock is ahead"),
+                format!("the newest request began {s} s in the future: its proxy's clock is ahead of this host's"),
             )
             .remedy(remedy),
         ),
@@ -242,7 +240,7 @@ fn clocks(envoy: Option<&Envoy>, bridge: Option<&BridgeFound>) -> Option<Check> 
             check(
                 "clocks",
                 State::Fine,
-                "Envoy's and this host's agree to the second",
+                format!("Envoy's and this host's differ by at most {CLOCKS_APART_S} s"),
             )
         }),
     }
@@ -270,9 +268,12 @@ fn joins(found: &BridgeFound) -> Option<Check> {
     let why = most.map_or("", |join| join.missing.as_str());
     let remedy = match why {
         "no_connection" => {
-            "the probe watches a cgroup that Envoy is not in, or was started after Envoy's connections: compare --cgroup with /proc/$(pidof envoy)/cgroup"
+            "Envoy is not in the cgroup that the probe watches, or its connections are older than the probe: compare --cgroup with /proc/$(pidof envoy)/cgroup"
         }
         "no_kernel_view" => "the probe reported later than these requests",
+        "address_hidden" | "process_unknown" => {
+            "Envoy does not tell the sockets' own addresses: give its listeners set_filter_state, as in envoy/README.md"
+        }
         _ => "GET /v1/coverage counts the reasons",
     };
     Some(
@@ -288,26 +289,26 @@ fn joins(found: &BridgeFound) -> Option<Check> {
 fn export(found: &BridgeFound) -> Check {
     let export = found.coverage.export;
     let remedy =
-        "OTEL_EXPORTER_OTLP_ENDPOINT names the collector; the bridge's log says what it answers";
+        "OTEL_EXPORTER_OTLP_ENDPOINT names the collector; the bridge's log has its answers";
     if export.failing {
-        let found = "the collector takes nothing; the records are kept, and tried again";
+        let found = "the collector accepts nothing; records are kept, and sent again";
         return check("export", State::Broken, found).remedy(remedy);
     }
     let lost = export.refused + export.queue_full;
     if lost > 0 {
         let found = format!(
-            "{lost} spans were lost or refused, {} were taken",
+            "{lost} spans were lost or refused; the collector accepted {}",
             export.exported
         );
         return check("export", State::Broken, found).remedy(remedy);
     }
     match export.exported {
-        0 => check("export", State::Unknown, "no span was exported yet")
+        0 => check("export", State::Unknown, "no span has been exported yet")
             .remedy("without OTEL_EXPORTER_OTLP_ENDPOINT nothing is exported"),
         exported => check(
             "export",
             State::Fine,
-            format!("{exported} spans were taken by the collector"),
+            format!("the collector accepted {exported} spans"),
         ),
     }
 }

@@ -81,7 +81,7 @@ impl<'a, W: Write> Listing<'a, W> {
             }
             if is_cut {
                 let rows = self.ended.rows;
-                let words = format!("these are the newest {rows}, and more may fit");
+                let words = format!("these are the newest {rows}, and more may match");
                 self.ended.cut = Some(with_advice(&words));
             }
             return Ok(());
@@ -129,10 +129,7 @@ impl<'a, W: Write> Listing<'a, W> {
         }
         self.ended.cut = match among.counted_since {
             _ if slowest > most => {
-                let words = format!(
-                    "{}, and {slowest} of them are the slowest; these are {most} of those",
-                    fit(&among)
-                );
+                let words = format!("{}; these are {most} of the slowest {slowest}", fit(&among));
                 Some(with_advice(&words))
             }
             Some(_) => Some(fit(&among)),
@@ -176,20 +173,21 @@ impl<'a, W: Write> Listing<'a, W> {
     }
 }
 
-/// Says how many requests fit.
+/// Says how many requests match.
 fn fit(among: &Among) -> String {
     let requests = text::counted(among.requests, "request");
     match among.counted_since {
         Some(since) => format!(
-            "{requests} fit that began since {}, and more before",
+            "{requests} that began since {} match; older ones were not counted",
             text::clock(since)
         ),
-        None => format!("{requests} fit"),
+        None if among.requests == 1 => format!("{requests} matches"),
+        None => format!("{requests} match"),
     }
 }
 
 fn with_advice(words: &str) -> String {
-    format!("{words}; --limit N lists more of them, --all lists all")
+    format!("{words}; --limit N lists more, --all lists all")
 }
 
 /// Writes nanoseconds as the bridge reads milliseconds.

@@ -32,7 +32,7 @@ pub(super) struct Requests {
 
 /// A word that looks like a time, and is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is no time of the day; expected HH:MM or HH:MM:SS in UTC, such as 10:04")]
+#[error("{0} is not a time of day; expected HH:MM or HH:MM:SS in UTC, such as 10:04")]
 pub(in crate::cli) struct NoTime(String);
 
 /// Reads the words; `now` says which day is meant.

@@ -33,19 +33,19 @@ pub(crate) struct Place {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OlderError {
     /// The object lacks the program or the map.
-    #[error("the object has no `{0}`: it was built apart")]
+    #[error("the eBPF object has no `{0}`: it is of another build than this program")]
     Incomplete(&'static str),
     /// The map takes no more of them.
-    #[error("noting them failed: {0}")]
+    #[error("writing the map of listeners failed: {0}")]
     Map(#[from] MapError),
     /// The program cannot be used.
-    #[error("visiting sockets is refused: {0}")]
+    #[error("the kernel refused the iterator over sockets: {0}")]
     Program(#[from] ProgramError),
     /// No visit can be made.
-    #[error("visiting sockets is refused: {0}")]
+    #[error("the kernel refused to run the iterator over sockets: {0}")]
     Link(#[from] LinkError),
     /// The network namespace cannot be entered, or not be gone through.
-    #[error("visiting the network namespace of process {process} failed: {source}")]
+    #[error("iterating over the sockets of process {process}'s network namespace failed: {source}")]
     Visit {
         /// A process in it.
         process: u32,
@@ -53,7 +53,7 @@ pub(crate) enum OlderError {
         source: io::Error,
     },
     /// The kernel is too old for that.
-    #[error("this kernel switches no callbacks on from outside")]
+    #[error("this kernel lets no iterator enable callbacks: that takes Linux 6.12")]
     Refused,
 }
 

@@ -14,7 +14,7 @@ use crate::{active, context::SockOps, life, passive};
 
 /// Calls what is done in callback `op`.
 #[inline(always)]
-pub(crate) fn dispatch<const OBSERVES: bool>(ops: &SockOps, op: u32) {
+pub(crate) fn callback<const OBSERVES: bool>(ops: &SockOps, op: u32) {
     match op {
         BPF_SOCK_OPS_NEEDS_ECN if ops.is_fullsock() => active::connect::<OBSERVES>(ops),
         BPF_SOCK_OPS_RWND_INIT if OBSERVES && !ops.is_fullsock() => passive::syn_received(ops),
