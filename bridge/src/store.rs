@@ -36,7 +36,7 @@ pub(crate) use self::{
 };
 
 /// Version of the layout of what is stored. What has another is rebuilt from the log.
-pub const FORMAT: u32 = 8;
+pub const FORMAT: u32 = 9;
 
 /// A settled record and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -32,6 +32,10 @@ const NOT_DIRECT: &str = "object_key: elsewhere.addresses";
 const ADDRESS: &str = "socket_address: { address: ${LISTEN}, port_value: ${LISTEN_PORT} }";
 const ANY_ADDRESS: &str = "socket_address: { address: 0.0.0.0, port_value: ${LISTEN_PORT} }";
 
+/// Where plain requests go; or the gateway answers them by itself.
+const TO_SERVICE: &str = "route: { cluster: service_http }";
+const BY_ITSELF: &str = "direct_response: { status: 200 }";
+
 const LISTENER: &str = "    - name: downstream\n";
 
 /// Restores what the client dialled, which the kernel remembers (`SO_ORIGINAL_DST`).
@@ -174,6 +178,40 @@ fn behind_proxy_protocol_without_the_direct_ends_nothing_is_joined_and_it_says_w
         unreachable!("joined to {:?}", request.received_on);
     };
     assert_eq!(missing, "address_hidden");
+}
+
+#[test]
+fn a_first_request_that_envoy_answers_by_itself_is_not_joined_for_certain_to_the_front_s_socket() {
+    let gateway = Gateway::shipped()
+        .with(LISTENER, PROXY_PROTOCOL)
+        .with(DIRECT, NOT_DIRECT)
+        .with(TO_SERVICE, BY_ITSELF);
+    let Some((request, sockets, _)) = behind_front(gateway, 2).unwrap() else {
+        return;
+    };
+    assert_eq!(how(&request), ("exact", "likely"), "{request:?}");
+    let joined = received_on(&request, &sockets).unwrap();
+    assert_eq!(joined.local, Some(front::address()), "the front's own");
+}
+
+#[test]
+fn a_first_request_that_envoy_answers_by_itself_is_certain_by_the_sockets_own_ends() {
+    let answering = || Gateway::shipped().with(TO_SERVICE, BY_ITSELF);
+    let behind = answering().with(LISTENER, PROXY_PROTOCOL);
+    let Some((request, sockets, _)) = behind_front(behind, 2).unwrap() else {
+        return;
+    };
+    let own = Some((GATEWAY, envoy::PORT).into());
+    assert!(request.received_on.is_certain("exact"), "{request:?}");
+    assert_eq!(received_on(&request, &sockets).unwrap().local, own);
+
+    let sandbox = Sandbox::new().unwrap();
+    let stack = Stack::start_with(&sandbox, answering()).unwrap();
+    let told = fetch(&sandbox, (GATEWAY, envoy::PORT).into()).unwrap();
+    let (request, sockets) = joined(&stack).unwrap();
+    assert!(request.received_on.is_certain("exact"), "{request:?}");
+    let joined = received_on(&request, &sockets).unwrap();
+    assert_eq!((joined.local, joined.peer), (own, Some(told.local)));
 }
 
 /// One request through a gateway that a redirect leads to, and the socket that was accepted.

@@ -4,7 +4,7 @@ use syntrace_core::{
     Coverage,
     checkpoint::{
         Agreed, AssignedState, Binding, Checkpoint, ConnectionState, EarlierState, IncidentsState,
-        ProbeRun, ProbeState, RequestState, RungOf, SenderState,
+        ProbeRun, ProbeState, RequestState, RungOf, SenderState, TimelineState, WatchedState,
     },
     fact::Rung,
 };
@@ -13,16 +13,18 @@ use crate::store::codec::{Code, fields};
 
 fields! {
     Checkpoint {
-        now, clock, senders, heard, coverage, rung_of, probes, bindings, gaps_of, gaps, connections,
-        requests, listeners, untold, incidents_evicted, settled,
+        now, clock, senders, heard, coverage, rung_of, probes, bindings, timelines,
+        timelines_known_from, connections, requests, listeners, untold, incidents_evicted, settled,
     }
     RungOf { sender, seq, told_at }
     SenderState { sender, runs, received, end, lost, goodbye, heard }
+    TimelineState { sender, since, buckets, counts, sampled }
     ConnectionState { id, probe, socket, earlier, role, contradictions, assigned, incidents }
-    EarlierState { minted, tag, owner_pid, owner_tid, ids }
+    EarlierState { minted, tag, owner_pid, owner_tid, watched, ids }
+    WatchedState { syn_at, syn_ack_at, established_at, closed_at }
     AssignedState { minted, requests, requests_evicted, number, first_end, began_at, idle_at }
-    IncidentsState { newest, evicted }
-    RequestState { sender, report, arrived_at, due, repeated }
+    IncidentsState { newest, evicted, evicted_until }
+    RequestState { sender, report, arrived_at, due, late, wrong, repeated }
     Rung { name, missing, counted }
     ProbeRun { sender, state, told_until, sockets }
     Binding { netns, pid, dialled_by, accepted_by }

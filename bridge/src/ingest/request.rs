@@ -31,6 +31,14 @@ pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
             ));
         }
     };
+    let downstream = ends(
+        [from.local.as_ref(), from.peer.as_ref()],
+        ["request.local", "request.peer"],
+    )?;
+    let direct = ends(
+        [from.direct_local.as_ref(), from.direct_peer.as_ref()],
+        ["request.direct_local", "request.direct_peer"],
+    )?;
     Ok(Report {
         downstream_connection: from.downstream_connection,
         connection_trace_id: optional_id(
@@ -61,14 +69,8 @@ pub(super) fn translate(from: wire::Request) -> Result<Report, Meaningless> {
         tracestate: text(from.tracestate),
         started_at: UnixNanos(from.started_at_unix_ns),
         duration_ns: from.duration_ns,
-        downstream: ends(
-            [from.local.as_ref(), from.peer.as_ref()],
-            ["request.local", "request.peer"],
-        )?,
-        direct: ends(
-            [from.direct_local.as_ref(), from.direct_peer.as_ref()],
-            ["request.direct_local", "request.direct_peer"],
-        )?,
+        downstream,
+        direct: direct.or_else(|| downstream.filter(|_| from.direct)),
         tls_handshake_ns: from.tls_handshake_ns,
         links: from.links.iter().map(link).collect::<Result<_, _>>()?,
         http: Http {
@@ -168,4 +170,47 @@ fn upstream(from: wire::Upstream) -> Result<Option<Upstream>, Meaningless> {
         failure: text(from.failure),
         first_byte_ns: from.first_byte_ns,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a report says of the ends: as the proxy names them, and the socket's own.
+    fn told(direct: bool, own: Option<u8>, named: Option<u8>) -> [Option<ConnKey>; 2] {
+        let end = |last: u8| wire::Endpoint {
+            address: vec![192, 0, 2, last],
+            port: 80,
+        };
+        let request = wire::Request {
+            trace_id: vec![1; 16],
+            span_id: vec![1; 8],
+            started_at_unix_ns: 1,
+            local: named.map(end),
+            peer: named.map(end),
+            direct_local: own.map(end),
+            direct_peer: own.map(end),
+            direct,
+            ..wire::Request::default()
+        };
+        let report = translate(request).unwrap();
+        [report.downstream, report.direct]
+    }
+
+    #[test]
+    fn the_sockets_own_ends_are_those_that_are_named_only_where_the_report_says_so() {
+        let key = |last: u8| {
+            let end = syntrace_model::Endpoint::new([192, 0, 2, last].into(), 80);
+            Some(ConnKey {
+                local: end,
+                peer: end,
+            })
+        };
+        assert_eq!(told(true, None, Some(1)), [key(1), key(1)]);
+        assert_eq!(told(false, None, Some(1)), [key(1), None]);
+        assert_eq!(told(false, Some(2), Some(1)), [key(1), key(2)]);
+        // A pipe has no ends.
+        assert_eq!(told(true, None, None), [None, None]);
+        assert_eq!(told(true, Some(2), Some(1)), [key(1), key(2)]);
+    }
 }

@@ -69,7 +69,7 @@ fields! {
         kernel, proxy, one_in, facts_lost, close_missing, no_goodbye, late, incidents_evicted,
         evicted, contradictions,
     }
-    RequestCoverage { late, facts_lost, evicted, contradictions }
+    RequestCoverage { late, facts_lost, incidents_evicted, evicted, contradictions }
     ConnectionIncident { at, kind, count, queue, listener, sharing }
     ChargedIncident { connection, link, incident }
     Queue { length, max }
@@ -89,8 +89,8 @@ variants! {
     TraceLinkKind { Restarted, Rotated }
     Method { Exact, Peer, Failure }
     Missing {
-        NoKernelView, NoClock, NoAddress, AddressHidden, ProcessUnknown, FactsLost, NoConnection,
-        NotSought,
+        NoKernelView, NoClock, NoAddress, AddressHidden, TimeDiffers, NumberDiffers,
+        ProcessUnknown, FactsLost, NoConnection, NotSought,
     }
     Role { Downstream, Upstream }
     IdSource { Filter, Tag, Kernel, Request }

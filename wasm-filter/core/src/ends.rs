@@ -3,7 +3,8 @@
 //! The shipped configurations let Envoy's network filter `set_filter_state` write down what wasm cannot
 //! see: `syntrace.addresses`, four addresses divided by spaces (the socket's own local and peer, then
 //! those after PROXY protocol or a redirection), and `syntrace.tls`, the nanoseconds from the connection's
-//! beginning to the end of its TLS handshake and the name that the client asked for.
+//! beginning to the end of its TLS handshake and the name that the client asked for. A report says that both
+//! pairs of addresses are the same in three bytes, and has the socket's own beside the others where they differ.
 
 use std::net::IpAddr;
 
@@ -53,9 +54,13 @@ impl Ends {
         let mut report = Message::with_capacity(96);
         end(&mut report, request::LOCAL, seen.local);
         end(&mut report, request::PEER, seen.peer);
-        if direct != seen {
-            end(&mut report, request::DIRECT_LOCAL, direct.local);
-            end(&mut report, request::DIRECT_PEER, direct.peer);
+        match direct {
+            Some(direct) if direct == seen => report.bool(request::DIRECT, true),
+            Some(direct) => {
+                end(&mut report, request::DIRECT_LOCAL, direct.local);
+                end(&mut report, request::DIRECT_PEER, direct.peer);
+            }
+            None => {}
         }
         report.text(request::PROTOCOL, &protocol, MAX_NAME_BYTES);
         report.some_uint(request::TLS_HANDSHAKE_NS, tls_handshake_ns);
@@ -82,22 +87,22 @@ pub(crate) fn end(to: &mut Message, field: u32, end: Option<Endpoint>) {
     to.message(field, &message);
 }
 
-/// Returns the socket's own ends, and those that Envoy sees.
-fn addresses(host: &impl Host) -> (Pair, Pair) {
+/// Returns the socket's own ends, if they are written down, and those that Envoy sees.
+fn addresses(host: &impl Host) -> (Option<Pair>, Pair) {
     if let Some(line) = host.attribute(Attribute::ConnectionAddresses) {
         let mut ends = line.split(|byte| *byte == b' ').map(endpoint);
         let mut pair = || Pair {
             local: ends.next().flatten(),
             peer: ends.next().flatten(),
         };
-        return (pair(), pair());
+        return (Some(pair()), pair());
     }
     let end = |attribute| host.attribute(attribute).as_deref().and_then(endpoint);
     let seen = Pair {
         local: end(Attribute::DestinationAddress),
         peer: end(Attribute::SourceAddress),
     };
-    (seen, seen)
+    (None, seen)
 }
 
 /// Reads `syntrace.tls`; what Envoy has no value for is `-`.

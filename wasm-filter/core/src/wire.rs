@@ -76,6 +76,7 @@ pub(crate) mod request {
     pub(crate) const SERVER_NAME: u32 = 34;
     pub(crate) const HEADERS: u32 = 35;
     pub(crate) const HEAD_NS: u32 = 36;
+    pub(crate) const DIRECT: u32 = 37;
 }
 
 /// Fields of `Upstream`.

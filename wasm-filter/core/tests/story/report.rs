@@ -1,5 +1,6 @@
 //! What a report says, and that nothing the proxy answers can break it.
 
+use prost::Message as _;
 use syntrace_filter_core::Attribute;
 use syntrace_proto::{Endpoint, Upstream};
 
@@ -43,6 +44,7 @@ fn the_first_report_of_a_connection_is_complete() {
     assert_eq!(request.route, "everything");
     assert_eq!((request.request_bytes, request.response_bytes), (5, 7));
     assert_eq!((request.direct_local, request.direct_peer), (None, None));
+    assert!(request.direct, "both pairs of addresses are the same");
 }
 
 #[test]
@@ -62,6 +64,7 @@ fn a_routine_report_says_where_the_time_went_and_leaves_the_detail_out() {
         (&request.local, &request.peer),
         (&loopback(10_000), &loopback(40_000))
     );
+    assert!(request.direct);
     assert_eq!(
         (request.response_details.as_str(), request.route.as_str()),
         ("", "")
@@ -151,10 +154,11 @@ fn behind_a_proxy_protocol_the_sockets_own_ends_are_reported_beside_the_clients(
     );
     assert_eq!(request.local.unwrap().address, [192, 0, 2, 1]);
     assert_eq!(request.peer.unwrap().address.len(), 16);
+    assert!(!request.direct);
 }
 
 #[test]
-fn without_written_addresses_envoys_own_are_reported() {
+fn without_written_addresses_those_that_envoy_names_are_reported_and_nothing_says_whose_they_are() {
     let mut host = FakeHost::routine(3);
     host.attributes.remove(&Attribute::ConnectionAddresses);
     host.set_text(Attribute::DestinationAddress, "[::1]:10000");
@@ -163,6 +167,28 @@ fn without_written_addresses_envoys_own_are_reported() {
     assert_eq!(request.local.unwrap().address.len(), 16);
     assert_eq!(request.peer.unwrap().address, [192, 0, 2, 1]);
     assert_eq!((request.direct_local, request.direct_peer), (None, None));
+    assert!(!request.direct);
+}
+
+#[test]
+fn that_the_ends_are_the_sockets_own_takes_three_bytes_and_their_own_25() {
+    let reported = |addresses: Option<&str>| {
+        let mut host = FakeHost::routine(3);
+        match addresses {
+            Some(addresses) => host.set_text(Attribute::ConnectionAddresses, addresses),
+            None => {
+                host.attributes.remove(&Attribute::ConnectionAddresses);
+                host.set_text(Attribute::DestinationAddress, "127.0.0.1:10000");
+                host.set_text(Attribute::SourceAddress, "127.0.0.1:40000");
+            }
+        }
+        report(&mut filter(), &host).encoded_len()
+    };
+    let untold = reported(None);
+    let same = "127.0.0.1:10000 127.0.0.1:40000 127.0.0.1:10000 127.0.0.1:40000";
+    assert_eq!(reported(Some(same)), untold + 3);
+    let other = "127.0.0.2:10000 127.0.0.2:40000 127.0.0.1:10000 127.0.0.1:40000";
+    assert_eq!(reported(Some(other)), untold + 25);
 }
 
 #[test]
