@@ -69,13 +69,13 @@ pub enum Code {
     ConnectFailed,
     /// The connection to the service was established, and its TLS handshake failed.
     TlsFailed,
-    /// The proxy answered without asking a service.
+    /// The proxy answered without asking a service, or its last attempt asked none.
     AnsweredByProxy,
     /// The proxy answered because of a rate limit.
     RateLimited,
     /// The proxy answered because a circuit breaker was open.
     CircuitOpen,
-    /// The proxy answered because it was overloaded.
+    /// The proxy answered, or ended the stream, because it was overloaded.
     Overloaded,
     /// The proxy answered because no host of the cluster was healthy.
     NoHealthyUpstream,

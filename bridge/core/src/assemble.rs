@@ -14,11 +14,11 @@ use crate::{
     clock::Clock,
     due,
     fact::Rung,
-    gaps::{Around, Gaps},
+    gaps::{Gaps, Told},
     gateway::Bindings,
     identity,
     join::{self, Found, Interval},
-    ledger::Runs,
+    ledger::Ledger,
     record::{ConnectionIncident, Join, Missing},
     requests::{Pending, Requests},
     sockets::{Socket, Sockets},
@@ -31,26 +31,17 @@ const L7_ONLY: &str = "l7-only";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {
     pub(crate) clock: &'a Clock,
-    /// Which facts of the kernel view arrived.
-    pub(crate) numbers: Option<&'a Runs>,
+    /// Which facts arrived.
+    pub(crate) ledger: &'a Ledger,
     pub(crate) gaps: &'a Gaps,
+    /// Facts of the kernel view may be lost, of whatever time.
+    pub(crate) may_lack_any: bool,
     pub(crate) sockets: &'a Sockets,
     /// Those that are not settled.
     pub(crate) requests: &'a Requests,
     pub(crate) bindings: &'a Bindings,
     pub(crate) grace_ns: u64,
     pub(crate) rung: Option<&'a Rung>,
-}
-
-/// Whether the kernel view reported everything that happened within an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// All facts about it arrived.
-    All,
-    /// Nothing shows that facts are missing, nor that all have arrived.
-    Perhaps,
-    /// Facts about it are known to be lost or late.
-    NotAll,
 }
 
 // === impl Known ===
@@ -86,29 +77,12 @@ impl<'a> Known<'a> {
 
     /// Returns whether the kernel view reported everything that happened within an interval.
     fn told(self, from: BootNanos, until: BootNanos) -> Told {
-        let Some((numbers, around)) = self.numbers.zip(self.gaps.around(from, until)) else {
-            return Told::Perhaps;
-        };
-        let Around {
-            first,
-            last,
-            from_before,
-            until_after,
-        } = around;
-        if !numbers.has_all(first, last) || self.gaps.were_counted(from, until) {
-            Told::NotAll
-        } else if from_before && until_after {
-            Told::All
-        } else {
-            Told::Perhaps
-        }
+        self.gaps.told(self.ledger, from, until)
     }
 
     /// Returns whether facts of the kernel view about an interval are known to be lost.
     fn lost_within(self, from: BootNanos, until: BootNanos) -> bool {
-        let is_whole = self.numbers.is_some_and(Runs::is_whole);
-        let lost_any = !is_whole || self.gaps.have_counted();
-        lost_any && self.told(from, until) == Told::NotAll
+        self.may_lack_any && self.told(from, until) == Told::NotAll
     }
 
     /// Returns what happened to the listener of an accepted socket, from the first SYN that its client sent,
@@ -148,9 +122,14 @@ impl<'a> Known<'a> {
         match (self.rung, reason) {
             (None, _) => Missing::NoKernelView,
             (Some(rung), _) if &*rung.name == L7_ONLY => Missing::NoKernelView,
-            (Some(_), Missing::NoConnection | Missing::AddressHidden) if facts_lost => {
-                Missing::FactsLost
-            }
+            // Another socket may be the one that was lost.
+            (
+                Some(_),
+                Missing::NoConnection
+                | Missing::AddressHidden
+                | Missing::TimeDiffers
+                | Missing::NumberDiffers,
+            ) if facts_lost => Missing::FactsLost,
             (Some(_), reason) => reason,
         }
     }

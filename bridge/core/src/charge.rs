@@ -75,6 +75,11 @@ pub(crate) fn charge(
         })
 }
 
+/// Returns from when on something may have happened to a request that ran then.
+pub(crate) fn may_hit_from(ran: Interval, round_trip_ns: u64) -> BootNanos {
+    ran.start.minus_ns(round_trip_ns.max(TIGHT_NS))
+}
+
 /// Returns whether what happened may have happened to a request that ran then.
 pub(crate) fn may_have_hit(ran: Interval, at: BootNanos, round_trip_ns: u64) -> bool {
     // What happens after the request has ended may be reported after it has settled.
@@ -87,7 +92,7 @@ impl Interval {
     /// Returns whether the moment lies within this, or within one round trip of it.
     fn is_near(self, at: BootNanos, round_trip_ns: u64) -> bool {
         let slack_ns = round_trip_ns.max(TIGHT_NS);
-        self.start.minus_ns(slack_ns) <= at && at <= self.end.plus_ns(slack_ns)
+        may_hit_from(self, round_trip_ns) <= at && at <= self.end.plus_ns(slack_ns)
     }
 }
 

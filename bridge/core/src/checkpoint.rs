@@ -31,17 +31,16 @@ pub struct Checkpoint {
     pub heard: u64,
     /// What was counted; senders and live records are in the other fields.
     pub coverage: Coverage,
-    /// Who reported the rung, or that it ends.
+    /// Who reported the rung.
     pub rung_of: Option<RungOf>,
     /// The probes that reported sockets, by place.
     pub probes: Vec<Option<ProbeRun>>,
     /// What was learnt of each filter, by its epoch.
     pub bindings: Vec<(u64, Binding)>,
-    /// Whose facts [`Self::gaps`] are of.
-    pub gaps_of: Option<SenderId>,
-    /// By bucket of time: the lowest and the highest number of the facts that were seen in it. Then, with
-    /// [`u64::MAX`] in the middle: by which moment how many were lost without a number.
-    pub gaps: Vec<(u64, u64, u64)>,
+    /// When the facts of the runs of probes were seen that told last, by sender.
+    pub timelines: Vec<TimelineState>,
+    /// The first bucket of time of which all runs are among these.
+    pub timelines_known_from: u64,
     /// The connections that are not settled, in order.
     pub connections: Vec<ConnectionState>,
     /// The requests that are not settled, in order.
@@ -50,7 +49,7 @@ pub struct Checkpoint {
     pub listeners: Vec<((u64, Endpoint), IncidentsState)>,
     /// Incidents of connections that were not reported.
     pub untold: Vec<(ConnectionId, IncidentsState)>,
-    /// Incidents that were dropped because too many places had some.
+    /// Incidents that the bounds left out.
     pub incidents_evicted: u64,
     /// The connections settled last, in the order in which they are forgotten, and how many facts about
     /// each came after it was settled.
@@ -85,6 +84,21 @@ pub struct SenderState {
     pub goodbye: bool,
     /// How many batches had arrived with its last one.
     pub heard: u64,
+}
+
+/// When the facts of one run of a probe were seen, in buckets of 2^22 ns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineState {
+    /// Who.
+    pub sender: SenderId,
+    /// The bucket of its first clock.
+    pub since: Option<u64>,
+    /// By bucket: the lowest and the highest number of the facts that were seen in it.
+    pub buckets: Vec<(u64, u64, u64)>,
+    /// By which moment how many were lost without a number.
+    pub counts: Vec<(BootNanos, u64)>,
+    /// From which moments on it reported one of how many connections that end well.
+    pub sampled: Vec<(BootNanos, u32)>,
 }
 
 /// One connection that is not settled.
@@ -122,9 +136,24 @@ pub struct EarlierState {
     pub owner_pid: Option<Told>,
     /// Thread that owns the socket.
     pub owner_tid: Option<Told>,
+    /// What words that were watched tell, where that is not what is known.
+    pub watched: Option<WatchedState>,
     /// All ids that runs of the kernel view minted, in order, if there are several, or if not every word told
     /// the tag.
     pub ids: Vec<TraceId>,
+}
+
+/// When what happens once to a socket happened, by words that were watched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchedState {
+    /// Its SYN.
+    pub syn_at: Option<BootNanos>,
+    /// Its SYN-ACK.
+    pub syn_ack_at: Option<BootNanos>,
+    /// The end of its handshake.
+    pub established_at: Option<BootNanos>,
+    /// Its close.
+    pub closed_at: Option<BootNanos>,
 }
 
 /// What was assigned to a connection.
@@ -153,6 +182,8 @@ pub struct IncidentsState {
     pub newest: Vec<ConnectionIncident>,
     /// How many the bound left out.
     pub evicted: u64,
+    /// When the latest of these happened.
+    pub evicted_until: Option<BootNanos>,
 }
 
 /// One request that is not settled.
@@ -166,6 +197,10 @@ pub struct RequestState {
     pub arrived_at: BootNanos,
     /// When it settles, once there is a clock to place it by.
     pub due: Option<BootNanos>,
+    /// It came after the grace period.
+    pub late: bool,
+    /// What is wrong with its time.
+    pub wrong: Option<&'static str>,
     /// Another report has the same span id.
     pub repeated: bool,
 }
@@ -199,7 +234,7 @@ impl Reconciler {
             ..Checkpoint::default()
         };
         (checkpoint.senders, checkpoint.heard) = self.ledger.checkpoint();
-        (checkpoint.gaps_of, checkpoint.gaps) = self.gaps.checkpoint();
+        (checkpoint.timelines, checkpoint.timelines_known_from) = self.gaps.checkpoint();
         self.sockets.checkpoint(&mut checkpoint);
         checkpoint
     }
@@ -216,7 +251,9 @@ impl Reconciler {
         restored.coverage = from.coverage.clone();
         restored.rung_of.clone_from(&from.rung_of);
         restored.ledger.restore(&from.senders, from.heard);
-        restored.gaps.restore(from.gaps_of.clone(), &from.gaps);
+        restored
+            .gaps
+            .restore(&from.timelines, from.timelines_known_from);
         restored.bindings.restore(&from.bindings);
         restored.sockets.restore(&from);
         restored.restore_requests(from.requests);

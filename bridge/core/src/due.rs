@@ -31,15 +31,17 @@ pub(crate) const fn settles_at(ended_at: BootNanos, grace_ns: u64) -> BootNanos 
 }
 
 /// Returns when a request settles: by then, what it is joined to and the next sample of both clocks have
-/// arrived. One that came later waits for another grace period: for the clock, if for nothing else.
+/// arrived. One that came later waits for a grace period from its arrival: for the clock, if for nothing else.
+///
+/// What time it is does not matter: one that is due already waits for a probe that is behind, as its connections do,
+/// and they settle in the order in which they are due.
 pub(crate) fn place(
     clock: &Clock,
     limits: &Limits,
     report: &Report,
     arrived_at: BootNanos,
-    now: BootNanos,
 ) -> Place {
-    let again = now.plus_ns(limits.grace_ns);
+    let again = arrived_at.plus_ns(limits.grace_ns);
     let Some(started_at) = clock.to_boot_by(report.started_at, began_by(report, arrived_at)) else {
         let wrong = !clock.is_empty();
         return Place {
@@ -52,7 +54,7 @@ pub(crate) fn place(
     let late = due <= arrived_at;
     let future = arrived_at > BootNanos(0) && due > arrived_at.plus_ns(FUTURE_NS);
     Place {
-        due: Some(if due <= now || future { again } else { due }),
+        due: Some(if late || future { again } else { due }),
         late,
         wrong: future.then_some("from_the_future"),
     }

@@ -15,7 +15,9 @@ use crate::{
 pub(crate) struct Evidence<'a> {
     /// When it ran, on the kernel's clock.
     pub(crate) ran: Option<Interval>,
-    /// The connection that it came in on, if it waited for that connection to be opened: it began right
+    /// The connection that it came in on.
+    pub(crate) received_on: Option<Socket<'a>>,
+    /// The same, if it waited for that connection to be opened: it began right
     /// after, and no other request on it had ended before.
     pub(crate) fresh: Option<Socket<'a>>,
     /// The client's own end of that connection, where it is observed too.
@@ -43,20 +45,26 @@ pub(crate) struct Evidence<'a> {
     pub(crate) facts_lost: bool,
     /// What happened to its connections while it ran.
     pub(crate) incidents: Vec<ChargedIncident>,
+    /// Incidents that the bounds left out of its connections and their listeners, if any of them may have been among
+    /// these.
+    pub(crate) incidents_evicted: u64,
 }
 
 // === impl Evidence ===
 
 impl Evidence<'_> {
-    /// Returns whether the listener dropped segments of connections that it was opening.
-    pub(crate) fn listener_dropped(&self) -> bool {
-        self.incidents.iter().any(|charged| {
-            let kind = charged.incident.kind;
-            charged.incident.listener
-                && matches!(
-                    kind,
-                    IncidentKind::AcceptOverflow | IncidentKind::SynOverflow
-                )
+    /// Returns which queue of the listener was full, if it dropped segments of connections that it was opening:
+    /// within the second before the incident, and not known of which.
+    pub(crate) fn dropped(&self) -> Option<IncidentKind> {
+        let of_listener = self.incidents.iter().map(|charged| charged.incident);
+        let mut kinds = of_listener
+            .filter(|incident| incident.listener)
+            .map(|incident| incident.kind);
+        kinds.find(|kind| {
+            matches!(
+                kind,
+                IncidentKind::AcceptOverflow | IncidentKind::SynOverflow
+            )
         })
     }
 

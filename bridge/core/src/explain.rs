@@ -19,7 +19,7 @@ use crate::{
     fact::{Report, Snapshot},
     failure, flag, phases,
     record::Phase,
-    words::{self, millis},
+    words::{self, duration},
 };
 
 /// Envoy's details of an answer that is the service's.
@@ -151,12 +151,13 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
             confidence: code.confidence(confidence),
         });
     }
-    let text = failure_text(report).unwrap_or("no text");
+    let text = failure_text(report).unwrap_or("no reason given");
     let code = match failure {
         Failure::Tls => Code::TlsFailed,
         Failure::Timeout => Code::ConnectTimeout,
         Failure::NotDialled => {
-            let sentence = format!("{status}the proxy could not begin a connect ({text})");
+            let sentence =
+                format!("{status}the proxy could not start connecting to the service ({text})");
             let code = Code::ConnectFailed;
             return Some(Verdict::certain(Party::Proxy, code, sentence));
         }
@@ -174,14 +175,14 @@ fn connect_failed(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
 /// The client ended the request, or made it one that cannot be served.
 fn ended_by_client(report: &Report) -> Option<Verdict> {
     let has = |flags: u64| report.http.response_flags & flags != 0;
-    let took = || millis(report.duration_ns);
+    let took = || duration(report.duration_ns);
     let status = || words::status(report.http.status);
     let (code, sentence) = if has(flag::DOWNSTREAM_PROTOCOL) {
-        let sentence = format!("{}the client broke the protocol", status());
+        let sentence = format!("{}the client violated the HTTP protocol", status());
         (Code::ClientProtocol, sentence)
     } else if has(flag::INVALID_HEADERS) {
         let sentence = format!(
-            "{}the client sent x-envoy headers that the proxy's check refuses",
+            "{}the client sent an x-envoy header with a value that the proxy's strict check rejects",
             status()
         );
         (Code::ClientProtocol, sentence)
@@ -211,10 +212,10 @@ fn cut_off(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
     }
     let has = |flag: u64| flags & flag != 0;
     let status = words::status(report.http.status);
-    let took = millis(report.duration_ns);
+    let took = duration(report.duration_ns);
     let details = || words::in_brackets(&report.http.response_details);
     let verdict = if has(flag::UPSTREAM_PROTOCOL) {
-        let sentence = format!("{status}the service broke the protocol");
+        let sentence = format!("{status}the service violated the HTTP protocol");
         (Party::Service, Code::UpstreamProtocol, sentence)
     } else if has(flag::UPSTREAM_REMOTE_RESET | flag::UPSTREAM_TERMINATION) {
         let by_service = evidence.reset_by_service || has(flag::UPSTREAM_REMOTE_RESET);
@@ -223,20 +224,24 @@ fn cut_off(report: &Report, evidence: &Evidence<'_>) -> Option<Verdict> {
         } else {
             Party::Unknown
         };
-        if before_first_byte(report) {
-            let sentence = format!(
-                "{status}the connection to the service ended after {took}, before the first byte of an answer"
-            );
-            (party, Code::ResetBeforeFirstByte, sentence)
+        let ended = if has(flag::UPSTREAM_REMOTE_RESET) {
+            "the service reset the stream"
+        } else if evidence.reset_by_service {
+            "the service reset the connection"
         } else {
-            let sentence = format!(
-                "{status}the connection to the service ended before the answer was complete"
-            );
-            (party, Code::UpstreamReset, sentence)
-        }
+            "the connection to the service ended"
+        };
+        let (code, when) = if before_first_byte(report) {
+            let when = "before the first byte of a response";
+            (Code::ResetBeforeFirstByte, when)
+        } else {
+            (Code::UpstreamReset, "before the response was complete")
+        };
+        let sentence = format!("{status}{ended} after {took}, {when}");
+        (party, code, sentence)
     } else if has(flag::LOCAL_RESET) {
         let sentence = format!(
-            "{status}the proxy itself ended the stream to the service after {took}{}",
+            "{status}the proxy itself reset the stream to the service after {took}{}",
             details()
         );
         (Party::Unknown, Code::LocalReset, sentence)
@@ -260,10 +265,10 @@ fn answered_with_error(report: &Report) -> Option<Verdict> {
     let error = error_of(report)?;
     let details = &*report.http.response_details;
     let in_brackets = || words::in_brackets(details);
-    let took = || millis(report.duration_ns);
-    let (party, code, sentence) = if !report.was_sent() {
+    let took = || duration(report.duration_ns);
+    let (party, code, sentence) = if !report.may_have_been_sent() {
         let sentence = format!(
-            "{error}: the proxy answered without asking a service{}",
+            "{error}: the proxy answered without contacting a service{}",
             in_brackets()
         );
         (Party::Proxy, Code::AnsweredByProxy, sentence)
@@ -280,9 +285,15 @@ fn answered_with_error(report: &Report) -> Option<Verdict> {
             in_brackets()
         );
         (Party::Unknown, Code::Unexplained, sentence)
+    } else if !report.was_sent() {
+        let sentence = format!(
+            "{error}: the proxy itself answered; its last attempt contacted no service{}",
+            in_brackets()
+        );
+        (Party::Proxy, Code::AnsweredByProxy, sentence)
     } else {
         let sentence = format!(
-            "{error}: the proxy answered instead of the service that it had asked{}",
+            "{error}: the proxy answered in place of the service it had contacted{}",
             in_brackets()
         );
         (Party::Proxy, Code::AnswerReplaced, sentence)

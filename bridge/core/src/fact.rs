@@ -12,7 +12,9 @@ use std::{fmt, sync::Arc};
 use syntrace_model::ClockSample;
 
 pub use self::{
-    kernel::{Counters, Incident, IncidentKind, Origin, Queue, Snapshot, Tag, TagState, Watch},
+    kernel::{
+        Counters, Incident, IncidentKind, Origin, Queue, Sampling, Snapshot, Tag, TagState, Watch,
+    },
     proxy::{Header, Http, Mark, Report, TraceLink, TraceLinkKind, Upstream},
 };
 
@@ -57,6 +59,8 @@ pub enum Fact {
     Rung(Rung),
     /// Something that happened to a socket or a listener at one moment.
     Incident(Incident),
+    /// How many of the connections that end well the probe reports, from one moment on.
+    Sampling(Sampling),
     /// A fact without meaning, and which of its fields has none: only its number counts.
     Refused(&'static str),
 }
@@ -79,7 +83,7 @@ impl Fact {
     pub(crate) const fn is_of_kernel(&self) -> bool {
         matches!(
             self,
-            Self::Connection(_) | Self::Incident(_) | Self::Rung(_)
+            Self::Connection(_) | Self::Incident(_) | Self::Sampling(_) | Self::Rung(_)
         )
     }
 }

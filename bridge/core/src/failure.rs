@@ -19,7 +19,8 @@
 //!
 //! A connection that was established may fail a request too: in the TLS handshake, which the connect timeout
 //! covers. The proxy closes it, and the kernel reports its end when the peer acknowledged the FIN, somewhat after
-//! the request's end: `certain` only if that was at once, and nothing is missing that ended within a round trip.
+//! the request's end: `certain` only if that was at once, and nothing is missing that ended within a round trip, nor
+//! may have been left out: for the kernel such a connection ends well, and a probe that samples reports only some.
 //!
 //! One such connect is `certain` if
 //!
@@ -49,10 +50,10 @@
 use syntrace_model::{BootNanos, ConnectionId, Outcome};
 
 use crate::{
-    assemble::Told,
     confidence::Confidence,
     errno::Failure,
     fact::{Report, Upstream},
+    gaps::Told,
     gateway::Gateway,
     join::{DISORDER_NS, Found, Interval, TIGHT_NS},
     record::{Join, LinkKind, Method},
@@ -98,6 +99,9 @@ pub(crate) struct Ending {
     pub(crate) from: BootNanos,
     /// Until when the kernel view has to have told everything for the connect to be certain.
     pub(crate) told_until: BootNanos,
+    /// Since when the connect may have begun, if it may be one that a probe that samples leaves out: it was
+    /// established, and ended well as far as the kernel knows. Failed connects and resets are always reported.
+    pub(crate) sampled_from: Option<BootNanos>,
     /// The request ended so much later than its wait that it is not known when the worker noticed.
     is_late: bool,
 }
@@ -127,6 +131,9 @@ impl Ending {
             waits_from,
             from: ended_at.minus_ns(DISORDER_NS),
             told_until: ran.end.plus_ns(TIGHT_NS + closing_ns),
+            sampled_from: failure
+                .is_closed_by_proxy()
+                .then(|| ended_at.minus_ns(BRIEF_NS)),
             is_late: beside_ns > DISORDER_NS,
         })
     }

@@ -1,6 +1,8 @@
 //! When facts of the kernel view were lost: a gap in the numbers, placed in time by the facts around it; or a
 //! count in a batch, of what was lost before it had a number.
 //!
+//! # One run of a probe
+//!
 //! An interval is complete if a fact from before it arrived, and one from after it, and all numbers between. A
 //! gap shows as soon as a later fact has arrived; without a later fact, nobody can say. A batch arrives as a
 //! whole, and all that its sender had read when it read the clock is in it or in an earlier one: so the clock
@@ -8,276 +10,245 @@
 //!
 //! What had happened by a moment has arrived a grace period later, so the answer then does not depend on the
 //! order of arrival: only facts from shortly after the interval are considered.
+//!
+//! # Several runs
+//!
+//! Each run numbers from 0 and counts anew, and batches of a probe and of its successor arrive in any order. So
+//! each run has a timeline of its own, a function of the set of its facts, and an interval is asked of each:
+//!
+//! - Facts about it are lost if any run lost some: whose they were cannot be known. A run that tells of nothing
+//!   from before the interval counts from number 0, if another one told of that time: its beginning came while
+//!   somebody listened, so what did not arrive of it is lost. That is also where a seam shows: what a probe had
+//!   not read when it handed over, its successor tells first.
+//! - It is complete if one run tells of it from before to after, and none lost any. Only one run at a time reads
+//!   what the kernel tells, in order: what happened between two facts that it read, it read itself. But it looks
+//!   for open sockets before its predecessor has gone, so it counts as there only from its first clock on.
+//! - Of an interval that no run encloses nobody can say, even if one said goodbye before the next one began: in
+//!   between, all may have been kept for the successor, or nothing observed.
+//!
+//! Bounded: of too many runs, the one goes whose last fact is the oldest. What is asked of the time until then is
+//! no longer known to be complete.
 
-use std::collections::VecDeque;
+mod sampling;
+mod timeline;
 
 use syntrace_model::BootNanos;
 
+use self::timeline::{Timeline, bucket_of, first_bucket};
 use crate::{
-    fact::{Batch, Fact, SenderId},
-    join::DISORDER_NS,
+    checkpoint::TimelineState,
+    fact::{Batch, Fact, Sampling, SenderId},
+    ledger::Ledger,
 };
 
-/// A bucket spans 2^22 ns, about 4 ms: less than the sources' disorder.
-const BUCKET_SHIFT: u32 = 22;
+/// Runs whose timelines are kept: of one probe, it and those that it took over from lately.
+const TIMELINES_MAX: usize = 4;
 
-/// Buckets at each end of an interval whose numbers are considered.
-const EDGE: usize = 8;
+/// Whether the kernel view reported everything that happened within an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// All facts about it arrived.
+    All,
+    /// Nothing shows that facts are missing, nor that all have arrived.
+    Perhaps,
+    /// Facts about it are known to be lost or late.
+    NotAll,
+}
 
-/// Buckets kept; without a pause, the last minute.
-const BUCKETS_MAX: usize = 16_384;
+// === impl Told ===
 
-/// Older than those that are kept: one bucket in 2^32 ns (4.3 s) is kept of them, and so many, five hours.
-const OLDER_SHIFT: u32 = 32 - BUCKET_SHIFT;
-const OLDER_MAX: usize = 4096;
+impl Told {
+    /// Returns what can be said where connections may have been left out.
+    pub(crate) const fn at_best_perhaps(self) -> Self {
+        match self {
+            Self::All | Self::Perhaps => Self::Perhaps,
+            Self::NotAll => Self::NotAll,
+        }
+    }
+}
 
-/// Batches whose counts are kept: where the count rose, the last one before and the first one after.
-const COUNTS_MAX: usize = 4096;
-
-/// How soon after an interval a fact must come to prove the interval complete, nanoseconds: longer than a probe
-/// gathers, and short enough that all of it has arrived when what ended with the interval settles.
-const SHOWN_WITHIN_NS: u64 = 250_000_000;
-
-/// Causes of losses of facts that had a number: those show as gaps.
-const NUMBERED: [&str; 2] = ["bridge_away", "bridge_refused"];
-
-/// Cause of losses of which one may be of several facts.
-const SEVERAL: &str = "sock_diag_overflow";
-
-/// In a checkpoint, marks what follows as a count.
-const COUNT: u64 = u64::MAX;
-
-/// The numbers of the facts that one probe saw, by when it saw them.
+/// The timelines of the probes.
 #[derive(Debug, Default)]
 pub(crate) struct Gaps {
-    sender: Option<SenderId>,
-    /// By time.
-    buckets: VecDeque<Bucket>,
-    /// Some of those from before them, by time.
-    older: VecDeque<Bucket>,
-    /// How many were lost without a number by when a batch was closed, by time; of batches in a row with the same
-    /// count, the first and the last.
-    counts: VecDeque<(BootNanos, u64)>,
-}
-
-/// The facts of one stretch of time.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// The time, in buckets since boot.
-    at: u64,
-    first_seq: u64,
-    last_seq: u64,
-}
-
-/// Numbers of facts between which everything about an interval lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Around {
-    pub(crate) first: u64,
-    pub(crate) last: u64,
-    /// The first is of a fact from before the interval.
-    pub(crate) from_before: bool,
-    /// The last is of one from after it.
-    pub(crate) until_after: bool,
+    /// By sender.
+    timelines: Vec<Timeline>,
+    /// The place of the one that was told last.
+    told_last: usize,
+    /// The first bucket after all that was forgotten with a run.
+    known_from: u64,
 }
 
 // === impl Gaps ===
 
 impl Gaps {
-    /// Notes what a batch reports as lost by when it was closed.
-    pub(crate) fn note_losses(&mut self, batch: &Batch, at: BootNanos) {
-        self.turn_to(&batch.sender);
-        let unnumbered = batch.losses.iter();
-        let unnumbered = unnumbered.filter(|(cause, _)| !NUMBERED.contains(&&**cause));
-        let count = unnumbered.fold(0_u64, |sum, (cause, count)| {
-            let facts = if &**cause == SEVERAL { 2 } else { 1 };
-            sum.saturating_add(count.saturating_mul(facts))
-        });
-        let place = self.counts.partition_point(|&known| known < (at, count));
-        let is_same = |place: Option<usize>| {
-            place.and_then(|n| self.counts.get(n)).map(|known| known.1) == Some(count)
-        };
-        let before = [1, 2].map(|back| is_same(place.checked_sub(back)));
-        let after = [0, 1].map(|on| is_same(Some(place + on)));
-        match (before, after) {
-            // Between two with the same count it adds nothing.
-            ([true, _], [true, _]) => {}
-            ([true, true], _) => self.move_count(place - 1, at),
-            (_, [true, true]) => self.move_count(place, at),
-            _ if self.counts.get(place) == Some(&(at, count)) => {}
-            _ => self.counts.insert(place, (at, count)),
-        }
-        if self.counts.len() > COUNTS_MAX {
-            self.counts.pop_front();
-        }
-    }
-
-    fn move_count(&mut self, place: usize, at: BootNanos) {
-        if let Some(known) = self.counts.get_mut(place) {
-            known.0 = at;
-        }
-    }
-
     /// Notes a fact that is new, with its number.
     pub(crate) fn note(&mut self, sender: &SenderId, seq: u64, fact: &Fact) {
         let at = match fact {
             Fact::Connection(snapshot) => snapshot.seen_at,
             Fact::Incident(incident) => incident.at,
             Fact::Clock(sample) => sample.boot,
+            Fact::Sampling(Sampling { at, one_in }) => {
+                // It may be told again long after.
+                if let Some(timeline) = self.timeline(sender, *at) {
+                    timeline.sampled.note(*at, *one_in);
+                }
+                return;
+            }
             Fact::Request(_) | Fact::Rung(_) | Fact::Refused(_) => return,
         };
-        self.turn_to(sender);
-        let at = at.0 >> BUCKET_SHIFT;
-        // As a rule it belongs to the latest bucket.
-        let later = self.buckets.iter().rev().take_while(|known| known.at > at);
-        let place = match later.take(EDGE).count() {
-            EDGE => self.buckets.partition_point(|known| known.at <= at),
-            later => self.buckets.len() - later,
-        };
-        let known = place.checked_sub(1).and_then(|n| self.buckets.get_mut(n));
-        if let Some(bucket) = known.filter(|known| known.at == at) {
-            bucket.first_seq = bucket.first_seq.min(seq);
-            bucket.last_seq = bucket.last_seq.max(seq);
-            return;
-        }
-        let (first_seq, last_seq) = (seq, seq);
-        self.buckets.insert(
-            place,
-            Bucket {
-                at,
-                first_seq,
-                last_seq,
-            },
-        );
-        if self.buckets.len() > BUCKETS_MAX
-            && let Some(oldest) = self.buckets.pop_front()
-        {
-            self.outlive(oldest);
-        }
-    }
-
-    /// Keeps one of many of those that are no longer kept: a moment of long ago is after some that is known.
-    fn outlive(&mut self, bucket: Bucket) {
-        let period = bucket.at >> OLDER_SHIFT;
-        let is_later = |known: &Bucket| known.at >> OLDER_SHIFT < period;
-        if self.older.back().is_none_or(is_later) {
-            self.older.push_back(bucket);
-        }
-        if self.older.len() > OLDER_MAX {
-            self.older.pop_front();
-        }
-    }
-
-    /// Starts over where it is another run of the probe, which numbers from 0 again.
-    fn turn_to(&mut self, sender: &SenderId) {
-        if self.sender.as_ref() != Some(sender) {
-            self.sender = Some(sender.clone());
-            self.buckets.clear();
-            self.older.clear();
-            self.counts.clear();
-        }
-    }
-
-    /// Returns the numbers of the facts between which everything about an interval lies, as far as that is
-    /// known; `None` where nothing is known of that time.
-    pub(crate) fn around(&self, from: BootNanos, until: BootNanos) -> Option<Around> {
-        let bucket = |at: BootNanos| at.0 >> BUCKET_SHIFT;
-        let first = bucket(from.min(until).minus_ns(DISORDER_NS));
-        let last = bucket(until.plus_ns(DISORDER_NS));
-        let shown = bucket(until.plus_ns(SHOWN_WITHIN_NS));
-        let begin = self.buckets.partition_point(|bucket| bucket.at < first);
-        let end = self.buckets.partition_point(|bucket| bucket.at <= last);
-        let before = match begin.checked_sub(1) {
-            Some(n) => self.buckets.get(n),
-            None => {
-                let later = self.older.partition_point(|bucket| bucket.at < first);
-                later.checked_sub(1).and_then(|n| self.older.get(n))
+        if let Some(timeline) = self.timeline(sender, at) {
+            timeline.note(seq, at);
+            if matches!(fact, Fact::Clock(_)) {
+                timeline.note_clock(at);
             }
+        }
+    }
+
+    /// Notes what a batch reports as lost by when it was closed.
+    pub(crate) fn note_losses(&mut self, batch: &Batch, at: BootNanos) {
+        if let Some(timeline) = self.timeline(&batch.sender, at) {
+            timeline.note_losses(batch, at);
+        }
+    }
+
+    /// Returns the timeline of a run that tells of this moment; `None` if it is one too many.
+    fn timeline(&mut self, sender: &SenderId, at: BootNanos) -> Option<&mut Timeline> {
+        let is_it = |known: &Timeline| known.sender() == sender;
+        if !self.timelines.get(self.told_last).is_some_and(is_it) {
+            self.told_last = self.find_or_begin(sender, at)?;
+        }
+        self.timelines.get_mut(self.told_last)
+    }
+
+    /// Returns the place of a run, which begins unless it is known.
+    fn find_or_begin(&mut self, sender: &SenderId, at: BootNanos) -> Option<usize> {
+        let find =
+            |timelines: &[Timeline]| timelines.binary_search_by(|known| known.sender().cmp(sender));
+        if let Ok(place) = find(&self.timelines) {
+            return Some(place);
+        }
+        if self.timelines.len() >= TIMELINES_MAX {
+            let latest = self.timelines.iter().map(Timeline::latest);
+            let (latest, oldest) = latest.zip(0..).min()?;
+            let at = bucket_of(at);
+            self.known_from = self.known_from.max(latest.min(at).saturating_add(1));
+            if at <= latest {
+                return None;
+            }
+            self.timelines.remove(oldest);
+        }
+        let place = find(&self.timelines).unwrap_or_else(|place| place);
+        self.timelines.insert(place, Timeline::new(sender.clone()));
+        Some(place)
+    }
+
+    /// Returns whether any facts may be lost, of whatever time.
+    pub(crate) fn may_lack_any(&self, ledger: &Ledger) -> bool {
+        let is_only = self.timelines.len() == 1;
+        let is_whole = |timeline: &Timeline| {
+            ledger
+                .numbers(timeline.sender())
+                .is_some_and(|numbers| numbers.is_whole() && (is_only || numbers.ends().0 == 0))
+                && !timeline.have_counted()
         };
-        let after = self.buckets.get(end).filter(|bucket| bucket.at <= shown);
-        // Facts are out of order by less than a few buckets: what lies between the ends is between their
-        // numbers, however long the interval is.
-        let within = || self.buckets.range(begin..end);
-        let highest = within().rev().take(EDGE).map(|bucket| bucket.last_seq);
-        let highest = highest.chain(after.map(|bucket| bucket.first_seq)).max()?;
-        let lowest = within().take(EDGE).map(|bucket| bucket.first_seq);
-        let lowest = lowest.chain(before.map(|bucket| bucket.last_seq)).min()?;
-        Some(Around {
-            first: lowest.min(highest),
-            last: highest,
-            from_before: before.is_some(),
-            until_after: after.is_some(),
-        })
+        self.known_from > 0 || !self.timelines.iter().all(is_whole)
     }
 
-    /// Returns whether any facts without a number are counted as lost.
-    pub(crate) fn have_counted(&self) -> bool {
-        self.counts.back().is_some_and(|&(_, count)| count > 0)
+    /// Returns whether everything about an interval was told.
+    pub(crate) fn told(&self, ledger: &Ledger, from: BootNanos, until: BootNanos) -> Told {
+        let is_heard = self.is_heard_before(from);
+        let (mut is_whole, mut is_known) = (false, self.is_known(from));
+        for timeline in &self.timelines {
+            let Some(numbers) = ledger.numbers(timeline.sender()) else {
+                is_known = false;
+                continue;
+            };
+            if timeline.were_counted(from, until) {
+                return Told::NotAll;
+            }
+            let around = timeline.around(from, until);
+            let (lowest, highest) = around.within.unzip();
+            let Some(last) = highest.max(around.after) else {
+                continue;
+            };
+            let first = match around.before {
+                Some(before) => lowest.unwrap_or(before).min(before),
+                None if is_heard => 0,
+                None => lowest.unwrap_or(last),
+            };
+            if !numbers.has_all(first.min(last), last) {
+                return Told::NotAll;
+            }
+            is_whole |= around.before.is_some() && around.after.is_some();
+        }
+        match is_whole && is_known {
+            true => Told::All,
+            false => Told::Perhaps,
+        }
     }
 
-    /// Returns whether facts without a number about an interval are counted as lost.
-    pub(crate) fn were_counted(&self, from: BootNanos, until: BootNanos) -> bool {
-        let from = from.minus_ns(DISORDER_NS);
-        let shown = until.plus_ns(SHOWN_WITHIN_NS);
-        let begin = self.counts.partition_point(|&(at, _)| at <= from);
-        let end = self.counts.partition_point(|&(at, _)| at < until);
-        let known = self.counts.get(end).filter(|&&(at, _)| at <= shown);
-        let before = begin.checked_sub(1).and_then(|n| self.counts.get(n));
-        let before = before.map_or(0, |&(_, count)| count);
-        let within = self.counts.range(begin..end.max(begin));
-        known
-            .into_iter()
-            .chain(within)
-            .any(|&(_, count)| count > before)
+    /// Returns whether a connection that began within an interval, and ended well or has not ended, may have been left
+    /// out.
+    pub(crate) fn was_sampled(&self, from: BootNanos, until: BootNanos) -> bool {
+        let mut timelines = self.timelines.iter();
+        timelines.any(|timeline| timeline.sampled.was_on(from, until))
     }
 
-    /// Returns whether two facts or more without a number, about an interval, are counted as lost between one batch
-    /// and the next.
-    pub(crate) fn were_two_counted(&self, from: BootNanos, until: BootNanos) -> bool {
-        let begin = self.counts.partition_point(|&(at, _)| at <= from);
-        let end = self.counts.partition_point(|&(at, _)| at < until);
-        let before = begin.checked_sub(1).and_then(|n| self.counts.get(n));
-        let mut before = before.map_or(0, |&(_, count)| count);
-        let shown = until.plus_ns(SHOWN_WITHIN_NS);
-        let mut within = self
-            .counts
-            .range(begin..)
-            .take(end.saturating_sub(begin) + 1);
-        within.any(|&(at, count)| {
-            let lost = count.saturating_sub(std::mem::replace(&mut before, count));
-            lost >= 2 && at <= shown
-        })
+    /// Returns whether the end of one socket and the start of another, both within an interval, may not have been told:
+    /// because two facts, told one after the other, are lost (two consecutive numbers, or two that a batch counts); or
+    /// one, and the other was left out.
+    pub(crate) fn may_lack_succession(
+        &self,
+        ledger: &Ledger,
+        from: BootNanos,
+        until: BootNanos,
+    ) -> bool {
+        let enough = if self.was_sampled(from, until) { 1 } else { 2 };
+        let is_heard = self.is_heard_before(from);
+        let lacks = |timeline: &Timeline| {
+            let Some(numbers) = ledger.numbers(timeline.sender()) else {
+                return true;
+            };
+            let around = timeline.around(from, until);
+            let (lowest, highest) = around.within.unzip();
+            // Where the numbers of that time are not known, or no longer, any missing fact may be of it.
+            let (earliest, latest) = numbers.ends();
+            let first = match around.before {
+                Some(before) => lowest.unwrap_or(before).min(before),
+                None if is_heard => 0,
+                None => earliest,
+            };
+            let last = highest.max(around.after).unwrap_or(latest);
+            let first = first.min(last);
+            let lacks_numbers = match enough {
+                1 => !numbers.has_all(first, last),
+                _ => numbers.lacks_two(first, last),
+            };
+            lacks_numbers || timeline.counted_at_once(from, until) >= enough
+        };
+        !self.is_known(from) || self.timelines.iter().any(lacks)
     }
 
-    /// Returns whose numbers are known, and which, by bucket; then what that probe counts as lost.
-    pub(crate) fn checkpoint(&self) -> (Option<SenderId>, Vec<(u64, u64, u64)>) {
-        let buckets = self.older.iter().chain(&self.buckets);
-        let buckets = buckets.map(|bucket| (bucket.at, bucket.first_seq, bucket.last_seq));
-        let counts = self.counts.iter();
-        let counts = counts.map(|&(at, count)| (at.0, COUNT, count));
-        (self.sender.clone(), buckets.chain(counts).collect())
+    /// Returns whether any run told before an interval that starts then.
+    fn is_heard_before(&self, from: BootNanos) -> bool {
+        self.timelines.iter().any(|known| known.told_before(from))
+    }
+
+    /// Returns whether all runs are known that told of what came after that moment.
+    fn is_known(&self, from: BootNanos) -> bool {
+        first_bucket(from) >= self.known_from
+    }
+
+    /// Returns what is known of each run, and from which bucket on of all.
+    pub(crate) fn checkpoint(&self) -> (Vec<TimelineState>, u64) {
+        let timelines = self.timelines.iter().map(Timeline::checkpoint);
+        (timelines.collect(), self.known_from)
     }
 
     /// Restores what was known before.
-    pub(crate) fn restore(&mut self, sender: Option<SenderId>, known: &[(u64, u64, u64)]) {
-        self.sender = sender;
-        let counts = known.iter().filter(|(_, first, _)| *first == COUNT);
-        self.counts = counts
-            .map(|&(at, _, count)| (BootNanos(at), count))
-            .collect();
-        let buckets = known.iter().filter(|(_, first, _)| *first != COUNT);
-        let bucket = |&(at, first_seq, last_seq)| Bucket {
-            at,
-            first_seq,
-            last_seq,
-        };
-        self.buckets = buckets.map(bucket).collect();
-        let older = self.buckets.len().saturating_sub(BUCKETS_MAX);
-        self.older = self.buckets.drain(..older).collect();
-    }
-
-    /// Returns whose numbers they are.
-    pub(crate) fn sender(&self) -> Option<&SenderId> {
-        self.sender.as_ref()
+    pub(crate) fn restore(&mut self, timelines: &[TimelineState], known_from: u64) {
+        self.timelines = timelines.iter().map(Timeline::restore).collect();
+        self.known_from = known_from;
     }
 }
 

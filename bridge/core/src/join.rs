@@ -17,11 +17,14 @@
 //!
 //! # Why each method is sound
 //!
-//! - [`Method::Exact`]: both ends are equal, those of the TCP connection itself where the proxy distinguishes
-//!   them from what PROXY protocol or a redirection made of them, and the times fit. `certain` if only one
-//!   socket fits, and fits to within [`TIGHT_NS`]: an unreported socket with the same ends, just before or
-//!   after, cannot have carried the request. `likely` if it fits only to within [`DISORDER_NS`], or if of
-//!   several only one fits tightly; `ambiguous` otherwise.
+//! - [`Method::Exact`]: both ends are equal, and the times fit. `certain` if only one socket fits, and fits to
+//!   within [`TIGHT_NS`]: an unreported socket with the same ends, just before or after, cannot have carried the
+//!   request. `likely` if it fits only to within [`DISORDER_NS`], or if of several only one fits tightly;
+//!   `ambiguous` otherwise. That the ends are equal shows only that the report names this socket, and PROXY
+//!   protocol lets a proxy name another's: that of the proxy in front, which may be on this host and observed
+//!   too. So it is certain only where the ends are known to be the TCP connection's own (the direct addresses,
+//!   which the shipped configurations report), or the socket to be the gateway's: of its process, or by its
+//!   number. Otherwise it is `likely`; and if the socket is known to be another process's, nothing is joined.
 //! - [`Method::Peer`]: the gateway's end was rewritten (REDIRECT, original destination) and the proxy does not
 //!   report the direct addresses, so only the client's end is equal. A client may use one port towards two
 //!   destinations, and equal addresses exist in other namespaces: only sockets of the gateway's own process
@@ -46,24 +49,33 @@
 //! that is reported, and before another one with its ends began. (If the two facts are lost separately, and so are
 //! all reports of requests on the first socket, this goes unnoticed.)
 //!
+//! A probe that samples tells nothing of some connections that end well. Where one may have begun meanwhile, one lost
+//! fact is enough for that doubt. And a socket that was left out may live on, unknown, in another namespace with the
+//! same addresses: from then on a join by ends alone is `likely`, until something shows the gateway's process. A connect
+//! that a request waited for, while all was reported, does.
+//!
 //! # Where it cannot be known
 //!
 //! Without a kernel view; before the two clocks were compared; where the proxy names no address (pipes,
 //! internal listeners); behind a proxy that speaks PROXY protocol, unless the direct addresses are reported;
-//! under interception before the gateway's process is known; where facts were lost. The request then says so,
-//! and joins nothing.
+//! under interception before the gateway's process is known; where facts were lost; where the socket with these
+//! ends lived at another time, or is known under another number. The request then says so, and joins nothing.
 
+mod choosing;
 mod succession;
 
 use syntrace_model::{BootNanos, ConnectionId, Outcome};
 
-use self::succession::{contested, leave_out_succeeded, unless_contested};
+use self::{
+    choosing::{choose, choose_own},
+    succession::{contested, leave_out_succeeded, unless_contested},
+};
 use crate::{
     confidence::Confidence,
     fact::{Report, Upstream},
     gateway::Gateway,
-    record::{Join, Method, Missing},
-    sockets::{Fitting, HashedTuple, Socket, Sockets},
+    record::{Method, Missing},
+    sockets::{HashedTuple, Socket, Sockets},
 };
 
 /// How far two sources may disagree about the order of two events, nanoseconds.
@@ -123,24 +135,52 @@ pub(crate) fn received_on<'a>(
     if let Some(found) = choose_own(exact, gateway, |socket| {
         is_numbered(socket, number) || ran.lies_tightly_within(socket)
     }) {
-        return Ok(unless_contested(found, &contested));
+        let names_its_own = report.direct.is_some()
+            || gateway.owns(found.socket)
+            || is_numbered(found.socket, number);
+        let found = unless_contested(found, &contested);
+        return Ok(match names_its_own {
+            true => found,
+            false => at_best_likely(found),
+        });
     }
     if report.direct.is_some() {
-        return Err(Missing::NoConnection);
+        let why = why_unfit(&sockets.accepted(tuple), gateway, number, ran);
+        return Err(why.unwrap_or(Missing::NoConnection));
     }
-    let mut with_peer = sockets.accepted_from(tuple);
-    with_peer.retain(|socket| accepted(socket));
-    if with_peer.is_empty() {
-        return Err(Missing::AddressHidden);
+    let with_peer = sockets.accepted_from(tuple);
+    let mut fitting = with_peer.clone();
+    fitting.retain(|socket| accepted(socket) && gateway.may_own(*socket));
+    if fitting.is_empty() {
+        let why = why_unfit(&with_peer, gateway, number, ran);
+        return Err(why.unwrap_or(Missing::AddressHidden));
     }
-    if gateway.pid == 0 {
-        return Err(Missing::ProcessUnknown);
-    }
-    with_peer.retain(|socket| gateway.owns(*socket));
-    let found = choose(with_peer, Method::Peer, |socket| {
+    fitting.retain(|socket| gateway.owns(*socket));
+    let found = choose(fitting, Method::Peer, |socket| {
         ran.lies_tightly_within(socket)
     });
-    found.map(at_best_likely).ok_or(Missing::NoConnection)
+    found.map(at_best_likely).ok_or(Missing::ProcessUnknown)
+}
+
+/// Says what speaks against the sockets that have the request's ends, where none of them fits; `None` if none that
+/// may be the gateway's was there by the end of the request.
+fn why_unfit(
+    with_ends: &[Socket<'_>],
+    gateway: Gateway,
+    number: (u64, u64),
+    ran: Interval,
+) -> Option<Missing> {
+    let mut own = with_ends
+        .iter()
+        .filter(|&&socket| gateway.may_own(socket) && ran.follows_handshake(socket));
+    let is_numbered_otherwise =
+        |&socket: &Socket<'_>| ran.lies_within(socket) && !may_be_numbered(socket, number);
+    own.clone().next()?;
+    Some(if own.any(is_numbered_otherwise) {
+        Missing::NumberDiffers
+    } else {
+        Missing::TimeDiffers
+    })
 }
 
 /// Returns when the request was handed to the connection that carried it to the service: after it had waited for
@@ -245,57 +285,6 @@ fn may_be_numbered(socket: Socket<'_>, number: (u64, u64)) -> bool {
         .connection()
         .number()
         .is_none_or(|known| known.0 != number.0 || known.1 == number.1)
-}
-
-/// Chooses among sockets with both ends: those of the gateway's own process, if there are any.
-///
-/// If only a socket of another process fits, something is known wrongly.
-fn choose_own<'a>(
-    mut fitting: Fitting<'a>,
-    gateway: Gateway,
-    tight: impl Fn(Socket<'_>) -> bool,
-) -> Option<Found<'a>> {
-    let has_own = fitting.iter().any(|&socket| gateway.may_own(socket));
-    fitting.retain(|socket| !has_own || gateway.may_own(*socket));
-    let found = choose(fitting, Method::Exact, tight)?;
-    Some(if has_own {
-        found
-    } else {
-        at_best_likely(found)
-    })
-}
-
-/// Chooses among the sockets that fit; `tight` says which fit more closely than the sources' disorder.
-fn choose<'a>(
-    mut fitting: Fitting<'a>,
-    method: Method,
-    tight: impl Fn(Socket<'_>) -> bool,
-) -> Option<Found<'a>> {
-    fitting.sort_unstable_by_key(|socket| (socket.began_at(), socket.id()));
-    let mut best = fitting.iter().filter(|&&socket| tight(socket));
-    let (socket, confidence) = match (best.next(), best.next(), fitting.as_slice()) {
-        (Some(&socket), None, [_]) => (socket, Confidence::Certain),
-        (Some(&socket), None, _) | (None, _, &[socket]) => (socket, Confidence::Likely),
-        (_, _, &[first, ..]) => {
-            let candidates = u32::try_from(fitting.len()).unwrap_or(u32::MAX);
-            (first, Confidence::Ambiguous { candidates })
-        }
-        (_, _, []) => return None,
-    };
-    let candidates = match confidence {
-        Confidence::Ambiguous { .. } => fitting
-            .iter()
-            .map(|socket| socket.id())
-            .take(Join::CANDIDATES_MAX)
-            .collect(),
-        Confidence::Certain | Confidence::Likely => Vec::new(),
-    };
-    Some(Found {
-        socket,
-        method,
-        confidence,
-        candidates,
-    })
 }
 
 pub(crate) fn at_best_likely(found: Found<'_>) -> Found<'_> {

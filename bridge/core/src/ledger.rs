@@ -21,7 +21,8 @@ const SENDERS_MAX: usize = 1024;
 pub struct Coverage {
     /// Incidents reported, by kind.
     pub incidents: BTreeMap<IncidentKind, u64>,
-    /// Incidents that were dropped: of too many listeners, or of connections that were never reported.
+    /// Incidents that were dropped: too many of one connection or listener, or of too many listeners or connections
+    /// that were never reported.
     pub incidents_evicted: u64,
     /// Each run of each sender, by name and epoch.
     pub senders: Vec<SenderCoverage>,
@@ -193,6 +194,12 @@ impl Ledger {
         Some(&self.senders.get(sender)?.numbers)
     }
 
+    /// Returns whether a sender has said goodbye.
+    pub(crate) fn has_left(&self, sender: &SenderId) -> bool {
+        let arrivals = self.senders.get(sender);
+        arrivals.is_some_and(|arrivals| arrivals.goodbye)
+    }
+
     /// Returns what arrived of each sender.
     pub(crate) fn senders(&self) -> Vec<SenderCoverage> {
         self.senders
@@ -245,6 +252,8 @@ mod tests {
         let senders = ledger.senders();
         assert_eq!(senders.len(), SENDERS_MAX);
         assert!(senders.iter().any(|known| known.sender.epoch == 0));
+        // What is forgotten has not left.
+        assert!(!ledger.has_left(&says(1, 0, false).sender));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod attempts;
 
 use syntrace_model::{BootNanos, Outcome};
 
+use self::answering::is_sent_at_once;
 use crate::{
     answer::{Party, TimeByParty},
     errno::Failure,
@@ -52,8 +53,7 @@ pub(crate) fn request(report: &Report, evidence: &Evidence<'_>) -> Phases {
         cut.rest(PhaseKind::Session, Party::Unknown);
     } else if Limit::of(report).is_some_and(|limit| limit.awaited(report) == Awaited::Client) {
         // What the client sends in one go waits for nobody; of a longer request, the service may not have read.
-        let is_at_once = report.http.request_bytes <= answering::REQUEST_AT_ONCE_BYTES;
-        let party = if is_at_once {
+        let party = if is_sent_at_once(report) {
             Party::Client
         } else {
             Party::Unknown
@@ -95,6 +95,22 @@ pub(crate) fn connection(socket: &Snapshot, syn_dropped: bool) -> Phases {
     }
     cut.rest(PhaseKind::Open, Party::Unknown);
     cut.phases
+}
+
+/// Returns whether the client let nobody wait for the request, as far as is reported: neither for its head nor for its
+/// body.
+pub(crate) fn came_at_once(report: &Report) -> bool {
+    let head_ns = report.http.head_ns;
+    head_ns.is_some_and(|ns| ns <= OWN_WORK_NS) && is_sent_at_once(report)
+}
+
+/// Returns whether the request had a connection to the service as soon as its first attempt began, and it is known
+/// that it made no other attempt.
+pub(crate) fn was_given_at_once(report: &Report) -> bool {
+    let upstream = report.upstream.as_ref();
+    upstream.is_some_and(|upstream| {
+        upstream.attempts <= 1 && upstream.pool_wait_ns.is_some_and(|ns| ns <= OWN_WORK_NS)
+    })
 }
 
 /// Adds phases up by party.
@@ -208,10 +224,10 @@ impl Cut {
         let accept_ns = until(socket.accepted_at());
         let tls_ns = tls_ns.unwrap_or(0);
         let party = accept_party(socket.accept_deferred());
-        let handshake = if handshake_ns >= LOST_SYN_NS && evidence.listener_dropped() {
-            Party::Kernel
-        } else {
-            Party::Network
+        let handshake = match handshake_ns >= LOST_SYN_NS {
+            true if evidence.dropped().is_some() => Party::Kernel,
+            true if evidence.incidents_evicted > 0 => Party::Unknown,
+            _ => Party::Network,
         };
         self.take(PhaseKind::Handshake, handshake, handshake_ns);
         self.take(PhaseKind::AcceptWait, party, accept_ns);
@@ -233,7 +249,8 @@ impl Cut {
 
     /// All that is left: the proxy's, unless somebody else may have been waited for.
     ///
-    /// - The client, for the rest of the head, unless the proxy reports when that was there.
+    /// - The client, for the rest of the head, unless the proxy reports when that was there; and for the rest
+    ///   of a body that it does not send in one go. A filter may keep the body, or read it and answer.
     /// - The client, for the answer: only where it is an HTTP/2 stream with a body, whose window the
     ///   client opens. On HTTP/1 the proxy is done when it has written the answer, and when it cannot
     ///   write, it does not read from the service.
@@ -244,7 +261,8 @@ impl Cut {
         let http = &report.http;
         let is_bodiless = http.response_bytes == 0 && !http.response_details.is_empty();
         let is_taken = !http.is_multiplexed() || is_bodiless;
-        let is_alone = http.head_ns.is_some() && is_taken && explained;
+        let is_come = http.head_ns.is_some() && is_sent_at_once(report);
+        let is_alone = is_come && is_taken && explained;
         let party = if is_alone || self.left_ns <= OWN_WORK_NS {
             Party::Proxy
         } else {
@@ -272,6 +290,7 @@ impl Cut {
         let party = match evidence.failed_by {
             Some((socket, _)) if !socket.outcome().is_failed_connect() => Party::Unknown,
             Some(_) if evidence.syn_dropped => Party::Kernel,
+            Some(_) if evidence.incidents_evicted > 0 => Party::Unknown,
             _ => Party::Network,
         };
         let unanswered_ns = evidence

@@ -79,24 +79,26 @@ pub enum ProbeState {
 // === impl Probes ===
 
 impl Probes {
-    /// Returns the place of a run; a new one succeeds the probe's others. One that ended is remembered as long
-    /// as possible: if it is heard once more, it is not taken for a new one.
-    pub(crate) fn place(&mut self, sender: &SenderId) -> ProbeId {
+    /// Returns the place of a run; a new one, whose batch was closed then, succeeds the probe's others, unless one
+    /// of them closed its batch later: they follow each other, so it is that one's predecessor, heard late. One
+    /// that ended is remembered as long as possible: if it is heard once more, it is not taken for a new one.
+    pub(crate) fn place(&mut self, sender: &SenderId, told_until: Option<BootNanos>) -> ProbeId {
         if let Some(id) = self.find(sender) {
             return id;
         }
-        let mut known = self.places.iter_mut().flatten();
-        let predecessors = known
-            .by_ref()
-            .filter(|other| other.sender.name == sender.name);
-        for other in predecessors {
-            if !matches!(other.state, ProbeState::Succeeded { .. }) {
+        let known = self.places.iter_mut().flatten();
+        let others = known.filter(|other| other.sender.name == sender.name);
+        let mut state = ProbeState::Watching { heard_at: None };
+        for other in others {
+            if told_until.is_some() && other.told_until > told_until {
+                state = ProbeState::Succeeded { since: None };
+            } else if !matches!(other.state, ProbeState::Succeeded { .. }) {
                 other.state = ProbeState::Succeeded { since: None };
             }
         }
         let run = ProbeRun {
             sender: sender.clone(),
-            state: ProbeState::Watching { heard_at: None },
+            state,
             told_until: None,
             sockets: 0,
         };
@@ -120,13 +122,17 @@ impl Probes {
         ProbeId(self.next as u8)
     }
 
-    /// Notes that a sender was heard, if it is a probe that is known, and when it had closed its batch.
+    /// Notes that a sender was heard, if it is a probe that is known, and when it had closed its batch. A batch that
+    /// was closed before one that is known is no news: that the probe was behind is not known by it.
     pub(crate) fn hear(&mut self, sender: &SenderId, goodbye: bool, told_until: Option<BootNanos>) {
         let known = self.find(sender).and_then(|id| self.get_mut(id));
         let Some(run) = known else {
             return;
         };
-        run.told_until = told_until;
+        let is_old = told_until.is_some() && told_until < run.told_until;
+        if !is_old {
+            run.told_until = told_until;
+        }
         run.state = match run.state {
             ProbeState::Succeeded { since } => ProbeState::Succeeded {
                 since: once_more(since),
@@ -142,6 +148,7 @@ impl Probes {
                 goodbye: true,
                 since: None,
             },
+            ProbeState::Watching { heard_at } if is_old => ProbeState::Watching { heard_at },
             ProbeState::Watching { .. } | ProbeState::Away { .. } => {
                 ProbeState::Watching { heard_at: None }
             }

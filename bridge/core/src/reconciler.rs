@@ -17,14 +17,13 @@ use crate::{
     assemble::Known,
     checkpoint::{RequestState, RungOf},
     clock::Clock,
-    due::place,
     gaps::Gaps,
     gateway::Bindings,
     ledger::{Coverage, Ledger},
     limits::Limits,
     record::{ConnectionRecord, RequestRecord},
     remembered::Remembered,
-    requests::{Place, Requests, Sides},
+    requests::{Requests, Sides},
     sockets::{DUE_SHIFT, Sockets},
 };
 
@@ -54,7 +53,7 @@ pub struct Reconciler {
     pub(crate) gaps: Gaps,
     pub(crate) coverage: Coverage,
     pub(crate) bindings: Bindings,
-    /// Who reported the rung, or that it ends.
+    /// Who reported the rung.
     pub(crate) rung_of: Option<RungOf>,
     pub(crate) sockets: Sockets,
     pub(crate) requests: Requests,
@@ -170,11 +169,9 @@ impl Reconciler {
     pub(crate) fn known(&self) -> Known<'_> {
         Known {
             clock: &self.clock,
-            numbers: self
-                .gaps
-                .sender()
-                .and_then(|sender| self.ledger.numbers(sender)),
+            ledger: &self.ledger,
             gaps: &self.gaps,
+            may_lack_any: self.gaps.may_lack_any(&self.ledger),
             sockets: &self.sockets,
             requests: &self.requests,
             bindings: &self.bindings,
@@ -198,15 +195,8 @@ impl Reconciler {
     /// Restores requests that were known before.
     pub(crate) fn restore_requests(&mut self, states: Vec<RequestState>) {
         for state in states {
-            let RequestState {
-                report, arrived_at, ..
-            } = &state;
-            let place = Place {
-                due: state.due,
-                ..place(&self.clock, &self.limits, report, *arrived_at, self.now)
-            };
-            let sides = Sides::of(report, &self.sockets);
-            self.requests.restore(state, sides, place);
+            let sides = Sides::of(&state.report, &self.sockets);
+            self.requests.restore(state, sides);
         }
     }
 }

@@ -72,6 +72,8 @@ pub(crate) struct Requests {
     by_due: Calendar<(Option<BootNanos>, SpanId)>,
     /// The hash of the upstream tuple, or [`NOT_SENT`], by slot: small enough to be read in whole.
     upstreams: Vec<u32>,
+    /// How many have a wrong time, as far as the clock is known.
+    wrong: usize,
 }
 
 // === impl Requests ===
@@ -83,6 +85,7 @@ impl Requests {
             by_span: Index::new(seed),
             by_due: Calendar::new(seed),
             upstreams: Vec::new(),
+            wrong: 0,
         }
     }
 
@@ -128,13 +131,29 @@ impl Requests {
 
     /// Moves all requests to the places that `place` says.
     pub(crate) fn replace(&mut self, place: impl Fn(&Pending) -> Place) {
-        let slots: Vec<_> = self.pending.iter().map(|(slot, _)| slot).collect();
+        let all = self.pending.iter().map(|(slot, _)| slot);
+        self.replace_those(all.collect(), place);
+    }
+
+    /// Moves the requests with a wrong time to the places that `place` says: as a rule there are none.
+    pub(crate) fn replace_wrong(&mut self, place: impl Fn(&Pending) -> Place) {
+        if self.wrong == 0 {
+            return;
+        }
+        let all = self.pending.iter();
+        let wrong = all.filter(|(_, pending)| pending.place.wrong.is_some());
+        self.replace_those(wrong.map(|(slot, _)| slot).collect(), place);
+    }
+
+    fn replace_those(&mut self, slots: Vec<Slot>, place: impl Fn(&Pending) -> Place) {
         for slot in slots {
             let Some(pending) = self.pending.get_mut(slot) else {
                 continue;
             };
             let before = pending.place.tick();
+            self.wrong -= usize::from(pending.place.wrong.is_some());
             pending.place = place(pending);
+            self.wrong += usize::from(pending.place.wrong.is_some());
             let after = pending.calendar_key();
             self.by_due
                 .remove(&mut self.pending, before, slot, |pending| &mut pending.due);
@@ -146,6 +165,7 @@ impl Requests {
     fn enter(&mut self, pending: Pending) {
         let (id, key) = (pending.span_id, pending.calendar_key());
         let upstream = pending.sides.served_by.map_or(NOT_SENT, HashedTuple::hash);
+        self.wrong += usize::from(pending.place.wrong.is_some());
         let slot = self.pending.insert(pending);
         match self.upstreams.get_mut(slot as usize) {
             Some(known) => *known = upstream,
@@ -163,7 +183,9 @@ impl Requests {
         if let Some(upstream) = self.upstreams.get_mut(slot as usize) {
             *upstream = NOT_SENT;
         }
-        self.pending.remove(slot)
+        let removed = self.pending.remove(slot)?;
+        self.wrong -= usize::from(removed.place.wrong.is_some());
+        Some(removed)
     }
 
     /// Removes a request from the calendar.
@@ -251,6 +273,8 @@ impl Requests {
             report: Arc::clone(&pending.report),
             arrived_at: pending.arrived_at,
             due: pending.place.due,
+            late: pending.place.late,
+            wrong: pending.place.wrong,
             repeated: pending.repeated,
         });
         let mut states: Vec<_> = states.collect();
@@ -259,8 +283,13 @@ impl Requests {
     }
 
     /// Restores what was known before, at its place.
-    pub(crate) fn restore(&mut self, state: RequestState, sides: Sides, place: Place) {
+    pub(crate) fn restore(&mut self, state: RequestState, sides: Sides) {
         let id = state.report.span_id;
+        let place = Place {
+            due: state.due,
+            late: state.late,
+            wrong: state.wrong,
+        };
         self.insert(&state.sender, state.report, state.arrived_at, sides, place);
         if let Some(pending) = self.slot(id).and_then(|slot| self.pending.get_mut(slot)) {
             pending.repeated = state.repeated;

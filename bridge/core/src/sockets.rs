@@ -28,7 +28,7 @@ pub(crate) use self::{
     context::{Context, Contexts, Space},
     contradictions::Contradictions,
     finding::Fitting,
-    incidents::{Elsewhere, Incidents},
+    incidents::{Elsewhere, Incidents, Room},
     indexing::{DUE_SHIFT, tick_after},
     kernel::Kernel,
     tuple::HashedTuple,
@@ -63,6 +63,8 @@ pub(crate) struct Sockets {
     searched: Searched,
     ended: Ended,
     elsewhere: Elsewhere,
+    /// Incidents that connections keep beyond what there is always room for.
+    incidents_beyond: usize,
     limits: Limits,
 }
 
@@ -85,6 +87,7 @@ impl Sockets {
             searched: Searched::default(),
             ended: Ended::default(),
             elsewhere: Elsewhere::default(),
+            incidents_beyond: 0,
             limits,
         }
     }
@@ -183,11 +186,15 @@ impl Sockets {
     pub(crate) fn happen(&mut self, incident: &Incident) {
         let id = incident.id();
         if incident.peer.is_none() {
-            self.elsewhere.listener(incident);
+            self.elsewhere.listener(incident, &self.limits);
         } else if let Some(entry) = self.find(id).and_then(|slot| self.entries.get_mut(slot)) {
-            entry.incidents.get_or_insert_default().add(incident);
+            let kept = entry.incidents.get_or_insert_default();
+            self.incidents_beyond -= kept.beyond();
+            let room = Room::of_connection(&self.limits, self.incidents_beyond);
+            self.elsewhere.count_evicted(kept.add(incident, room));
+            self.incidents_beyond += kept.beyond();
         } else {
-            self.elsewhere.untold(id, incident);
+            self.elsewhere.untold(id, incident, &self.limits);
         }
     }
 
@@ -210,6 +217,7 @@ impl Sockets {
         let Some(entry) = self.entries.remove(slot) else {
             return;
         };
+        self.incidents_beyond -= entry.incidents_beyond();
         for (_, id) in entry.assigned.iter().flat_map(|assigned| &assigned.minted) {
             self.by_name.remove(self.by_name.hash(id), slot);
         }
@@ -270,14 +278,14 @@ impl Sockets {
         self.entries.iter().filter_map(|(slot, _)| self.at(slot))
     }
 
-    /// Returns how many incidents were dropped because too many places had some.
+    /// Returns how many incidents the bounds left out.
     pub(crate) const fn incidents_evicted(&self) -> u64 {
         self.elsewhere.evicted()
     }
 
-    /// Returns the place of a sender that reports sockets.
-    pub(crate) fn probe(&mut self, sender: &SenderId) -> ProbeId {
-        self.probes.place(sender)
+    /// Returns the place of a sender that reports sockets, in a batch that was closed then.
+    pub(crate) fn probe(&mut self, sender: &SenderId, told_until: Option<BootNanos>) -> ProbeId {
+        self.probes.place(sender, told_until)
     }
 
     /// Notes that a sender was heard, and when it had closed its batch.
@@ -337,7 +345,9 @@ impl Sockets {
             };
             self.probes.gain(context.probe);
             let context = self.contexts.share(context);
-            let slot = self.entries.insert(Entry::restore(state, context));
+            let entry = Entry::restore(state, context);
+            self.incidents_beyond += entry.incidents_beyond();
+            let slot = self.entries.insert(entry);
             self.by_id.insert(self.by_id.hash(state.id), slot);
             self.reindex(slot, IndexKeys::default());
             self.index_shown(slot);
@@ -359,6 +369,7 @@ impl Sockets {
         self.probes.gain(probe);
         let mut entry = Entry::new(told.cookie, context);
         entry.incidents = self.elsewhere.take(id).map(Box::new);
+        self.incidents_beyond += entry.incidents_beyond();
         let slot = self.entries.insert(entry);
         self.by_id.insert(self.by_id.hash(id), slot);
         slot

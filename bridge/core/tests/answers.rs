@@ -13,7 +13,7 @@ mod world;
 use syntrace_core::{
     answer::{Answer, Code, Party},
     explain,
-    fact::{Http, Report},
+    fact::{Http, Origin, Report},
 };
 use syntrace_model::{Opening, Outcome};
 use world::*;
@@ -202,13 +202,13 @@ fn each_failed_connect_has_its_party_its_code_and_its_sentence() {
             Outcome::Unreachable,
             Party::Network,
             Code::ConnectUnreachable,
-            "cannot be reached",
+            "is unreachable; an ICMP error ended the connect after 2.000 ms",
         ),
         (
             Outcome::Aborted,
             Party::Unknown,
             Code::ConnectAborted,
-            "was given up",
+            "was given up after 2.000 ms; the SYN was not answered",
         ),
     ];
     for (outcome, party, code, words) in cases {
@@ -246,6 +246,38 @@ fn a_connect_that_the_proxy_gave_up_says_whose_timeout_it_was() {
     assert_eq!(cause.confidence, LIKELY);
     assert_eq!(
         cause.sentence.to_string(),
-        "503: the proxy gave up the connect to the service at 198.51.100.2:80 after 249.8 ms, the SYN unanswered"
+        "503: the proxy gave up connecting to the service at 198.51.100.2:80 after 249.8 ms; the SYN was not answered"
     );
+}
+
+#[test]
+fn how_long_a_connect_took_is_said_only_if_its_syn_was_observed() {
+    let cases = [
+        (Outcome::Refused, "198.51.100.2:80 refused the connection"),
+        (
+            Outcome::Unanswered,
+            "198.51.100.2:80 did not answer the SYN",
+        ),
+        (
+            Outcome::Unreachable,
+            "198.51.100.2:80 is unreachable; an ICMP error ended the connect",
+        ),
+        (
+            Outcome::Aborted,
+            "The connect to 198.51.100.2:80 was given up; the SYN was not answered",
+        ),
+    ];
+    for (outcome, sentence) in cases {
+        let mut polled = failed(2, to_service(6001), outcome, 10.0, 12.0);
+        polled.syn_at = None;
+        polled.watch.origin = Origin::Polled;
+        polled.watch.first_seen_at = Some(boot(11.0));
+        let cause = explain::connect(&polled, false).unwrap().cause;
+        assert_eq!(cause.sentence.to_string(), sentence);
+        let cause = explain::connect(&polled, true).unwrap().cause;
+        assert_eq!(
+            cause.sentence.to_string(),
+            "A queue of the listener 198.51.100.2:80 on this host was full; the SYN was not answered"
+        );
+    }
 }

@@ -94,3 +94,60 @@ fn a_probe_that_is_only_silent_holds_nothing_up() {
     reconciler.handle_timeout(boot(7.4 * S));
     assert!(request_of(&mut reconciler).is_some());
 }
+
+/// A request of 6,060 to 6,070 ms, where the probe is so far behind and the wall clock is stepped by so much at 6 s; all
+/// that was told, and how many facts came too late.
+fn where_stepped(behind: f64, step: f64) -> (Records, u64) {
+    let mut reconciler = Reconciler::new(Limits::default());
+    let (mut early, mut seq, mut is_told) = (Vec::new(), 2, false);
+    reconciler.handle_timeout(boot(behind));
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    for n in 1..120 {
+        let (told, now) = (200.0 * f64::from(n), 200.0 * f64::from(n) + behind);
+        reconciler.handle_timeout(boot(now));
+        early.extend(std::iter::from_fn(|| reconciler.poll_output()));
+        let ahead = if told >= 6.0 * S { step } else { 0.0 };
+        let mut facts = vec![Fact::Clock(ClockSample {
+            boot: boot(told),
+            unix: unix(told + ahead),
+        })];
+        if told == 6.2 * S {
+            facts.push(Fact::Connection(accepted(1, 6_010.0, 6_090.0)));
+        }
+        let first_seq = seq;
+        seq += facts.len() as u64;
+        reconciler.handle_batch(batch(probe(), first_seq, facts));
+        if now >= 6.2 * S && !is_told {
+            is_told = true;
+            let report = request(1, from_client(5001), 6_060.0 + step, 6_070.0 + step);
+            reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+        }
+    }
+    let records = settle_after(early, &mut reconciler);
+    (records, reconciler.coverage().late)
+}
+
+#[test]
+fn a_step_of_the_wall_clock_lets_no_request_settle_after_its_connection() {
+    for (behind, step) in [(5.0 * S, 0.0), (0.0, 10.0), (5.0 * S, 10.0)] {
+        let (told, late) = where_stepped(behind, step);
+        assert!(told.requests[0].received_on.is_certain(), "{behind} {step}");
+        assert_eq!(told.connections[0].requests.len(), 1, "{behind} {step}");
+        assert_eq!(late, 0);
+    }
+}
+
+#[test]
+fn a_batch_that_is_told_again_does_not_make_its_probe_seem_behind() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_timeout(boot(0.0));
+    for (seq, at) in [(2, 1.0), (3, 4.0), (2, 1.0)] {
+        reconciler.handle_batch(batch(probe(), seq, vec![closed_at(at * S)]));
+        reconciler.handle_timeout(boot(4.1 * S));
+    }
+    let report = request(1, from_client(5001), 3.9 * S, 4.0 * S);
+    reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
+    reconciler.handle_timeout(boot(6.4 * S));
+    assert!(request_of(&mut reconciler).is_some());
+}

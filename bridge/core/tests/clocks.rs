@@ -13,10 +13,10 @@ mod world;
 use syntrace_core::{
     Limits, Reconciler,
     fact::Fact,
-    record::{ConnectionRecord, Missing},
+    record::{ConnectionRecord, Missing, RequestRecord},
 };
 use syntrace_model::{ClockSample, ConnectionId, Opening};
-use world::*;
+use world::{turns::clock_at, *};
 
 const PASSIVE: Opening = Opening::Passive;
 
@@ -113,31 +113,60 @@ fn a_step_of_the_wall_clock_back_breaks_no_join() {
     assert_eq!(joined, Some(closed(2, 0.0).id()));
 }
 
+/// The record of a request of the client's only connection, which lives so long, where the wall clock is 3 s ahead and
+/// then, at a moment, set right. The request's times are those that it shows; time has passed until `now` when it is
+/// told of, before both clocks are read again.
+fn told_where_set_back(at: f64, life: (f64, f64), ran: (f64, f64), now: f64) -> RequestRecord {
+    let read = |from: u32, until: u32| {
+        let moments = (from..until).map(|n| 170.0 * f64::from(n));
+        let read = moments.map(|moment| ClockSample {
+            boot: boot(moment),
+            unix: unix(if moment > at {
+                moment
+            } else {
+                moment + 3_000.0
+            }),
+        });
+        read.map(Fact::Clock)
+    };
+    let by_now = 1 + (now / 170.0) as u32;
+    let mut facts = vec![preamble().remove(0)];
+    facts.extend(read(0, by_now));
+    facts.push(Fact::Connection(accepted(1, life.0, life.1)));
+    let seq = facts.len() as u64;
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, facts));
+    reconciler.handle_timeout(boot(now));
+    let report = request(1, from_client(5001), ran.0, ran.1);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
+    reconciler.handle_batch(batch(probe(), seq, read(by_now, 80).collect()));
+    settle(&mut reconciler).requests.remove(0)
+}
+
 #[test]
 fn a_request_from_before_the_clock_was_set_back_is_not_moved_to_after_its_arrival() {
-    let mut reconciler = Reconciler::new(Limits::default());
-    let sample = |at: f64| {
-        let ahead = if at > 5_000.0 { -3_000.0 } else { 0.0 };
-        Fact::Clock(ClockSample {
-            boot: boot(at),
-            unix: unix(at + ahead),
-        })
-    };
-    let mut facts = preamble();
-    facts.extend((1..=30).map(|n| sample(f64::from(n) * 170.0)));
-    facts.push(Fact::Connection(accepted(1, 4_000.0, 7_000.0)));
-    let seq = facts.len() as u64;
-    reconciler.handle_batch(batch(probe(), 0, facts));
-    reconciler.handle_timeout(boot(5_100.0));
-    let report = request(1, from_client(5001), 4_950.0, 4_990.0);
-    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
-    // Now the clock shows the same times again.
-    let facts = (31..=80).map(|n| sample(f64::from(n) * 170.0));
-    reconciler.handle_batch(batch(probe(), seq, facts.collect()));
-    let told = settle(&mut reconciler);
-    assert_eq!(joined(&told.requests[0].received_on).0, 1);
-    assert!(told.requests[0].received_on.is_certain());
-    assert!(!told.requests[0].coverage.late);
+    let record = told_where_set_back(5_000.0, (4_000.0, 7_000.0), (7_950.0, 7_990.0), 5_100.0);
+    assert_eq!(joined(&record.received_on).0, 1);
+    assert!(record.received_on.is_certain());
+    assert!(!record.coverage.late);
+}
+
+#[test]
+fn a_request_that_lasted_while_the_clock_was_set_back_is_not_moved_to_after_its_arrival() {
+    let record = told_where_set_back(5_000.0, (4_800.0, 9_000.0), (7_850.0, 10_350.0), 7_400.0);
+    assert_eq!(joined(&record.received_on).0, 1);
+}
+
+#[test]
+fn a_request_is_not_moved_to_before_the_clock_was_set_back_because_time_has_gone_on_unnoticed() {
+    let record = told_where_set_back(5_000.0, (7_800.0, 9_000.0), (7_850.0, 7_890.0), 7_500.0);
+    assert_eq!(joined(&record.received_on).0, 1);
+}
+
+#[test]
+fn a_request_that_comes_before_anything_said_what_time_it_is_may_be_of_any_time() {
+    let record = told_where_set_back(900.0, (3_800.0, 5_000.0), (3_850.0, 3_890.0), 0.0);
+    assert_eq!(joined(&record.received_on).0, 1);
 }
 
 #[test]
@@ -164,4 +193,57 @@ fn without_a_clock_requests_wait_within_their_bound() {
     assert_eq!(reconciler.coverage().requests_settled, 100);
     let proxy = |record: &ConnectionRecord| matches!(record.id, ConnectionId::Proxy { .. });
     assert!(settle(&mut reconciler).connections.iter().all(proxy));
+}
+
+/// The record of a request that ran after the machine had slept for two hours; it is told of before the probe tells
+/// of its connection and of both clocks, or after that, and the fold is perhaps taken up again in between.
+fn told_after_a_sleep(is_first: bool, is_resumed: bool) -> RequestRecord {
+    let awake = 7_210_000.0;
+    let mut reconciler = known(Limits::default(), vec![]);
+    reconciler.handle_batch(batch(probe(), 2, vec![clock_at(10_000.0)]));
+    reconciler.handle_timeout(boot(awake + 110.0));
+    let report = request(1, from_client(5001), awake + 20.0, awake + 30.0);
+    let requests = batch(filter(), 0, requests_of(vec![report]));
+    let connection = accepted(1, awake + 10.0, awake + 5_000.0);
+    let facts = vec![clock_at(awake + 100.0), Fact::Connection(connection)];
+    let mut turns = [requests, batch(probe(), 3, facts)];
+    if !is_first {
+        turns.reverse();
+    }
+    for turn in turns {
+        reconciler.handle_batch(turn);
+        reconciler.handle_timeout(boot(awake + 120.0));
+        if is_resumed {
+            reconciler = Reconciler::restore(Limits::default(), reconciler.checkpoint());
+        }
+    }
+    settle(&mut reconciler).requests.remove(0)
+}
+
+#[test]
+fn after_a_sleep_a_request_may_be_told_of_before_the_clock_is_read() {
+    let expected = told_after_a_sleep(false, false);
+    assert!(expected.received_on.is_certain());
+    let none: [&str; 0] = [];
+    assert_eq!(expected.coverage.contradictions, none);
+    for (is_first, is_resumed) in [(true, false), (true, true), (false, true)] {
+        let told = told_after_a_sleep(is_first, is_resumed);
+        assert_eq!(told, expected, "{is_first} {is_resumed}");
+    }
+}
+
+#[test]
+fn a_wrong_time_is_as_wrong_to_a_fold_that_is_taken_up_again() {
+    let told = |is_resumed| {
+        let mut reconciler = known(Limits::default(), vec![]);
+        let report = request(1, from_client(5001), 7_200_000.0, 7_200_010.0);
+        reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
+        if is_resumed {
+            reconciler = Reconciler::restore(Limits::default(), reconciler.checkpoint());
+        }
+        settle(&mut reconciler).requests.remove(0)
+    };
+    let expected = told(false);
+    assert_eq!(expected.coverage.contradictions, ["out_of_time"]);
+    assert_eq!(told(true), expected);
 }

@@ -49,7 +49,7 @@ fn who_took_most_of_the_time_is_named_and_otherwise_why_nobody_is() {
         cause(request_of(10.0, 0.0, 4.9)),
         says(
             Party::Unknown,
-            "Completed in 10.0 ms; no party took most of it beyond doubt"
+            "Completed in 10.0 ms; the evidence does not show which party took most of it"
         )
     );
     let mut stream = request_of(10.0, 0.0, 3.0);
@@ -66,7 +66,7 @@ fn who_took_most_of_the_time_is_named_and_otherwise_why_nobody_is() {
         cause(stream),
         says(
             Party::Unknown,
-            "Completed in 10.0 ms; no party took most of it beyond doubt"
+            "Completed in 10.0 ms; the evidence does not show which party took most of it"
         )
     );
     let mut unreported = request_of(10.0, 0.0, 3.0);
@@ -76,7 +76,7 @@ fn who_took_most_of_the_time_is_named_and_otherwise_why_nobody_is() {
         cause(unreported),
         says(
             Party::Unknown,
-            "Completed in 10.0 ms; its parts were not reported"
+            "Completed in 10.0 ms; how it was spent was not reported"
         )
     );
     let session = Report {
@@ -116,7 +116,7 @@ fn a_service_that_was_sent_a_long_request_is_not_said_to_be_slow() {
         cause(report),
         (
             Party::Unknown,
-            "Completed in 200.0 ms; 189.8 ms of it is not accounted for".to_owned()
+            "Completed in 200.0 ms; 199.8 ms of it is not accounted for".to_owned()
         )
     );
 }
@@ -131,4 +131,37 @@ fn an_answer_names_the_status_that_it_rests_on_and_flags_if_there_are_any() {
     };
     assert_eq!(named(0), ["status=200"]);
     assert_eq!(named(4), ["status=200", "response_flags=0x4"]);
+}
+
+#[test]
+fn what_is_left_of_a_request_whose_body_may_have_come_slowly_is_nobody_s() {
+    let uploaded = |request_bytes, report: Report| {
+        let mut report = report;
+        report.http.protocol = "HTTP/1.1".into();
+        report.http.request_bytes = request_bytes;
+        let answer = answer(report);
+        (answer.cause.party, answer.time)
+    };
+    // The proxy refused it.
+    let mut refused = request(1, from_client(5001), 1_000.0, 6_000.0);
+    refused.http.status = 413;
+    refused.http.response_details = "request_payload_too_large".into();
+    // A filter of the proxy kept it until it was whole.
+    let kept = request_of(5_000.0, 0.0, 10.0);
+    for report in [refused, kept] {
+        let (_, time) = uploaded(14_600, report.clone());
+        assert!(time.proxy_ns >= 4_990_000_000, "{time:?}");
+        let (party, time) = uploaded(14_601, report);
+        assert_eq!(party, Party::Unknown);
+        assert_eq!(time.proxy_ns, 0);
+        assert!(time.unknown_ns >= 4_990_000_000, "{time:?}");
+        assert_eq!(time.total_ns(), 5_000_000_000);
+    }
+}
+
+#[test]
+fn of_a_request_with_a_long_body_too_a_short_rest_is_the_proxy_s() {
+    let mut report = request_of(1.0, 0.0, 0.5);
+    report.http.request_bytes = 1_000_000;
+    assert_eq!(answer(report).time.proxy_ns, 500_000);
 }

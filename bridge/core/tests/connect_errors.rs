@@ -72,7 +72,7 @@ fn a_reset_right_after_the_handshake_is_found_by_its_error_and_is_the_service_s(
         );
         assert_eq!(
             cause.sentence.to_string(),
-            "503: the service at 198.51.100.2:80 took the connection, and reset it 0.150 ms after the handshake"
+            "503: the service at 198.51.100.2:80 reset the connection 0.150 ms after the TCP handshake"
         );
     }
 }
@@ -121,7 +121,7 @@ fn a_connect_that_could_not_be_begun_has_no_connection_and_is_the_proxy_s() {
             );
             assert_eq!(
                 cause.sentence.to_string(),
-                format!("503: the proxy could not begin a connect ({text})")
+                format!("503: the proxy could not start connecting to the service ({text})")
             );
         }
     }

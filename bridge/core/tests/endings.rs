@@ -334,16 +334,16 @@ fn incidents_are_kept_by_connection_even_if_they_come_first() {
     let mut facts = preamble();
     facts.push(incident(20.0));
     facts.push(Fact::Connection(established(&closed)));
-    facts.extend((0..20).map(|n| incident(21.0 + f64::from(n))));
+    facts.extend((0..140).map(|n| incident(21.0 + 0.2 * f64::from(n))));
     facts.push(Fact::Connection(closed.clone()));
     reconciler.handle_batch(batch(probe(), 0, facts));
     let told = settle(&mut reconciler);
     let record = &told.connections[0];
-    assert_eq!(record.incidents.len(), 16);
-    assert_eq!(record.incidents.last().unwrap().at, boot(40.0));
-    assert_eq!(record.coverage.incidents_evicted, 5);
+    assert_eq!(record.incidents.len(), 128);
+    assert_eq!(record.incidents.last().unwrap().at, boot(48.8));
+    assert_eq!(record.coverage.incidents_evicted, 13);
     let counted = reconciler.coverage().incidents;
-    assert_eq!(counted.get(&IncidentKind::Retransmit), Some(&21));
+    assert_eq!(counted.get(&IncidentKind::Retransmit), Some(&141));
 }
 
 #[test]

@@ -24,10 +24,10 @@ const ACTIVE: Opening = Opening::Active;
 /// Connections that are kept.
 const MOST: usize = 200;
 
-/// Requests that are told of, ten in a second: some 25 are not settled yet.
-const REQUESTS: u64 = 100;
+/// Requests that are told of, ten in a second: some 25 are not settled yet. More than connections are kept.
+const REQUESTS: u64 = 300;
 
-/// Sockets of the flood for each request, from the thirtieth on: together, seven times as many as are kept.
+/// Sockets of the flood for each request, from the thirtieth on: together, 27 times as many as are kept.
 const FLOOD: u64 = 20;
 const FLOOD_FROM: u64 = 30;
 

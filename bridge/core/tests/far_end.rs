@@ -184,3 +184,29 @@ fn a_client_s_end_whose_handshake_is_not_told_to_be_done_may_be_the_one() {
     let told = told(vec![accepted(), dialling], vec![]);
     assert_eq!(handshake(&told).0, 1_010_200);
 }
+
+#[test]
+fn a_full_queue_is_named_and_is_at_most_likely_what_a_handshake_waited_for() {
+    // What was counted by 11 ms may have been dropped long before this client sent its SYN, at 10 ms.
+    for (kind, queue) in [
+        (IncidentKind::AcceptOverflow, "accept queue"),
+        (IncidentKind::SynOverflow, "SYN queue"),
+    ] {
+        let client_s = dialled(from_client(5001).mirrored());
+        let dropped = Incident {
+            kind,
+            ..overflow(11.0)
+        };
+        let told = told(vec![accepted(), client_s], vec![dropped]);
+        let cause = &told.requests[0].answer.cause;
+        let said = (cause.party, cause.code, cause.confidence);
+        assert_eq!(said, (Party::Kernel, Code::AcceptOverflow, LIKELY));
+        assert_eq!(
+            cause.sentence.to_string(),
+            format!(
+                "Completed in 1.011 s; for 1.010 s of it a SYN or SYN-ACK of the client's handshake was not answered, \
+                 and the listener's {queue} was full about that time"
+            )
+        );
+    }
+}

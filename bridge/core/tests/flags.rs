@@ -263,7 +263,7 @@ fn a_syn_that_a_full_queue_on_this_host_dropped_is_the_kernel_s() {
         }
         assert_eq!(
             causes[0].sentence.to_string(),
-            "503: the queue of the listener 198.51.100.2:80, on this host, was full: 3 SYNs unanswered within 6999.9 ms"
+            "503: a queue of the listener 198.51.100.2:80 on this host was full; 3 SYNs were not answered within 7.000 s"
         );
     }
 }

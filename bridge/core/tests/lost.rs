@@ -58,8 +58,17 @@ fn a_request_whose_connection_may_be_among_lost_facts_says_so() {
     assert_eq!(lost.received_on, Join::Missing(Missing::FactsLost));
     assert!(lost.coverage.facts_lost);
     let all = told(vec![], 2);
-    assert_eq!(all.received_on, Join::Missing(Missing::AddressHidden));
+    assert_eq!(all.received_on, Join::Missing(Missing::NoConnection));
     assert!(!all.coverage.facts_lost);
+}
+
+#[test]
+fn a_socket_with_these_ends_that_does_not_fit_may_hide_that_the_one_that_does_was_lost() {
+    let younger = accepted(1, 66.0, 90.0);
+    let whole = told(vec![(2, younger.clone())], 3);
+    assert_eq!(whole.received_on, Join::Missing(Missing::TimeDiffers));
+    let lost = told(vec![(3, younger)], 4);
+    assert_eq!(lost.received_on, Join::Missing(Missing::FactsLost));
 }
 
 #[test]
@@ -144,6 +153,7 @@ fn a_join_that_is_not_certain_tells_nothing_of_the_gateway() {
         let upstream = socket(2, Opening::Active, to_service(6001), upstream_from, 90.0);
         let redirected = Report {
             downstream: Some(ends("198.51.100.200:443", "192.0.2.2:5001")),
+            direct: None,
             ..request(1, from_client(5001), 20.0, 30.0)
         };
         let report = served(redirected, 6001, 0.0, 5.0);
@@ -213,6 +223,7 @@ fn after(sockets: Vec<Snapshot>, first: Report) -> Join {
     let client = socket(3, Opening::Passive, from_client(5002), 10.0, 90.0);
     let redirected = Report {
         downstream: Some(ends("198.51.100.200:443", "192.0.2.2:5002")),
+        direct: None,
         downstream_connection: 77,
         ..request(2, from_client(5002), 40.0, 50.0)
     };
@@ -239,6 +250,7 @@ fn what_process_a_worker_is_is_learnt_from_dialled_connections_that_are_certain(
         let upstream = socket(2, Opening::Active, to_service(6001), from, 90.0);
         let nameless = Report {
             downstream: None,
+            direct: None,
             ..request(1, from_client(5001), 20.0, 30.0)
         };
         after(vec![upstream], served(nameless, 6001, 0.0, 5.0))

@@ -113,6 +113,50 @@ fn what_is_told_at_the_same_moment_is_later_with_more_segments() {
 }
 
 #[test]
+fn what_only_grows_is_the_most_that_was_told_and_once_deferred_an_accept_stays_so() {
+    let counted = |seen_at: f64, n| Snapshot {
+        seen_at: boot(seen_at),
+        counters: Counters {
+            syn_retransmits: n,
+            syn_ack_retransmits: n,
+            retransmits: n,
+            ..Counters::default()
+        },
+        watch: Watch {
+            accept_deferred: n > 0,
+            ..Watch::default()
+        },
+        ..open()
+    };
+    let known = merged(vec![counted(20.0, 3), counted(30.0, 1)]);
+    let counters = known.counters;
+    assert_eq!(
+        (counters.syn_retransmits, counters.syn_ack_retransmits),
+        (3, 3)
+    );
+    assert_eq!(counters.retransmits, 3);
+    assert!(known.watch.accept_deferred);
+    assert!(
+        merged(vec![counted(20.0, 3), counted(30.0, 0)])
+            .watch
+            .accept_deferred
+    );
+}
+
+#[test]
+fn of_several_places_that_a_socket_was_in_the_latest_counts() {
+    let marked = |seen_at: f64, mark| {
+        let mut seen = open();
+        (seen.seen_at, seen.watch.mark) = (boot(seen_at), mark);
+        seen
+    };
+    let mark = |words: [Snapshot; 2]| merged(words.to_vec()).watch.mark;
+    assert_eq!(mark([marked(20.0, 9), marked(30.0, 7)]), 7);
+    assert_eq!(mark([marked(20.0, 7), marked(30.0, 9)]), 9);
+    assert_eq!(mark([marked(20.0, 7), marked(20.0, 9)]), 9);
+}
+
+#[test]
 fn a_socket_that_was_watched_from_its_begin_keeps_its_id_when_another_run_finds_it() {
     let known = merged(vec![open(), backfilled(40.0)]);
     assert_eq!(known.minted, kernel_id(1));
@@ -221,6 +265,19 @@ fn a_socket_that_is_said_to_have_closed_and_to_be_open_has_not_ended() {
     let mut reconciler = in_turn(vec![(50.0, of_sockets(probe(), 0, vec![both]))]);
     reconciler.handle_timeout(boot(20_000.0));
     assert_eq!(reconciler.coverage().connections_live, 1);
+}
+
+#[test]
+fn an_id_of_the_kernel_view_that_no_record_can_have_shown_is_no_alias() {
+    let tag = |word| tagged(word, trace(0x7a), TagState::Believed);
+    let aliases = |opened| {
+        let words = vec![opened, tag(accepted(1, 10.0, 90.0))];
+        let connection = tell(words, vec![]).connections.remove(0);
+        assert_eq!(connection.trace_id, trace(0x7a));
+        connection.aliases
+    };
+    assert_eq!(aliases(tag(open())), []);
+    assert_eq!(aliases(open()), [kernel_id(1)]);
 }
 
 #[test]

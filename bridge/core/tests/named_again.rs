@@ -84,7 +84,7 @@ fn a_socket_keeps_the_number_that_it_was_first_known_under() {
         .iter()
         .map(|record| found(&record.received_on))
         .collect();
-    let other = Err(Missing::AddressHidden);
+    let other = Err(Missing::NumberDiffers);
     assert_eq!(
         joins,
         [Ok((1, CERTAIN)), Ok((1, CERTAIN)), other, Ok((1, CERTAIN))]
@@ -95,14 +95,17 @@ fn a_socket_keeps_the_number_that_it_was_first_known_under() {
 fn a_request_that_names_no_address_stands_with_the_socket_that_has_its_number() {
     let nameless = Report {
         downstream: None,
+        direct: None,
         ..minted(2, 4, 0xa1, 40.0, 50.0)
     };
     let before = Report {
         downstream: None,
+        direct: None,
         ..minted(3, 4, 0xa1, 12.0, 15.0)
     };
     let other = Report {
         downstream: None,
+        direct: None,
         ..minted(4, 5, 0xc3, 60.0, 70.0)
     };
     let reports = vec![before, minted(1, 4, 0xa1, 20.0, 30.0), nameless, other];
@@ -124,6 +127,7 @@ fn a_request_that_names_no_address_stands_with_the_socket_that_has_its_number() 
 fn a_connection_that_only_the_proxy_saw_is_found_by_its_first_request() {
     let report = Report {
         downstream: None,
+        direct: None,
         trace_id: trace(0x77),
         ..minted(1, 4, 0xa1, 20.0, 30.0)
     };
@@ -145,6 +149,7 @@ fn a_connection_that_only_the_proxy_saw_is_found_by_its_first_request() {
 fn a_connection_that_only_the_proxy_saw_stands_among_the_newest_where_its_first_request_began() {
     let nameless = |n, from, until| Report {
         downstream: None,
+        direct: None,
         ..minted(n, 4, 0xa1, from, until)
     };
     let open = established(&accepted(1, 500.0, 90_000.0));
@@ -218,6 +223,7 @@ fn a_record_counts_the_requests_that_were_left_out_before_its_socket_was_known()
     };
     let nameless = |n, from| Report {
         downstream: None,
+        direct: None,
         ..minted(n, 4, 0xa1, from, from + 1.0)
     };
     let reports = vec![

@@ -32,6 +32,8 @@ fn everything_that_a_record_names_has_a_name_of_its_own() {
             Missing::NoClock.name(),
             Missing::NoAddress.name(),
             Missing::AddressHidden.name(),
+            Missing::TimeDiffers.name(),
+            Missing::NumberDiffers.name(),
             Missing::ProcessUnknown.name(),
             Missing::FactsLost.name(),
             Missing::NoConnection.name(),

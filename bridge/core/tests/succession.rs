@@ -16,8 +16,8 @@ use syntrace_core::{
     fact::{Batch, Fact, Origin, Report, Snapshot, Watch},
     record::{Missing, RequestRecord},
 };
-use syntrace_model::{ClockSample, Opening, Outcome};
-use world::*;
+use syntrace_model::{Opening, Outcome};
+use world::{turns::clock_at, *};
 
 /// Facts that are lost between 2 s and a request at 5 s.
 #[derive(Clone, Copy)]
@@ -29,13 +29,6 @@ enum Lost {
     Counted(u64),
     /// The same, before the first 100 ms were over.
     CountedBefore(u64),
-}
-
-fn clock(at: f64) -> Fact {
-    Fact::Clock(ClockSample {
-        boot: boot(at),
-        unix: unix(at),
-    })
 }
 
 fn counting(batch: Batch, count: u64) -> Batch {
@@ -57,12 +50,12 @@ fn after_losses(sockets: Vec<Snapshot>, lost: Lost, report: Report) -> RequestRe
     let first: Vec<_> = preamble()
         .into_iter()
         .chain(sockets)
-        .chain([clock(100.0)])
+        .chain([clock_at(100.0)])
         .collect();
     let next = first.len() as u64;
     let mut reconciler = Reconciler::new(Limits::default());
     reconciler.handle_batch(counting(batch(probe(), 0, first), before));
-    let later = vec![preamble().remove(0), clock(2_000.0)];
+    let later = vec![preamble().remove(0), clock_at(2_000.0)];
     let later = batch(probe(), next + numbered, later);
     reconciler.handle_batch(counting(later, after));
     let last = vec![preamble().remove(0), clock_after(&report)];
@@ -197,6 +190,28 @@ fn an_end_that_nobody_saw_is_no_end_if_facts_were_lost() {
     assert_eq!(joined(Outcome::Unknown, Lost::Nothing), Ok((1, CERTAIN)));
     assert_eq!(joined(Outcome::Unknown, Lost::Counted(2)), Ok((1, LIKELY)));
     assert_eq!(joined(Outcome::Closed, Lost::Counted(2)), Ok((1, CERTAIN)));
+}
+
+#[test]
+fn an_end_that_was_seen_is_one_though_nobody_knows_how_it_came() {
+    let closed = Snapshot {
+        outcome: Outcome::Unknown,
+        ..accepted(1, 90.0, 9_000.0)
+    };
+    let report = request(1, from_client(5001), 5_000.0, 5_010.0);
+    let record = after_losses(vec![closed], Lost::Counted(2), report);
+    assert_eq!(found(&record.received_on), Ok((1, CERTAIN)));
+}
+
+#[test]
+fn a_socket_that_a_table_showed_after_the_request_was_there_though_facts_were_lost_before() {
+    let ended = Snapshot {
+        closed_at: None,
+        ..polled(1, 90.0, 6_000.0, Outcome::Unknown)
+    };
+    let report = request(1, from_client(5001), 5_000.0, 5_010.0);
+    let record = after_losses(vec![ended], Lost::Counted(2), report);
+    assert_eq!(found(&record.received_on), Ok((1, CERTAIN)));
 }
 
 #[test]

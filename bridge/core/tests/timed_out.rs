@@ -12,7 +12,7 @@ mod world;
 
 use syntrace_core::{
     answer::{Cause, Code, Party},
-    fact::{Incident, IncidentKind, Snapshot},
+    fact::{Incident, IncidentKind, Report, Snapshot, Upstream},
 };
 use syntrace_model::{Opening, Outcome};
 use world::{
@@ -108,12 +108,12 @@ fn a_limit_is_explained_in_one_sentence() {
     let said = |report| cause(report).sentence.to_string();
     assert_eq!(
         said(sent(SI, 408, "stream_idle_timeout", 1_011.0)),
-        "408: nothing moved for as long as the proxy allows, which ended the request after 1000.0 ms; \
-         for 1000.0 ms of it the proxy waited for the rest of the request"
+        "408: the proxy's stream idle timeout ended the request after 1.000 s; \
+         for 1.000 s of it the proxy waited for the rest of the request"
     );
     assert_eq!(
         said(sent(UT, 504, "response_timeout", 1_011.0)),
-        "504: the service did not answer within 1000.0 ms; \
+        "504: the service did not answer within 1.000 s; \
          for 999.8 ms of it the proxy waited for the service to answer"
     );
     assert_eq!(
@@ -158,8 +158,8 @@ fn a_timeout_is_the_network_s_if_the_request_was_sent_again_most_of_the_time() {
     assert_eq!((cause.party, cause.confidence), (Party::Network, LIKELY));
     assert_eq!(
         cause.sentence.to_string(),
-        "504: the service did not answer within 15000.0 ms; for 12600.0 ms of it the request was on its way \
-         to the service, and had to be sent again"
+        "504: the service did not answer within 15.0 s; for 12.6 s of it the request was being retransmitted \
+         to the service"
     );
 }
 
@@ -175,4 +175,66 @@ fn a_timeout_is_the_service_s_only_if_the_request_surely_arrived() {
     // Nobody knows what was sent again where the connection is not known.
     let report = sent(UT, 504, "response_timeout", 15_011.0);
     assert_eq!(told(vec![], report).answer.cause.party, Party::Unknown);
+}
+
+#[test]
+fn a_service_did_not_answer_for_as_long_as_the_request_ran_only_if_it_had_it_all_the_time() {
+    type Change = fn(&mut Report);
+    fn upstream(report: &mut Report) -> &mut Upstream {
+        report.upstream.as_mut().unwrap()
+    }
+    let said = |change: Change| {
+        let mut report = sent(UT, 504, "response_timeout", 11_011.0);
+        change(&mut report);
+        cause(report).sentence.to_string()
+    };
+    let at_once = "504: the service did not answer within 11.0 s";
+    let whatever = "504: the proxy's response timeout ended the request after 11.0 s";
+    let unready = "504: no connection to the service was ready when the proxy's response timeout ended the request \
+                   after 11.0 s";
+    let cases: [(Change, &str); 11] = [
+        (|_| (), at_once),
+        (|report| report.http.request_bytes = 14_600, at_once),
+        (|report| report.http.request_bytes = 14_601, whatever),
+        (|report| report.http.head_ns = Some(1_000_000), at_once),
+        (|report| report.http.head_ns = Some(1_000_001), whatever),
+        (|report| report.http.head_ns = None, whatever),
+        (|report| upstream(report).attempts = 2, whatever),
+        (
+            |report| upstream(report).pool_wait_ns = Some(1_000_000),
+            at_once,
+        ),
+        (
+            |report| upstream(report).pool_wait_ns = Some(1_000_001),
+            whatever,
+        ),
+        (|report| upstream(report).pool_wait_ns = None, whatever),
+        (|report| upstream(report).local = None, unready),
+    ];
+    for (change, what) in cases {
+        let said = said(change);
+        let what_else = said.strip_prefix(what);
+        let is_said = what_else.is_some_and(|rest| rest.is_empty() || rest.starts_with("; for "));
+        assert!(is_said, "{said}, not {what}");
+    }
+}
+
+#[test]
+fn an_rst_that_comes_after_the_proxy_ended_the_request_does_not_make_the_wait_the_service_s() {
+    const UC: u64 = 1 << 6;
+    let service_ns = |flags, request_bytes| {
+        let mut report = sent(flags, 504, "response_timeout", 50.0);
+        report.http.request_bytes = request_bytes;
+        let upstream = Snapshot {
+            outcome: Outcome::ResetByPeer,
+            ..socket(2, Opening::Active, to_service(6001), 5.0, 54.0)
+        };
+        let record = told(vec![accepted(1, 10.0, 9_000.0), upstream], report);
+        record.answer.time.service_ns
+    };
+    assert_eq!(service_ns(UT, 100), 0);
+    assert_eq!(service_ns(UC, 100), 38_800_000);
+    assert_eq!(service_ns(UT, 1_000_000), 0);
+    // The client may have been sending it all the time.
+    assert_eq!(service_ns(UC, 1_000_000), 0);
 }

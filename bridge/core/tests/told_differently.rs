@@ -14,10 +14,10 @@ mod world;
 use syntrace_core::{
     Limits, Output, Reconciler,
     answer::Party,
-    fact::{Batch, Counters, Fact, Origin, Rung, SenderId, Snapshot, Tag, TagState},
+    fact::{Counters, Fact, Origin, SenderId, Snapshot, Tag, TagState},
     record::{ConnectionRecord, Join, PhaseKind, RequestRecord},
 };
-use syntrace_model::{ClockSample, Opening, TraceId};
+use syntrace_model::{Opening, Outcome, TraceId};
 use world::{
     turns::{backfilled, in_turn, of_sockets, open, sender},
     *,
@@ -272,41 +272,38 @@ fn the_id_that_was_shown_before_a_tag_was_told_leads_to_the_connection() {
 }
 
 #[test]
-fn an_older_rung_that_is_told_later_does_not_count() {
-    let rung = |name: &str| {
-        Fact::Rung(Rung {
-            name: name.into(),
-            missing: vec![],
-            counted: vec![],
-        })
+fn a_moment_that_another_run_tells_differently_contradicts_none_that_was_watched() {
+    let watched = accepted(1, 10.0, 90.0);
+    let mut again = Snapshot {
+        seen_at: boot(90.2),
+        ..watched.clone()
     };
-    let told = |from: SenderId, n, at, name| batch(from, n, vec![rung(name), clock_at(at)]);
-    let known = |batches: [&Batch; 2]| {
-        let mut reconciler = Reconciler::new(Limits::default());
-        for batch in batches {
-            reconciler.handle_batch(batch.clone());
-        }
-        let rung = reconciler.coverage().rung;
-        rung.map(|rung| rung.name.to_string())
-    };
-    let in_any_order = |first: Batch, second: Batch| {
-        let rung = known([&first, &second]);
-        assert_eq!(rung, known([&second, &first]));
-        rung
-    };
-    let first = || told(probe(), 0, 1.0, "l7-only");
-    let again = told(probe(), 2, 2.0, "full");
-    assert_eq!(in_any_order(first(), again).unwrap(), "full");
-    let another = told(sender("probe", 0), 0, 2.0, "full");
-    assert_eq!(in_any_order(first(), another).unwrap(), "full");
-    let mut goodbye = told(probe(), 2, 2.0, "full");
-    goodbye.goodbye = true;
-    assert_eq!(known([&goodbye, &first()]), None);
+    again.watch.reset_reason = "tcp_close".into();
+    for closed_at in [89.9, 90.1] {
+        let found = Snapshot {
+            outcome: Outcome::Closed,
+            closed_at: Some(boot(closed_at)),
+            ..backfilled(90.15)
+        };
+        let known = in_every_order([watched.clone(), again.clone(), found]);
+        let none: [&str; 0] = [];
+        assert_eq!(known.coverage.contradictions, none);
+        let earliest = boot(closed_at.min(90.0));
+        assert_eq!(known.socket.unwrap().closed_at, Some(earliest));
+    }
 }
 
-fn clock_at(at: f64) -> Fact {
-    Fact::Clock(ClockSample {
-        boot: boot(at),
-        unix: unix(at),
-    })
+#[test]
+fn a_moment_that_was_watched_twice_contradicts_itself_whatever_another_run_tells() {
+    for closed_at in [89.9, 90.1, 90.3] {
+        let found = Snapshot {
+            outcome: Outcome::Closed,
+            closed_at: Some(boot(closed_at)),
+            ..backfilled(95.0)
+        };
+        let watched = [accepted(1, 10.0, 90.0), accepted(1, 10.0, 90.3)];
+        let [first, second] = watched;
+        let known = in_every_order([first, second, found]);
+        assert_eq!(known.coverage.contradictions, ["other_times"]);
+    }
 }

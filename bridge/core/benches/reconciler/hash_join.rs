@@ -59,7 +59,11 @@ impl HashJoin {
                     Fact::Request(report) => {
                         black_box((report.span_id, self.find(report)));
                     }
-                    Fact::Clock(_) | Fact::Rung(_) | Fact::Incident(_) | Fact::Refused(_) => {}
+                    Fact::Clock(_)
+                    | Fact::Rung(_)
+                    | Fact::Incident(_)
+                    | Fact::Sampling(_)
+                    | Fact::Refused(_) => {}
                 }
             }
         }
@@ -110,7 +114,11 @@ impl Giving {
                         };
                         self.kept.push_back((now, found));
                     }
-                    Fact::Clock(_) | Fact::Rung(_) | Fact::Incident(_) | Fact::Refused(_) => {}
+                    Fact::Clock(_)
+                    | Fact::Rung(_)
+                    | Fact::Incident(_)
+                    | Fact::Sampling(_)
+                    | Fact::Refused(_) => {}
                 }
             }
             let until = now.minus_ns(Limits::default().grace_ns);

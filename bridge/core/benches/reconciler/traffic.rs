@@ -222,7 +222,7 @@ impl Traffic {
         self.tell(PROBE, Fact::Connection(closed));
     }
 
-    /// Tells of a request of 1 ms on any two connections.
+    /// Tells of a request of 1 ms on any two connections, as the shipped configuration has it told.
     fn request(&mut self) {
         let worker = 1 + self.chance.below(WORKERS);
         let downstream = &self.downstream[self.chance.below(self.downstream.len())];
@@ -245,7 +245,7 @@ impl Traffic {
             started_at: UnixNanos(started_at.0 + WALL_NS),
             duration_ns: self.now - started_at.0,
             downstream: Some(downstream.key),
-            direct: None,
+            direct: Some(downstream.key),
             tls_handshake_ns: None,
             links: Vec::new(),
             http: Http {

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::Party;
-use crate::words::millis;
+use crate::words::duration;
 
 /// One plain sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Most {
         /// How much, nanoseconds.
         ns: u64,
     },
-    /// No party took most of it beyond doubt.
+    /// The evidence does not show which party took most of it.
     Doubtful,
 }
 
@@ -70,19 +70,19 @@ impl<T: Into<Box<str>>> From<T> for Sentence {
 impl fmt::Display for Sentence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, most) = match self {
-            Self::Completed { total_ns, most } => (millis(*total_ns), *most),
+            Self::Completed { total_ns, most } => (duration(*total_ns), *most),
             Self::Words(words) => return f.write_str(words),
         };
         write!(f, "Completed in {total}; ")?;
         match most {
             Most::Of { party, ns } => {
-                write!(f, "the {} took {} of it", party.name(), millis(ns))
+                write!(f, "the {} took {} of it", party.name(), duration(ns))
             }
-            Most::Unreported => f.write_str("its parts were not reported"),
+            Most::Unreported => f.write_str("how it was spent was not reported"),
             Most::Unaccounted { ns } => {
-                write!(f, "{} of it is not accounted for", millis(ns))
+                write!(f, "{} of it is not accounted for", duration(ns))
             }
-            Most::Doubtful => f.write_str("no party took most of it beyond doubt"),
+            Most::Doubtful => f.write_str("the evidence does not show which party took most of it"),
         }
     }
 }
@@ -125,9 +125,9 @@ mod tests {
         });
         let expected = [
             "Completed in 1.000 ms; the service took 0.700 ms of it",
-            "Completed in 1.000 ms; its parts were not reported",
+            "Completed in 1.000 ms; how it was spent was not reported",
             "Completed in 1.000 ms; 12.3 ms of it is not accounted for",
-            "Completed in 1.000 ms; no party took most of it beyond doubt",
+            "Completed in 1.000 ms; the evidence does not show which party took most of it",
         ];
         assert_eq!(written, expected);
     }

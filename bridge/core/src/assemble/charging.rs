@@ -6,6 +6,7 @@ use super::Known;
 use crate::{
     charge::{self, Ran},
     due::{self, SAMPLE_NS},
+    evidence::Evidence,
     explain,
     fact::{IncidentKind, Report, SenderId},
     failure::{self, Earlier},
@@ -89,6 +90,33 @@ impl<'a> Known<'a> {
                     ..incident
                 },
             })
+    }
+
+    /// Returns how many incidents the bounds left out of the connections that a request ran on, and of the listeners of
+    /// those that it waited for, if any of them may have hit it.
+    pub(super) fn incidents_evicted(self, evidence: &Evidence<'_>, ran: Interval) -> u64 {
+        // A quick request lost nothing on the service's end.
+        let slow = evidence.served_by;
+        let slow = slow.filter(|_| ran.end.since_ns(ran.start) >= explain::SLOW_NS);
+        let service_s = slow.and_then(|socket| self.far_end(socket, ran.end));
+        let ran_on = [evidence.received_on, evidence.served_by, service_s];
+        let of_connections = ran_on.into_iter().flatten().map(|socket| {
+            let from = charge::may_hit_from(ran, phases::round_trip_ns(socket));
+            socket.connection().incidents_evicted_since(from)
+        });
+        let opened = evidence.fresh.map(|socket| {
+            let ends = [Some(socket), evidence.client_s].into_iter().flatten();
+            let from = ends.map(Socket::began_at).min().unwrap_or_default();
+            (socket, socket.key().local, from)
+        });
+        let failed = evidence.failed_by;
+        let failed = failed.map(|(socket, _)| (socket, socket.key().peer, socket.began_at()));
+        let of_listeners = [opened, failed].into_iter().flatten();
+        let of_listeners = of_listeners.map(|(socket, listener, from)| {
+            self.sockets
+                .listener_incidents_evicted(socket.netns(), listener, from)
+        });
+        of_connections.chain(of_listeners).sum()
     }
 
     /// Charges what happened to one of the request's connections.

@@ -11,6 +11,7 @@ use crate::{
     explain,
     fact::{Report, SenderId},
     failure::{self, Earlier},
+    gateway::Gateway,
     join::{self, DISORDER_NS, Found, Interval},
     phases,
     record::{Join, LinkKind, Missing, RequestCoverage, RequestRecord},
@@ -48,7 +49,7 @@ impl<'a> Known<'a> {
         };
         let evidence = self.evidence(sender, report, ran, &joined);
         let phases = phases::request(report, &evidence);
-        let facts_lost = evidence.facts_lost;
+        let (facts_lost, incidents_evicted) = (evidence.facts_lost, evidence.incidents_evicted);
         let missing = |reason| Join::Missing(self.why_missing(reason, facts_lost));
         let join = |found: &Option<Found<'_>>| match found {
             Some(found) => self.join(found, None),
@@ -95,6 +96,7 @@ impl<'a> Known<'a> {
             incidents: evidence.incidents,
             coverage: RequestCoverage {
                 facts_lost,
+                incidents_evicted,
                 ..RequestCoverage::default()
             },
             settled,
@@ -115,7 +117,7 @@ impl<'a> Known<'a> {
         let mut gateway = self.bindings.of(sender.epoch);
         let upstream = report.upstream.as_ref();
         let began_by = due::began_by(report, pending.arrived_at);
-        let sure = self.clock.is_sure(report.started_at, began_by);
+        let sure = pending.place.wrong.is_none() && self.clock.is_sure(report.started_at, began_by);
         let doubt = |found: Found<'a>| {
             if sure && found.socket.is_sound() {
                 found
@@ -128,7 +130,11 @@ impl<'a> Known<'a> {
             .and_then(|(upstream, tuple)| {
                 let given = join::given(upstream, ran);
                 let found = join::served_by(self.sockets, gateway, report, tuple, ran, given)?;
-                Some(self.unless_succeeded(found, given.start))
+                let found = self.unless_succeeded(found, given.start);
+                let opened_it = join::waited_for(found.socket, report, ran)
+                    && join::surely_waited_for(found.socket, report, ran);
+                let from = if opened_it { ran.start } else { BootNanos(0) };
+                Some(self.unless_sampled(found, gateway, from, ran))
             })
             .map(doubt);
         if let Some(found) = served_by.as_ref().filter(|found| found.is_certain()) {
@@ -148,7 +154,8 @@ impl<'a> Known<'a> {
             if join::is_numbered(found.socket, number) {
                 found
             } else {
-                self.unless_succeeded(found, ran.start)
+                let found = self.unless_succeeded(found, ran.start);
+                self.unless_sampled(found, gateway, BootNanos(0), ran)
             }
         });
         if let Some(found) = received_on.as_ref().ok().filter(|found| found.is_certain()) {
@@ -159,6 +166,12 @@ impl<'a> Known<'a> {
             .and_then(|upstream| {
                 let ending = failure::Ending::of(report, upstream, ran)?;
                 let told = self.told(ending.from, ending.told_until);
+                let told = match ending.sampled_from {
+                    Some(from) if self.gaps.was_sampled(from, ending.told_until) => {
+                        told.at_best_perhaps()
+                    }
+                    _ => told,
+                };
                 failure::failed_by(self.sockets, gateway, upstream, ran, ending, told)
             })
             .map(doubt);
@@ -200,23 +213,26 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Returns whether the end of one socket and the start of another, both within an interval, cannot both be
-    /// lost: two consecutive facts would be missing, or two be counted as lost at once.
+    /// Returns whether the end of one socket and the start of another, both within an interval, were told, as far as
+    /// one of them must have been.
     fn told_of_succession(self, from: BootNanos, until: BootNanos) -> bool {
-        if self.gaps.have_counted() && self.gaps.were_two_counted(from, until) {
-            return false;
+        !self.may_lack_any || !self.gaps.may_lack_succession(self.ledger, from, until)
+    }
+
+    /// Doubts a join to a socket that is not known to be the gateway's, if another one with the same ends, in another
+    /// namespace, began at `from` or later and may have been left out by a probe that samples.
+    fn unless_sampled(
+        self,
+        found: Found<'a>,
+        gateway: Gateway,
+        from: BootNanos,
+        ran: Interval,
+    ) -> Found<'a> {
+        if gateway.owns(found.socket) || !self.gaps.was_sampled(from, ran.end) {
+            found
+        } else {
+            join::at_best_likely(found)
         }
-        let Some(numbers) = self.numbers.filter(|numbers| !numbers.is_whole()) else {
-            return true;
-        };
-        // Where the numbers of that time are not known, or no longer, any missing fact may be of it.
-        let (earliest, latest) = numbers.ends();
-        let (first, last) = match self.gaps.around(from, until) {
-            Some(around) if around.from_before => (around.first, around.last),
-            Some(around) => (earliest, around.last),
-            None => (earliest, latest),
-        };
-        !numbers.lacks_two(first, last)
     }
 
     fn evidence(
@@ -256,8 +272,9 @@ impl<'a> Known<'a> {
             incidents.extend(self.of_listener(socket));
         }
         incidents.sort_by_key(|charged| (charged.incident.at, charged.connection));
-        Evidence {
+        let evidence = Evidence {
             ran: Some(ran),
+            received_on: received_on.and_then(certain),
             fresh,
             client_s: fresh.and_then(|socket| self.far_end(socket, ran.end)),
             served_by: served_by.and_then(certain),
@@ -283,6 +300,11 @@ impl<'a> Known<'a> {
             given_up: self.gave_up(sender, report, ran, &joined.earlier),
             facts_lost: self.lost_within(ran.start, ran.end),
             incidents,
+            incidents_evicted: 0,
+        };
+        Evidence {
+            incidents_evicted: self.incidents_evicted(&evidence, ran),
+            ..evidence
         }
     }
 }

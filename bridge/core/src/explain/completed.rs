@@ -8,7 +8,7 @@ use crate::{
     fact::{IncidentKind, Report},
     phases::{self, LOST_SYN_NS},
     record::{LinkKind, Phase, PhaseKind},
-    words::millis,
+    words::duration,
 };
 
 /// Nothing failed: who took most of the time, and why, if it was long.
@@ -25,17 +25,17 @@ pub(super) fn completed(
         && longest.duration_ns > total_ns / 2
         && let Some((code, why)) = slow(longest, evidence)
     {
-        let (total, took) = (millis(total_ns), millis(longest.duration_ns));
+        let (total, took) = (duration(total_ns), duration(longest.duration_ns));
         let sentence = format!("Completed in {total}; for {took} of it {why}").into();
         return Verdict {
             party: longest.party,
             code,
             sentence,
-            confidence: if is_concluded(longest.kind) {
+            confidence: code.confidence(if is_concluded(longest.kind) {
                 Confidence::Likely
             } else {
                 Confidence::Certain
-            },
+            }),
         };
     }
     let slowest = leader(time, phases, evidence);
@@ -44,7 +44,7 @@ pub(super) fn completed(
         .all(|phase| matches!(phase.kind, PhaseKind::Unreported | PhaseKind::RoundTrip));
     let most = match slowest {
         Party::Unknown if report.http.tcp_session => {
-            let words = format!("The session ended after {}", millis(total_ns));
+            let words = format!("The session ended after {}", duration(total_ns));
             return Verdict::certain(slowest, Code::Completed, words);
         }
         Party::Unknown if unreported => Most::Unreported,
@@ -119,11 +119,15 @@ pub(super) fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'sta
     Some(match phase.kind {
         PhaseKind::Handshake if phase.party == Party::Kernel => (
             Code::AcceptOverflow,
-            "the accept queue was full while the client connected",
+            if evidence.dropped() == Some(IncidentKind::SynOverflow) {
+                "a SYN or SYN-ACK of the client's handshake was not answered, and the listener's SYN queue was full about that time"
+            } else {
+                "a SYN or SYN-ACK of the client's handshake was not answered, and the listener's accept queue was full about that time"
+            },
         ),
         PhaseKind::Handshake if phase.duration_ns >= LOST_SYN_NS => (
             Code::SynLost,
-            "the client's handshake was not answered at first",
+            "a SYN or SYN-ACK of the client's handshake was not answered",
         ),
         PhaseKind::AcceptWait if phase.party == Party::Kernel => (
             Code::AcceptWait,
@@ -135,19 +139,19 @@ pub(super) fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'sta
         ),
         PhaseKind::UpstreamHandshake if phase.duration_ns >= LOST_SYN_NS => (
             Code::ConnectSynLost,
-            "the connect to the service was not answered at first",
+            "the first SYN to the service was not answered",
         ),
         PhaseKind::FailedAttempts if phase.party == Party::Network => (
             Code::ConnectTimeout,
-            "the connect of an earlier attempt was not answered",
+            "an earlier attempt to connect to the service failed",
         ),
         PhaseKind::PoolWait if phase.party == Party::Proxy => (
             Code::PoolWait,
-            "the request waited in the proxy for a connection",
+            "the request waited in the proxy for an upstream connection",
         ),
         PhaseKind::RequestLost => (
             Code::RequestRetransmitted,
-            "the request was on its way to the service, and had to be sent again",
+            "the request was being retransmitted to the service",
         ),
         PhaseKind::Service
             if phase.party == Party::Service
@@ -164,15 +168,15 @@ pub(super) fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'sta
         ),
         PhaseKind::Response if phase.party == Party::Client => (
             Code::SlowClient,
-            "the client did not take the answer, its window was closed",
+            "the response waited for the client, whose receive window was closed",
         ),
         PhaseKind::Response if evidence.answer_resent_at.is_some() => (
             Code::ResponseRetransmitted,
-            "the answer was on its way from the service, and had to be sent again",
+            "the response was being retransmitted by the service",
         ),
         PhaseKind::Response if resent => (
             Code::ResponseRetransmitted,
-            "the answer was on its way to the client, and had to be sent again",
+            "the response was being retransmitted to the client",
         ),
         PhaseKind::Handshake
         | PhaseKind::Tls

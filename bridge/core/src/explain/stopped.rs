@@ -1,19 +1,24 @@
-//! The proxy answered by itself: on purpose, or because it could not ask a service.
+//! The proxy itself answered, or ended the stream: on purpose, or because it could not ask a service.
 
-use super::Verdict;
+use super::{VIA_UPSTREAM, Verdict};
 use crate::{
     answer::{Code, Party},
     fact::Report,
     flag, words,
 };
 
-/// Flags by which the proxy says why it answered; those that come first say more.
-const REASONS: [(u64, Code, &str); 9] = [
+/// Flags by which the proxy says why it answered or ended the stream; those that come first say more.
+const REASONS: [(u64, Code, &str); 11] = [
     (flag::RATE_LIMITED, Code::RateLimited, RATE_LIMIT),
     (
-        flag::OVERLOAD_MANAGER | flag::DROP_OVERLOAD | flag::DROP_ALL,
+        flag::OVERLOAD_MANAGER,
         Code::Overloaded,
-        OVERLOAD,
+        "its overload manager stopped the request",
+    ),
+    (
+        flag::DROP_OVERLOAD | flag::DROP_ALL,
+        Code::Overloaded,
+        "the cluster's drop_overload policy dropped the request",
     ),
     (
         flag::NAME_UNRESOLVED,
@@ -23,32 +28,37 @@ const REASONS: [(u64, Code, &str); 9] = [
     (
         flag::NO_HEALTHY_UPSTREAM,
         Code::NoHealthyUpstream,
-        "no host of the cluster was healthy",
+        "the cluster had no healthy host",
     ),
     (
         flag::NO_ROUTE | flag::NO_CLUSTER,
         Code::NoRoute,
-        "it has no route or cluster for the request",
+        "it had no route or cluster for the request",
     ),
     (
         flag::FAULT_INJECTED,
         Code::FaultInjected,
-        "its configuration injects this fault",
+        "its configuration injects a fault",
     ),
     (
         flag::NOT_AUTHORISED,
         Code::NotAuthorised,
-        "the external authorisation did not permit it",
+        "external authorisation did not permit the request",
     ),
     (
         flag::RATE_LIMIT_ERROR,
         Code::AnsweredByProxy,
-        "its rate limit service could not be asked",
+        "its rate limit service failed",
     ),
     (
-        flag::LOCAL_HEALTH_CHECK | flag::NO_FILTER_CONFIG,
+        flag::LOCAL_HEALTH_CHECK,
         Code::AnsweredByProxy,
-        "its health check is told to fail, or a filter has no configuration",
+        "it was told to fail its health check",
+    ),
+    (
+        flag::NO_FILTER_CONFIG,
+        Code::AnsweredByProxy,
+        "a filter had received no configuration",
     ),
 ];
 
@@ -56,7 +66,7 @@ const CIRCUIT: &str = "a circuit breaker was open";
 const RATE_LIMIT: &str = "a rate limit was reached";
 const OVERLOAD: &str = "it was overloaded";
 
-/// Says why the proxy answered by itself, if it did.
+/// Says why the proxy itself answered or ended the stream, if it did.
 pub(super) fn by_proxy(report: &Report) -> Option<Verdict> {
     let flags = report.http.response_flags;
     let mark = report.http.mark.as_ref().map_or("", |mark| &*mark.reason);
@@ -69,14 +79,20 @@ pub(super) fn by_proxy(report: &Report) -> Option<Verdict> {
     } else if mark.starts_with("RATE_LIMIT") {
         (Code::RateLimited, RATE_LIMIT)
     } else if mark.starts_with("OVERLOAD") {
-        (Code::Overloaded, OVERLOAD)
+        let named = flagged(flags).filter(|(code, _)| *code == Code::Overloaded);
+        named.unwrap_or((Code::Overloaded, OVERLOAD))
     } else {
-        let mut reasons = REASONS.into_iter();
-        let (_, code, why) = reasons.find(|(of, ..)| flags & of != 0)?;
-        (code, why)
+        flagged(flags)?
     };
     let status = words::status(report.http.status);
-    let sentence = format!("{status}the proxy answered by itself, because {why}");
+    let did = if answered_itself(report) {
+        "answered"
+    } else if report.http.tcp_session {
+        "ended the session"
+    } else {
+        "ended the stream"
+    };
+    let sentence = format!("{status}the proxy itself {did}, because {why}");
     // Of the resolver, and of what lies between, nothing is observed.
     let party = if code == Code::NameUnresolved {
         Party::Unknown
@@ -84,6 +100,22 @@ pub(super) fn by_proxy(report: &Report) -> Option<Verdict> {
         Party::Proxy
     };
     Some(Verdict::certain(party, code, sentence))
+}
+
+/// Returns whether there was a response, and it is the proxy's own. Where a service may have been asked, only an error
+/// is: anything else was the service's response, which the proxy cut short.
+fn answered_itself(report: &Report) -> bool {
+    let http = &report.http;
+    let is_error = http.status >= 400 || http.grpc_status.is_some_and(|status| status != 0);
+    let may_be_service_s = report.may_have_been_sent() && !is_error;
+    http.status != 0 && !may_be_service_s && &*http.response_details != VIA_UPSTREAM
+}
+
+/// Returns the first of [`REASONS`] that `flags` name.
+fn flagged(flags: u64) -> Option<(Code, &'static str)> {
+    let mut reasons = REASONS.into_iter();
+    let (_, code, why) = reasons.find(|(of, ..)| flags & of != 0)?;
+    Some((code, why))
 }
 
 /// Returns whether the circuit breaker kept the proxy only from another attempt: the answer is that of the one

@@ -7,8 +7,9 @@ use crate::{
     evidence::Evidence,
     fact::Report,
     limit::{Awaited, Limit},
+    phases,
     record::Phase,
-    words::{self, millis},
+    words::{self, duration},
 };
 
 /// Says which limit ended the request, if one did, and whose phase took more than half of it. The limit alone says
@@ -20,24 +21,28 @@ pub(super) fn timed_out(
 ) -> Option<Verdict> {
     let limit = Limit::of(report)?;
     let (code, what) = match limit {
-        Limit::Answer if report.was_sent() => {
+        Limit::Answer if !report.was_sent() => (
+            Code::UpstreamTimeout,
+            "no connection to the service was ready when the proxy's response timeout ended the request after",
+        ),
+        Limit::Answer if was_asked_at_once(report) => {
             (Code::UpstreamTimeout, "the service did not answer within")
         }
         Limit::Answer => (
             Code::UpstreamTimeout,
-            "no connection to the service was ready within",
+            "the proxy's response timeout ended the request after",
         ),
         Limit::UpstreamDuration => (
             Code::UpstreamTimeout,
-            "the stream to the service lasted as long as it may,",
+            "the stream to the service reached its maximum duration after",
         ),
         Limit::Idle => (
             Code::StreamIdleTimeout,
-            "nothing moved for as long as the proxy allows, which ended the request after",
+            "the proxy's stream idle timeout ended the request after",
         ),
         Limit::Duration => (
             Code::DurationTimeout,
-            "the proxy's limit of how long it may last was reached after",
+            "the proxy's maximum duration was reached after",
         ),
         Limit::Request => (
             Code::RequestTimeout,
@@ -46,7 +51,7 @@ pub(super) fn timed_out(
     };
     let (status, took) = (
         words::status(report.http.status),
-        millis(report.duration_ns),
+        duration(report.duration_ns),
     );
     let mut words = format!("{status}{what} {took}");
     let within = phases
@@ -63,7 +68,7 @@ pub(super) fn timed_out(
             None if is_missing => "the proxy waited for the rest of the request",
             None => return None,
         };
-        Some((millis(phase.duration_ns), why))
+        Some((duration(phase.duration_ns), why))
     });
     if let Some((took, why)) = why {
         words.push_str("; for ");
@@ -81,4 +86,10 @@ pub(super) fn timed_out(
             Confidence::Likely
         },
     })
+}
+
+/// Returns whether the service had the whole request as long as the request ran: then that is how long it did not
+/// answer. Otherwise the limit is shorter, by what is not reported.
+fn was_asked_at_once(report: &Report) -> bool {
+    phases::came_at_once(report) && phases::was_given_at_once(report)
 }

@@ -103,6 +103,16 @@ pub struct Incident {
     pub queue: Option<Queue>,
 }
 
+/// Of how many connections that end well the probe reports one, from a moment on: of the others nothing is told, not
+/// even that they are open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sampling {
+    /// The moment.
+    pub at: BootNanos,
+    /// At least 1: all are reported.
+    pub one_in: u32,
+}
+
 /// An accept queue at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Queue {

@@ -25,7 +25,8 @@ pub struct Report {
     pub duration_ns: u64,
     /// The downstream connection's ends as the proxy names them, the gateway's as `local`.
     pub downstream: Option<ConnKey>,
-    /// The ends of the TCP connection itself, where the proxy distinguishes them (PROXY protocol, redirection).
+    /// The ends of the TCP connection itself, the same as `downstream` unless PROXY protocol or a redirection made
+    /// the proxy name others. `None` where its configuration does not tell: `downstream` may then be either.
     pub direct: Option<ConnKey>,
     /// From the connection's start to the end of its TLS handshake.
     pub tls_handshake_ns: Option<u64>,
@@ -178,12 +179,20 @@ impl Report {
             })
     }
 
-    /// Returns whether the request was given to a connection to the service.
+    /// Returns whether the last attempt was given to a connection to the service.
     #[must_use]
     pub fn was_sent(&self) -> bool {
         self.upstream
             .as_ref()
             .is_some_and(|upstream| upstream.local.is_some())
+    }
+
+    /// Returns whether a service may have been asked: in the last attempt, or in one before, of which nothing else is
+    /// reported.
+    #[must_use]
+    pub fn may_have_been_sent(&self) -> bool {
+        let attempts = self.upstream.as_ref().map(|upstream| upstream.attempts);
+        self.was_sent() || attempts.is_some_and(|attempts| attempts > 1)
     }
 
     /// Returns when the request ended, on the proxy's clock.

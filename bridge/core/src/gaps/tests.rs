@@ -1,9 +1,64 @@
-//! When facts were lost, by their numbers and by counts.
+//! What several runs tell of an interval, in whatever order their batches come.
+
+mod take_overs;
+
+use syntrace_model::{BootId, ClockSample, UnixNanos};
 
 use super::*;
 use crate::fact::{Incident, IncidentKind};
 
-const BUCKET: u64 = 1 << BUCKET_SHIFT;
+const MS: u64 = 1_000_000;
+
+/// A batch, and the moment at which it was closed.
+type Closed = (u64, Batch);
+
+/// What arrived.
+#[derive(Default)]
+struct Arrived {
+    ledger: Ledger,
+    gaps: Gaps,
+}
+
+impl Arrived {
+    fn of<'a>(batches: impl IntoIterator<Item = &'a Closed>) -> Self {
+        let mut arrived = Self::default();
+        for (closed_at, batch) in batches {
+            arrived.add(BootNanos(*closed_at), batch);
+        }
+        arrived
+    }
+
+    fn add(&mut self, closed_at: BootNanos, batch: &Batch) {
+        let new = self.ledger.note(batch);
+        for (place, fact) in batch.facts.iter().enumerate() {
+            if new.contains(place) {
+                let seq = batch.first_seq + place as u64;
+                self.gaps.note(&batch.sender, seq, fact);
+            }
+        }
+        if new.contains(0) {
+            self.gaps.note_losses(batch, closed_at);
+        }
+    }
+
+    fn told(&self, from: u64, until: u64) -> Told {
+        let told = |gaps: &Gaps| gaps.told(&self.ledger, BootNanos(from), BootNanos(until));
+        let mut restored = Gaps::default();
+        let (timelines, known_from) = self.gaps.checkpoint();
+        restored.restore(&timelines, known_from);
+        assert_eq!(told(&restored), told(&self.gaps));
+        told(&self.gaps)
+    }
+
+    fn may_lack_succession(&self, from: u64, until: u64) -> bool {
+        let (from, until) = (BootNanos(from), BootNanos(until));
+        self.gaps.may_lack_succession(&self.ledger, from, until)
+    }
+
+    fn told_in_ms(&self, from: u64, until: u64) -> Told {
+        self.told(from * MS, until * MS)
+    }
+}
 
 fn sender(epoch: u64) -> SenderId {
     SenderId {
@@ -15,7 +70,7 @@ fn sender(epoch: u64) -> SenderId {
 fn seen(at: u64) -> Fact {
     Fact::Incident(Incident {
         at: BootNanos(at),
-        boot: syntrace_model::BootId([1; 16]),
+        boot: BootId([1; 16]),
         cookie: 1,
         netns: 0,
         local: "192.0.2.1:80".parse().unwrap(),
@@ -26,169 +81,156 @@ fn seen(at: u64) -> Fact {
     })
 }
 
-fn known(buckets: &[(u64, u64)]) -> Gaps {
-    let mut gaps = Gaps::default();
-    for &(seq, bucket) in buckets {
-        gaps.note(&sender(1), seq, &seen(bucket * BUCKET));
-    }
-    gaps
-}
-
-fn around(gaps: &Gaps, from: u64, until: u64) -> Option<(u64, u64, bool)> {
-    let around = gaps.around(BootNanos(from * BUCKET), BootNanos(until * BUCKET))?;
-    let is_enclosed = around.from_before && around.until_after;
-    Some((around.first, around.last, is_enclosed))
-}
-
-#[test]
-fn a_time_lies_between_the_facts_before_and_after_it() {
-    let gaps = known(&[(3, 1), (4, 5), (9, 5), (11, 8), (15, 12)]);
-    assert_eq!(around(&gaps, 4, 6), Some((3, 11, true)));
-    assert_eq!(around(&gaps, 10, 10), Some((9, 15, true)));
-    assert_eq!(around(&gaps, 0, 1), Some((3, 4, false)));
-    assert_eq!(around(&gaps, 10, 13), Some((9, 15, false)));
-    assert_eq!(around(&gaps, 20, 22), None, "nothing came after it");
-}
-
-#[test]
-fn a_gap_at_the_very_end_of_an_interval_is_within_it() {
-    let gaps = known(&[(1, 1), (10, 10), (12, 13)]);
-    assert_eq!(around(&gaps, 9, 10), Some((1, 12, true)));
-}
-
-#[test]
-fn a_fact_long_after_an_interval_does_not_prove_it_complete() {
-    let gaps = known(&[(1, 1), (2, 10), (3, 500)]);
-    assert_eq!(around(&gaps, 9, 10), Some((1, 2, false)));
-}
-
-#[test]
-fn losses_without_a_number_are_between_two_batches_whatever_order_they_come_in() {
-    let told = |closed_at: u64, cause: &str, count| {
-        let batch = Batch {
-            sender: sender(1),
-            first_seq: 0,
-            facts: Vec::new(),
-            losses: vec![(cause.into(), count)],
-            goodbye: false,
-        };
-        (batch, BootNanos(closed_at * BUCKET))
-    };
-    let mut batches = [
-        told(100, "ring_full", 2),
-        told(150, "ring_full", 2),
-        told(200, "ring_full", 3),
-        told(250, "ring_full", 3),
-    ];
-    for _ in 0..2 {
-        batches.reverse();
-        let mut gaps = Gaps::default();
-        for (batch, closed_at) in batches.iter().chain(&batches) {
-            gaps.note_losses(batch, *closed_at);
-        }
-        assert_eq!(gaps.counts.len(), 4);
-        let counted = |from: u64, until: u64| {
-            gaps.were_counted(BootNanos(from * BUCKET), BootNanos(until * BUCKET))
-        };
-        assert!(counted(160, 170) && counted(120, 220) && counted(90, 95));
-        assert!(counted(120, 390), "nothing came after it");
-        assert!(!counted(1, 2), "what was lost long after it");
-        assert!(!counted(110, 120) && !counted(210, 260) && !counted(400, 410));
-        assert!(!counted(120, 150), "the next batch tells until then");
-        let shortly_after = BootNanos(100 * BUCKET + DISORDER_NS / 2);
-        assert!(gaps.were_counted(shortly_after, BootNanos(120 * BUCKET)));
-        assert!(gaps.have_counted());
-        let (sender, state) = gaps.checkpoint();
-        let mut restored = Gaps::default();
-        restored.restore(sender, &state);
-        assert_eq!(restored.counts, gaps.counts);
-    }
-    let (batch, closed_at) = told(100, "bridge_away", 7);
-    let mut gaps = Gaps::default();
-    gaps.note_losses(&batch, closed_at);
-    assert!(!gaps.were_counted(BootNanos(90 * BUCKET), BootNanos(95 * BUCKET)));
-    assert!(!gaps.have_counted());
-}
-
-#[test]
-fn another_run_of_the_probe_starts_over() {
-    let mut gaps = Gaps::default();
-    gaps.note(&sender(1), 70, &seen(BUCKET));
-    gaps.note(&sender(2), 0, &seen(2 * BUCKET));
-    assert_eq!(around(&gaps, 0, 3), Some((0, 0, false)));
-}
-
-#[test]
-fn what_was_seen_long_ago_is_after_a_number_that_is_known() {
-    let mut gaps = Gaps::default();
-    for n in 0..2 * BUCKETS_MAX as u64 {
-        gaps.note(&sender(1), n, &seen(n * BUCKET));
-    }
-    let (last, period) = (2 * BUCKETS_MAX as u64 - 1, 1 << OLDER_SHIFT);
-    let since = |from: u64| around(&gaps, from, last - 20).unwrap().0;
-    assert_eq!(since(3 * period + 9), 3 * period);
-    assert_eq!(since(0), last + 1 - BUCKETS_MAX as u64);
-    let (sender, state) = gaps.checkpoint();
-    let mut restored = Gaps::default();
-    restored.restore(sender, &state);
-    assert_eq!(restored.checkpoint().1, state);
-    assert_eq!(restored.older.len(), gaps.older.len());
-}
-
-#[test]
-fn of_batches_in_a_row_with_the_same_count_two_are_kept_whatever_order_they_come_in() {
-    let counts = [(1, 0), (2, 0), (3, 0), (4, 5), (5, 5), (6, 5), (7, 9)];
-    let kept = |order: &[usize]| {
-        let mut gaps = Gaps::default();
-        for &(at, count) in order.iter().filter_map(|&n| counts.get(n)) {
-            let batch = Batch {
-                sender: sender(1),
-                first_seq: 0,
-                facts: Vec::new(),
-                losses: vec![("ring_full".into(), count)],
-                goodbye: false,
-            };
-            gaps.note_losses(&batch, BootNanos(at));
-        }
-        gaps.counts
-            .into_iter()
-            .map(|(at, _)| at.0)
-            .collect::<Vec<_>>()
-    };
-    for order in [
-        [0, 1, 2, 3, 4, 5, 6],
-        [6, 5, 4, 3, 2, 1, 0],
-        [3, 0, 6, 2, 5, 1, 4],
-        [1, 4, 0, 5, 2, 3, 6],
-    ] {
-        assert_eq!(kept(&order), [1, 3, 4, 6, 7], "{order:?}");
-    }
-}
-
-#[test]
-fn a_long_life_costs_bounded_memory() {
-    let mut gaps = Gaps::default();
-    for n in 0..3 * BUCKETS_MAX as u64 {
-        gaps.note(&sender(1), n, &seen(n * BUCKET));
-    }
-    assert_eq!(gaps.buckets.len(), BUCKETS_MAX);
+/// A batch that begins with the clock when it is closed.
+fn closed(epoch: u64, first_seq: u64, at: u64, seen_at: &[u64]) -> Closed {
+    let clock = Fact::Clock(ClockSample {
+        boot: BootNanos(at),
+        unix: UnixNanos(at),
+    });
+    let facts = std::iter::once(clock).chain(seen_at.iter().copied().map(seen));
     let batch = Batch {
-        sender: sender(1),
-        first_seq: 0,
-        facts: Vec::new(),
+        sender: sender(epoch),
+        first_seq,
+        facts: facts.collect(),
         losses: Vec::new(),
         goodbye: false,
     };
-    for n in 0..2 * COUNTS_MAX as u64 {
-        gaps.note_losses(&batch, BootNanos(n));
+    (at, batch)
+}
+
+fn in_ms(epoch: u64, first_seq: u64, at: u64, seen_at: &[u64]) -> Closed {
+    let seen_at: Vec<_> = seen_at.iter().map(|at| at * MS).collect();
+    closed(epoch, first_seq, at * MS, &seen_at)
+}
+
+/// What two runs tell of which the second takes over at 500 ms.
+fn taken_over() -> [Closed; 5] {
+    [
+        in_ms(1, 0, 100, &[50, 90]),
+        in_ms(1, 3, 300, &[150, 290]),
+        in_ms(1, 6, 500, &[350, 450]),
+        in_ms(2, 0, 600, &[480, 590]),
+        in_ms(2, 3, 800, &[650, 790]),
+    ]
+}
+
+#[test]
+fn what_a_probe_told_completely_stays_complete_when_another_takes_over() {
+    let [first, second, third, next, last] = &taken_over();
+    for batches in [
+        [first, second, third, next, last],
+        [next, last, first, second, third],
+        [first, next, second, last, third],
+    ] {
+        let arrived = Arrived::of(batches);
+        assert_eq!(arrived.told_in_ms(200, 250), Told::All, "by the first");
+        assert_eq!(arrived.told_in_ms(460, 470), Told::All, "by the first");
+        assert_eq!(arrived.told_in_ms(660, 700), Told::All, "by the second");
+        assert_eq!(arrived.told_in_ms(400, 700), Told::Perhaps, "by neither");
+        assert_eq!(arrived.told_in_ms(510, 560), Told::Perhaps, "by neither");
+        assert_eq!(arrived.told_in_ms(10, 200), Told::Perhaps, "by nobody");
+        assert!(!arrived.may_lack_succession(200 * MS, 700 * MS));
+        assert!(!arrived.gaps.may_lack_any(&arrived.ledger));
     }
-    assert_eq!(gaps.counts.len(), 2);
-    for n in 0..2 * COUNTS_MAX as u64 {
-        let batch = Batch {
-            losses: vec![("ring_full".into(), n)],
-            ..batch.clone()
-        };
-        gaps.note_losses(&batch, BootNanos(n + 10_000));
+}
+
+#[test]
+fn what_either_lost_is_lost_from_wherever_it_may_be() {
+    let [first, second, third, next, last] = &taken_over();
+    let of_first = Arrived::of([next, last, first, third]);
+    assert_eq!(of_first.told_in_ms(200, 250), Told::NotAll);
+    assert_eq!(of_first.told_in_ms(660, 700), Told::All);
+    assert!(of_first.may_lack_succession(200 * MS, 700 * MS));
+    assert!(!of_first.may_lack_succession(660 * MS, 700 * MS));
+    assert!(of_first.gaps.may_lack_any(&of_first.ledger));
+    // The first did not read what the second tells first: its numbers begin at 0.
+    let of_second = Arrived::of([first, second, third, last]);
+    assert_eq!(of_second.told_in_ms(200, 250), Told::All, "long before");
+    assert_eq!(of_second.told_in_ms(470, 490), Told::NotAll);
+    assert_eq!(of_second.told_in_ms(400, 700), Told::NotAll);
+    assert!(of_second.may_lack_succession(200 * MS, 450 * MS));
+    assert!(of_second.gaps.may_lack_any(&of_second.ledger));
+    // Nobody tells whether the first ended in order.
+    let no_end = Arrived::of([first, second, next, last]);
+    assert_eq!(no_end.told_in_ms(200, 250), Told::All);
+    assert_eq!(no_end.told_in_ms(400, 450), Told::Perhaps);
+}
+
+#[test]
+fn what_a_run_told_to_another_bridge_is_not_lost() {
+    let later = [in_ms(1, 70, 100, &[50, 90]), in_ms(1, 73, 300, &[150])];
+    let arrived = Arrived::of(&later);
+    assert_eq!(arrived.told_in_ms(120, 200), Told::All);
+    assert_eq!(arrived.told_in_ms(20, 60), Told::Perhaps);
+    assert!(!arrived.may_lack_succession(20 * MS, 200 * MS));
+    assert!(!arrived.gaps.may_lack_any(&arrived.ledger));
+}
+
+#[test]
+fn sockets_that_a_successor_found_do_not_show_that_it_read_all_since() {
+    // It looked at 320 ms, and what the first told last is lost.
+    let [first, second, ..] = &taken_over();
+    let found = in_ms(2, 0, 600, &[320, 330, 590]);
+    let arrived = Arrived::of([&found, first, second]);
+    assert_eq!(arrived.told_in_ms(350, 450), Told::Perhaps);
+    assert_eq!(arrived.told_in_ms(560, 580), Told::Perhaps);
+}
+
+#[test]
+fn what_each_counts_as_lost_is_of_its_own_time() {
+    let [first, second, third, next, last] = taken_over();
+    let counting = |(at, batch): Closed, count| {
+        let losses = vec![("ring_full".into(), count)];
+        (at, Batch { losses, ..batch })
+    };
+    let second = counting(second, 2);
+    let third = counting(third, 2);
+    for batches in [
+        [&first, &second, &third, &next, &last],
+        [&next, &last, &third, &second, &first],
+    ] {
+        let arrived = Arrived::of(batches);
+        assert_eq!(arrived.told_in_ms(200, 250), Told::NotAll);
+        assert_eq!(arrived.told_in_ms(360, 400), Told::All);
+        assert_eq!(arrived.told_in_ms(660, 700), Told::All);
+        assert!(arrived.may_lack_succession(200 * MS, 700 * MS));
+        assert!(!arrived.may_lack_succession(360 * MS, 700 * MS));
+        assert!(arrived.gaps.may_lack_any(&arrived.ledger));
     }
-    assert_eq!(gaps.counts.len(), COUNTS_MAX);
+}
+
+#[test]
+fn of_too_many_runs_the_oldest_goes_and_nothing_of_its_time_is_complete() {
+    let run = |epoch: u64| {
+        let from = 1_000 * epoch;
+        let later = in_ms(epoch, 2, from + 300, &[from + 200]);
+        [in_ms(epoch, 0, from, &[from]), later]
+    };
+    let mut batches: Vec<_> = (1..=5).flat_map(run).collect();
+    for _ in 0..2 {
+        let arrived = Arrived::of(&batches);
+        assert_eq!(arrived.gaps.timelines.len(), TIMELINES_MAX);
+        assert_eq!(arrived.told_in_ms(1_100, 1_150), Told::Perhaps);
+        assert!(arrived.may_lack_succession(1_100 * MS, 1_150 * MS));
+        assert_eq!(arrived.told_in_ms(2_100, 2_150), Told::All);
+        assert!(!arrived.may_lack_succession(2_100 * MS, 5_150 * MS));
+        batches.reverse();
+    }
+    // Of one that told in their time too, the rest is known, but not whether it is all.
+    let longer = [in_ms(1, 0, 500, &[]), in_ms(1, 1, 9_000, &[8_900])];
+    batches.retain(|(_, batch)| batch.sender.epoch > 1);
+    batches.extend((6..=7).flat_map(run));
+    let arrived = Arrived::of(longer.iter().chain(&batches));
+    assert_eq!(arrived.told_in_ms(4_100, 4_150), Told::Perhaps);
+    assert_eq!(arrived.told_in_ms(5_100, 5_150), Told::All);
+}
+
+#[test]
+fn a_run_whose_numbers_are_no_longer_known_is_not_known_to_be_whole() {
+    let batches = taken_over();
+    let mut arrived = Arrived::of(&batches);
+    arrived.ledger = Arrived::of(batches.iter().take(3)).ledger;
+    assert_eq!(arrived.told_in_ms(200, 250), Told::Perhaps);
+    assert!(arrived.may_lack_succession(200 * MS, 250 * MS));
+    assert!(arrived.gaps.may_lack_any(&arrived.ledger));
 }

@@ -9,6 +9,7 @@ use crate::{
     answer::Party,
     evidence::Evidence,
     fact::{IncidentKind, Report},
+    flag,
     join::{DISORDER_NS, TIGHT_NS},
     limit::{Awaited, Limit},
     phases::{Cut, round_trip_ns},
@@ -17,7 +18,7 @@ use crate::{
 
 /// Longest request body that a client sends in one go, bytes: Linux' initial congestion window of ten segments.
 /// For a longer one, the client may have been waited for.
-pub(super) const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
+const REQUEST_AT_ONCE_BYTES: u64 = 14_600;
 
 /// Shortest time after which Linux retransmits the last segment of a request or an answer, nanoseconds:
 /// `TCP_RTO_MIN`. The segment had been on its way at least as long.
@@ -58,8 +59,7 @@ impl Cut {
         let resent = evidence.incidents.iter().rfind(|charged| {
             charged.is(IncidentKind::Retransmit, LinkKind::ServedBy) && is_late(charged.incident.at)
         });
-        let is_at_once = report.http.request_bytes <= REQUEST_AT_ONCE_BYTES;
-        let lost = resent.filter(|charged| charged.is_exclusive() && is_at_once);
+        let lost = resent.filter(|charged| charged.is_exclusive() && is_sent_at_once(report));
         let lost_at = lost.map(|charged| charged.incident.at);
         let lost_ns = lost_at.and_then(since_sent_ns).unwrap_or(0);
         self.take(PhaseKind::RequestLost, Party::Network, lost_ns);
@@ -79,14 +79,15 @@ impl Cut {
             let (party, charged) = held_up(report, evidence)?;
             Some((party, since_sent_ns(charged.incident.at)?))
         });
-        // The retransmission may be among the lost facts.
-        let is_untold = evidence.facts_lost && answered_ns >= RESENT_AFTER_NS;
+        // The retransmission may be among the lost facts, or those that a bound left out.
+        let lacks_any = evidence.facts_lost || evidence.incidents_evicted > 0;
+        let is_untold = lacks_any && answered_ns >= RESENT_AFTER_NS;
         // Without its duration, earlier attempts cannot be told from the service's time; nor can the
         // time before a segment was lost, nor that of a segment which may have been another request's.
         let service = match details.first_byte_ns {
             None if !explained => Party::Unknown,
             None if self.left_ns <= unacknowledged_ns(lost_ns, round_trip_ns)
-                && !evidence.reset_by_service =>
+                && !was_reset(report, evidence) =>
             {
                 Party::Unknown
             }
@@ -137,6 +138,17 @@ fn last_resent(evidence: &Evidence<'_>) -> Option<BootNanos> {
     Some(last?.at)
 }
 
+/// Returns whether the client sends the request's body in one go: then it was not waited for.
+pub(super) fn is_sent_at_once(report: &Report) -> bool {
+    report.http.request_bytes <= REQUEST_AT_ONCE_BYTES
+}
+
+/// Returns whether the service's RST ended the request: one that comes after the proxy has ended it says nothing.
+fn was_reset(report: &Report, evidence: &Evidence<'_>) -> bool {
+    const BY_PEER: u64 = flag::UPSTREAM_REMOTE_RESET | flag::UPSTREAM_TERMINATION;
+    evidence.reset_by_service && report.http.response_flags & BY_PEER != 0
+}
+
 /// Returns whose time the proxy's wait for the answer was. Without the connection nobody knows what of it was lost on
 /// its way.
 fn service_party(report: &Report, evidence: &Evidence<'_>) -> Party {
@@ -146,10 +158,9 @@ fn service_party(report: &Report, evidence: &Evidence<'_>) -> Party {
         .is_some_and(|upstream| upstream.first_byte_ns.is_some());
     let is_awaited =
         || Limit::of(report).is_some_and(|limit| limit.awaited(report) == Awaited::Service);
-    let is_alone = report.http.request_bytes <= REQUEST_AT_ONCE_BYTES
-        && report.http.response_bytes <= ANSWER_AT_ONCE_BYTES;
+    let is_alone = is_sent_at_once(report) && report.http.response_bytes <= ANSWER_AT_ONCE_BYTES;
     let is_known = evidence.served_by.is_some() && is_alone;
-    if is_known && (is_answered || is_awaited()) || evidence.reset_by_service {
+    if is_known && (is_answered || is_awaited() || was_reset(report, evidence)) {
         Party::Service
     } else {
         Party::Unknown

@@ -18,10 +18,10 @@ fn at(seconds: u64) -> BootNanos {
 #[test]
 fn another_run_ends_what_it_does_not_tell_of_again() {
     let mut probes = Probes::default();
-    let first = probes.place(&probe(1));
+    let first = probes.place(&probe(1), None);
     probes.gain(first);
     assert!(probes.pass(at(100)).is_empty() && probes.watches(first));
-    let second = probes.place(&probe(2));
+    let second = probes.place(&probe(2), None);
     assert!(!probes.watches(first) && probes.watches(second));
     assert!(probes.pass(at(101)).is_empty());
     probes.hear(&probe(1), false, None);
@@ -31,14 +31,32 @@ fn another_run_ends_what_it_does_not_tell_of_again() {
 }
 
 #[test]
+fn which_of_two_runs_succeeds_the_other_does_not_depend_on_who_is_heard_first() {
+    for is_swapped in [false, true] {
+        let mut probes = Probes::default();
+        let mut told = [(probe(1), at(10)), (probe(2), at(11))];
+        if is_swapped {
+            told.reverse();
+        }
+        for (sender, closed_at) in told {
+            probes.place(&sender, Some(closed_at));
+            probes.hear(&sender, false, Some(closed_at));
+        }
+        assert!(probes.is_gone(&probe(1)) && !probes.is_gone(&probe(2)));
+        let third = probes.place(&probe(3), None);
+        assert!(probes.watches(third) && probes.is_gone(&probe(2)));
+    }
+}
+
+#[test]
 fn what_an_ended_run_tells_after_its_sockets_were_gone_ends_too() {
     for goodbye in [false, true] {
         let mut probes = Probes::default();
-        let first = probes.place(&probe(1));
+        let first = probes.place(&probe(1), None);
         probes.gain(first);
         probes.hear(&probe(1), goodbye, None);
         if !goodbye {
-            probes.place(&probe(2));
+            probes.place(&probe(2), None);
         }
         probes.pass(at(100));
         assert!(probes.pass(at(500)).contains(&first));
@@ -53,33 +71,34 @@ fn what_an_ended_run_tells_after_its_sockets_were_gone_ends_too() {
 #[test]
 fn a_third_run_gives_the_first_no_more_time_and_a_probe_of_another_name_ends_nothing() {
     let mut probes = Probes::default();
-    let first = probes.place(&probe(1));
+    let first = probes.place(&probe(1), None);
     probes.gain(first);
-    probes.place(&probe(2));
+    probes.place(&probe(2), None);
     probes.pass(at(100));
-    probes.place(&probe(3));
+    probes.place(&probe(3), None);
     assert!(probes.pass(at(110)).is_empty());
     assert_eq!(probes.pass(at(111)), [first]);
     let other = SenderId {
         name: "other".into(),
         epoch: 1,
     };
-    let third = probes.place(&probe(3));
-    probes.place(&other);
+    let third = probes.place(&probe(3), None);
+    probes.place(&other, None);
     assert!(probes.watches(third));
 }
 
 #[test]
 fn runs_without_sockets_leave_their_places_to_others() {
     let mut probes = Probes::default();
-    let idle = probes.place(&SenderId {
+    let idle = SenderId {
         name: "idle".into(),
         epoch: 1,
-    });
-    let kept = probes.place(&probe(1));
+    };
+    let idle = probes.place(&idle, None);
+    let kept = probes.place(&probe(1), None);
     probes.gain(kept);
     for epoch in 2..200 {
-        let next = probes.place(&probe(epoch));
+        let next = probes.place(&probe(epoch), None);
         assert_ne!(next, ProbeId(0));
         assert!(next != idle && next != kept && probes.watches(next));
         assert_eq!(probes.find(&probe(epoch)), Some(next));
@@ -95,7 +114,7 @@ fn runs_without_sockets_leave_their_places_to_others() {
 #[test]
 fn a_probe_may_be_silent_for_just_so_long() {
     let mut probes = Probes::default();
-    let only = probes.place(&probe(1));
+    let only = probes.place(&probe(1), None);
     probes.hear(&probe(1), false, None);
     probes.heard_by(at(100));
     probes.pass(at(130));
@@ -109,7 +128,7 @@ fn a_probe_may_be_silent_for_just_so_long() {
 #[test]
 fn silence_is_doubt_until_the_probe_is_heard_again() {
     let mut probes = Probes::default();
-    let only = probes.place(&probe(1));
+    let only = probes.place(&probe(1), None);
     probes.gain(only);
     probes.pass(at(100));
     probes.pass(at(131));
@@ -126,7 +145,7 @@ fn silence_is_doubt_until_the_probe_is_heard_again() {
 #[test]
 fn a_probe_whose_batch_was_old_when_it_came_is_behind_until_a_new_one_comes() {
     let mut probes = Probes::default();
-    probes.place(&probe(1));
+    probes.place(&probe(1), None);
     probes.hear(&probe(1), false, Some(at(97)));
     probes.heard_by(at(100));
     assert_eq!(probes.behind(), Some(at(97)));
@@ -134,17 +153,19 @@ fn a_probe_whose_batch_was_old_when_it_came_is_behind_until_a_new_one_comes() {
     assert_eq!(probes.behind(), None, "it is not known when it came");
     probes.heard_by(at(100));
     assert_eq!(probes.behind(), None, "not more behind than any");
+    probes.hear(&probe(1), false, Some(at(101)));
+    probes.heard_by(at(104));
+    // Silence is no news, and neither is what was told before.
     probes.hear(&probe(1), false, Some(at(97)));
-    probes.heard_by(at(100));
-    // Silence is no news.
     probes.heard_by(at(110));
-    assert_eq!(probes.behind(), Some(at(97)));
+    assert_eq!(probes.behind(), Some(at(101)));
     probes.hear(&probe(1), false, Some(at(110)));
     probes.heard_by(at(110));
     assert_eq!(probes.behind(), None);
+    probes.hear(&probe(1), false, Some(at(97)));
     probes.heard_by(at(120));
     assert_eq!(probes.behind(), None);
-    probes.hear(&probe(1), true, Some(at(97)));
+    probes.hear(&probe(1), true, Some(at(111)));
     probes.heard_by(at(121));
     assert_eq!(probes.behind(), None);
 }
@@ -157,7 +178,7 @@ fn probes_without_number_cost_bounded_memory_and_are_believed() {
         epoch: 1,
     };
     for n in 0..1_000 {
-        let id = probes.place(&name(n));
+        let id = probes.place(&name(n), None);
         probes.gain(id);
         assert!(probes.watches(id));
     }

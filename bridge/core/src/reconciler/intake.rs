@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syntrace_model::{BootNanos, ClockSample, ConnectionId};
+use syntrace_model::{ClockSample, ConnectionId};
 
 use super::Reconciler;
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     due::place,
     fact::{Batch, Fact, Incident, Report, Rung, SenderId, Snapshot},
     probes::ProbeId,
-    requests::Sides,
+    requests::{Pending, Sides},
 };
 
 impl Reconciler {
@@ -28,7 +28,7 @@ impl Reconciler {
         // whose they are: which came first must not matter.
         let is_probe = batch.facts.iter().any(Fact::is_of_kernel);
         let probe = match is_probe {
-            true => self.sockets.probe(sender),
+            true => self.sockets.probe(sender, told_until),
             false => ProbeId::default(),
         };
         self.sockets.hear(sender, batch.goodbye, told_until);
@@ -53,50 +53,48 @@ impl Reconciler {
                 Fact::Connection(snapshot) => self.handle_snapshot(probe, snapshot),
                 Fact::Request(report) => self.handle_report(sender, Arc::clone(report)),
                 Fact::Incident(incident) => self.handle_incident(incident),
-                Fact::Rung(rung) => self.handle_rung(Some(rung), sender, seq, told_until),
+                Fact::Rung(rung) => self.handle_rung(
+                    rung,
+                    RungOf {
+                        sender: sender.clone(),
+                        seq,
+                        told_at: told_until,
+                    },
+                ),
+                // When a probe samples matters for what it does not tell: that is in the gaps.
+                Fact::Sampling(_) => {}
                 Fact::Refused(field) => {
                     *self.coverage.refused.entry(*field).or_default() += 1;
                 }
             }
         }
-        if batch.goodbye {
-            let end = batch.first_seq.saturating_add(batch.facts.len() as u64);
-            self.handle_rung(None, sender, end, told_until);
+        if batch.goodbye
+            && let Some(told) = &self.rung_of
+            && told.sender == *sender
+        {
+            self.coverage.rung = None;
         }
     }
 
-    /// Takes the rung, or that it ends, unless a later word about it is known: batches may overtake each other.
-    fn handle_rung(
-        &mut self,
-        rung: Option<&Rung>,
-        sender: &SenderId,
-        seq: u64,
-        told_at: Option<BootNanos>,
-    ) {
-        let told = RungOf {
-            sender: sender.clone(),
-            seq,
-            told_at,
-        };
+    /// Takes the rung unless a later word about it is known: batches may overtake each other, and so may a goodbye.
+    fn handle_rung(&mut self, rung: &Rung, told: RungOf) {
         let known = self.rung_of.as_ref();
-        let ends_another = rung.is_none() && known.is_none_or(|known| known.sender != *sender);
-        if !ends_another && known.is_none_or(|known| known.is_before(&told)) {
-            self.coverage.rung = rung.cloned();
+        if known.is_none_or(|known| known.is_before(&told)) {
+            let has_left = self.ledger.has_left(&told.sender);
+            self.coverage.rung = (!has_left).then(|| rung.clone());
             self.rung_of = Some(told);
         }
     }
 
     fn handle_clock(&mut self, sample: ClockSample) {
-        if self.clock.add(sample) {
-            self.place_requests();
+        let is_new_era = self.clock.add(sample);
+        let (clock, limits) = (&self.clock, &self.limits);
+        let place = |pending: &Pending| place(clock, limits, &pending.report, pending.arrived_at);
+        if is_new_era {
+            self.requests.replace(place);
+        } else {
+            self.requests.replace_wrong(place);
         }
-    }
-
-    /// Places all requests again.
-    fn place_requests(&mut self) {
-        let (clock, limits, now) = (&self.clock, &self.limits, self.now);
-        self.requests
-            .replace(|pending| place(clock, limits, &pending.report, pending.arrived_at, now));
     }
 
     fn handle_snapshot(&mut self, probe: ProbeId, snapshot: &Snapshot) {
@@ -127,7 +125,7 @@ impl Reconciler {
     }
 
     fn handle_report(&mut self, sender: &SenderId, report: Arc<Report>) {
-        let place = place(&self.clock, &self.limits, &report, self.now, self.now);
+        let place = place(&self.clock, &self.limits, &report, self.now);
         let sides = Sides::of(&report, &self.sockets);
         let is_repeated = self.requests.insert(sender, report, self.now, sides, place);
         if is_repeated {

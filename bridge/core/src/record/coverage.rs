@@ -34,6 +34,8 @@ pub struct RequestCoverage {
     pub late: bool,
     /// The kernel view lost facts while the request ran.
     pub facts_lost: bool,
+    /// Incidents that the bounds left out of the connections that explain it, if any of them may have hit it.
+    pub incidents_evicted: u64,
     /// The bound on live requests ended the record early.
     pub evicted: bool,
     /// What it says contradicts what the kernel view says, by kind, in order, without repetition.

@@ -45,15 +45,20 @@ pub enum Missing {
     NoClock,
     /// The proxy named no address.
     NoAddress,
-    /// No socket has the address that the proxy names for the client: PROXY protocol or a header named
-    /// it, and the proxy does not report the direct addresses.
+    /// The proxy does not report the direct addresses, and no socket that may be its own has the address that it
+    /// names for the client: PROXY protocol named it, or the socket was never reported or is not kept any more.
     AddressHidden,
-    /// A socket has the client's end but another local end, and it is not known which process the
-    /// proxy is: a tuple alone joins nothing.
+    /// A socket of the proxy has these ends, or the client's where the proxy does not report the direct addresses,
+    /// but it did not live as long as the request ran: it began later, or ended earlier.
+    TimeDiffers,
+    /// The same, at this time, but it is known to be a connection that the proxy gave another number.
+    NumberDiffers,
+    /// A socket has the client's end but another local end, and it is not known which process the proxy is, or
+    /// whose the socket is: a tuple alone joins nothing.
     ProcessUnknown,
     /// The kernel view lost facts about the time of the request.
     FactsLost,
-    /// No connection that the probe reported fits.
+    /// No connection that the probe reported fits: it was never reported, or is not kept any more.
     NoConnection,
     /// No failed connect is sought: the proxy says that the request ended for another reason, or before a
     /// connect was begun.
@@ -144,6 +149,8 @@ impl Missing {
             Self::NoClock => "no_clock",
             Self::NoAddress => "no_address",
             Self::AddressHidden => "address_hidden",
+            Self::TimeDiffers => "time_differs",
+            Self::NumberDiffers => "number_differs",
             Self::ProcessUnknown => "process_unknown",
             Self::FactsLost => "facts_lost",
             Self::NoConnection => "no_connection",

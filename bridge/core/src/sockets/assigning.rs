@@ -2,7 +2,7 @@
 
 use syntrace_model::{BootNanos, ConnectionId, TraceId, UnixNanos};
 
-use super::{Context, Entry, Sockets, indexing::IndexKeys};
+use super::{Context, Entry, Sockets, connection::Assigned, indexing::IndexKeys};
 use crate::{
     fact::Report,
     record::{LinkKind, Role},
@@ -14,16 +14,21 @@ impl Sockets {
     pub(crate) fn assign(&mut self, slot: Slot, report: &Report, kind: LinkKind, role: Role) {
         let most = self.limits.requests_per_connection;
         let before = self.proxy_index_keys(slot);
-        if let Some(entry) = self.entries.get_mut(slot) {
-            entry.role = entry.role.or(Some(role));
-            let was_used = entry.is_used();
-            let assigned = entry.assigned.get_or_insert_default();
-            assigned.add(report, kind, most);
-            self.used += usize::from(entry.is_used() && !was_used);
-        }
+        self.enter_requests(slot, role, |assigned| assigned.add(report, kind, most));
         if let Some(before) = before {
             self.reindex(slot, before);
         }
+    }
+
+    /// Enters requests into the record of a connection, and counts it if it is open and had none.
+    fn enter_requests(&mut self, slot: Slot, role: Role, enter: impl FnOnce(&mut Assigned)) {
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        entry.role = entry.role.or(Some(role));
+        let was_used = entry.is_used();
+        enter(entry.assigned.get_or_insert_default());
+        self.used += usize::from(entry.is_used() && !was_used);
     }
 
     /// Notes the id that the filter minted for a connection.
@@ -86,17 +91,13 @@ impl Sockets {
             self.mint(slot, started_at, id);
         }
         let most = self.limits.requests_per_connection;
-        if let Some(entry) = self.entries.get_mut(slot) {
-            entry.role = entry.role.or(Some(Role::Downstream));
-            let was_used = entry.is_used();
-            let known = entry.assigned.get_or_insert_default();
+        self.enter_requests(slot, Role::Downstream, |known| {
             known.requests_evicted += evicted;
             known.first_end = known.first_end.into_iter().chain(first_end).min();
             for request in requests {
                 known.enter(request, most);
             }
-            self.used += usize::from(entry.is_used() && !was_used);
-        }
+        });
     }
 
     /// Makes sure that a connection that only the proxy saw is known, from its request.

@@ -114,6 +114,12 @@ impl Entry {
         }
     }
 
+    /// Returns how many incidents are kept beyond what there is always room for.
+    pub(super) fn incidents_beyond(&self) -> usize {
+        let incidents = self.incidents.as_ref();
+        incidents.map_or(0, |incidents| incidents.beyond())
+    }
+
     /// Returns, of its requests, the one that began last.
     pub(super) fn last_request(&self) -> Option<&RequestRef> {
         self.assigned.as_ref()?.requests.back()
@@ -272,6 +278,12 @@ impl<'a> Connection<'a> {
     pub(crate) fn incidents_evicted(self) -> u64 {
         let incidents = self.entry.incidents.as_ref();
         incidents.map_or(0, |incidents| incidents.evicted())
+    }
+
+    /// Returns the same, if any of them happened at that moment or later.
+    pub(crate) fn incidents_evicted_since(self, from: BootNanos) -> u64 {
+        let incidents = self.entry.incidents.as_ref();
+        incidents.map_or(0, |incidents| incidents.evicted_since(from))
     }
 
     /// Returns which kinds of facts about it contradict each other, in order.

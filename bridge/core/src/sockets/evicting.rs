@@ -10,6 +10,9 @@
 //! | seen by the proxy only | the end of its last request |
 //! | open, without a request that settled | its begin |
 //! | open, with some | the end of the one that began last |
+//!
+//! Of open ones without a request that began within a tick ([`AGE_SHIFT`](super::indexing::AGE_SHIFT)), the one that
+//! was told first goes first, until one of that tick leaves.
 
 use std::cmp::Reverse;
 

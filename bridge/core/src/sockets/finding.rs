@@ -98,6 +98,17 @@ impl Sockets {
         self.elsewhere.of_listener(netns, local, until)
     }
 
+    /// Returns how many incidents of that listener the bound left out, if any of them happened at that moment or
+    /// later.
+    pub(crate) fn listener_incidents_evicted(
+        &self,
+        netns: u64,
+        local: Endpoint,
+        from: BootNanos,
+    ) -> u64 {
+        self.elsewhere.evicted_of_listener(netns, local, from)
+    }
+
     /// Returns where the socket is kept that is known to be the connection with the proxy's number.
     pub(crate) fn numbered(&self, number: (u64, u64)) -> Option<Slot> {
         let is = |slot: &Slot| self.at(*slot).and_then(Connection::number) == Some(number);
@@ -143,14 +154,17 @@ fn youngest_first<'a>(sockets: impl Iterator<Item = Socket<'a>>) -> Fitting<'a> 
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, net::Ipv6Addr};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        net::Ipv6Addr,
+    };
 
     use syntrace_model::ConnectionId;
 
     use super::*;
     use crate::{
         example,
-        fact::{Snapshot, Tag, TagState},
+        fact::{Origin, Snapshot, Tag, TagState},
         limits::Limits,
         probes::ProbeId,
     };
@@ -305,5 +319,52 @@ mod tests {
         assert_eq!(far_ends(10), [2, 4]);
         assert_eq!(far_ends(3), [2]);
         assert_eq!(far_ends(1), [0; 0]);
+    }
+
+    #[test]
+    fn a_socket_is_held_once_under_each_id_that_may_have_been_shown_and_under_none_when_it_is_gone()
+    {
+        let origins = [Origin::Watched, Origin::Backfilled, Origin::Polled];
+        let mut words = Vec::new();
+        for (n, origin) in (1..).zip(origins) {
+            let mut word = socket(1, Opening::Passive, 5, 6);
+            (word.watch.origin, word.minted) = (origin, id(n));
+            words.push(word);
+        }
+        for order in [[0, 1, 2, 0, 1], [2, 1, 0, 2, 1], [1, 0, 2, 2, 0]] {
+            let mut sockets = Sockets::new(Limits::default());
+            let held = |sockets: &Sockets, id| {
+                let slots = sockets.by_name.slots(sockets.by_name.hash(id));
+                slots.count()
+            };
+            for told in 1..=order.len() {
+                let [.., last] = order[..told] else {
+                    unreachable!()
+                };
+                let known = sockets.find(words[last].id());
+                sockets.observe(known, &words[last], ProbeId::default());
+                for (n, word) in words.iter().enumerate() {
+                    let shown = usize::from(order[..told].contains(&n));
+                    assert_eq!(
+                        held(&sockets, word.minted),
+                        shown,
+                        "{n} of {:?}",
+                        &order[..told]
+                    );
+                }
+            }
+            sockets.remove(sockets.find(words[0].id()).unwrap());
+            assert!(words.iter().all(|word| held(&sockets, word.minted) == 0));
+        }
+    }
+
+    #[test]
+    fn what_sockets_are_found_by_differs_and_is_even() {
+        let sockets = Sockets::new(Limits::default());
+        for opening in [Opening::Passive, Opening::Active] {
+            let found_by = |n| sockets.hashed(opening, socket(1, opening, 5, n).key).hash();
+            let different: BTreeSet<_> = (0..1_000).map(found_by).collect();
+            assert!(different.len() > 990 && different.iter().all(|hash| hash % 2 == 0));
+        }
     }
 }

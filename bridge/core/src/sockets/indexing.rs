@@ -20,8 +20,7 @@ pub(crate) const DUE_SHIFT: u32 = 22;
 /// What ended: each kind lingers for a time of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ending {
-    Accepted,
-    Dialled,
+    Socket(Opening),
     /// Only the proxy saw it.
     Idle,
 }
@@ -43,8 +42,8 @@ impl Ending {
     const fn of(self, by_due: &mut [Calendar; 3]) -> &mut Calendar {
         let [accepted, dialled, idle] = by_due;
         match self {
-            Self::Accepted => accepted,
-            Self::Dialled => dialled,
+            Self::Socket(Opening::Passive) => accepted,
+            Self::Socket(Opening::Active) => dialled,
             Self::Idle => idle,
         }
     }
@@ -93,11 +92,8 @@ impl Sockets {
             return IndexKeys::default();
         };
         let due = self.due(entry).map(|due| {
-            let ending = match &entry.kernel {
-                None => Ending::Idle,
-                Some(kernel) if kernel.opening == Opening::Passive => Ending::Accepted,
-                Some(_) => Ending::Dialled,
-            };
+            let kernel = entry.kernel.as_ref();
+            let ending = kernel.map_or(Ending::Idle, |kernel| Ending::Socket(kernel.opening));
             (ending, tick_after(due))
         });
         let age = entry.began_at().0 >> AGE_SHIFT;

@@ -48,6 +48,9 @@ struct Rare {
     earlier: Option<Box<Earlier>>,
 }
 
+/// Moments that happen once: SYN, SYN-ACK, end of the handshake, close.
+type Once = [Moment; 4];
+
 /// A moment that may be unknown: [`u64::MAX`] stands for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moment(BootNanos);
@@ -151,6 +154,36 @@ impl Kernel {
     /// Returns the contradictions within it.
     pub(super) const fn contradictions(&self) -> Contradictions {
         self.own
+    }
+
+    /// Returns the moments that happen once, as a snapshot tells them.
+    const fn once_of(told: &Snapshot) -> [Option<BootNanos>; 4] {
+        [
+            told.syn_at,
+            told.syn_ack_at,
+            told.established_at,
+            told.closed_at,
+        ]
+    }
+
+    /// Returns the same to be changed, as they are known.
+    const fn once_mut(&mut self) -> [&mut Moment; 4] {
+        [
+            &mut self.syn_at,
+            &mut self.syn_ack_at,
+            &mut self.established_at,
+            &mut self.closed_at,
+        ]
+    }
+
+    /// Returns the same, as they are known.
+    const fn once(&self) -> Once {
+        [
+            self.syn_at,
+            self.syn_ack_at,
+            self.established_at,
+            self.closed_at,
+        ]
     }
 
     fn own_contradictions(&self) -> Contradictions {
@@ -270,13 +303,15 @@ impl Kernel {
 
 impl From<Option<BootNanos>> for Moment {
     fn from(moment: Option<BootNanos>) -> Self {
-        Self(moment.unwrap_or(BootNanos(u64::MAX)))
+        moment.map_or(Self::NONE, Self)
     }
 }
 
 impl Moment {
+    const NONE: Self = Self(BootNanos(u64::MAX));
+
     fn known(self) -> Option<BootNanos> {
-        (self.0 != BootNanos(u64::MAX)).then_some(self.0)
+        (self != Self::NONE).then_some(self.0)
     }
 
     /// Takes the earlier of both; returns whether both are known and differ.

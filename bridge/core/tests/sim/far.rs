@@ -182,7 +182,7 @@ fn asked(there: &Snapshot) -> Seen {
         started_at: unix(began),
         duration_ns,
         downstream: Some(there.key),
-        direct: None,
+        direct: Some(there.key),
         tls_handshake_ns: None,
         links: Vec::new(),
         http: Http {

@@ -26,7 +26,7 @@ pub fn spoil(travelled: &mut Travelled, seed: u64) {
                         sample.unix = UnixNanos(*random.pick(&MOMENTS));
                     }
                 }
-                Fact::Rung(_) | Fact::Incident(_) | Fact::Refused(_) => {}
+                Fact::Rung(_) | Fact::Incident(_) | Fact::Sampling(_) | Fact::Refused(_) => {}
             }
         }
     }

@@ -17,6 +17,7 @@ pub mod far;
 pub mod garbage;
 pub mod hops;
 pub mod random;
+pub mod sampling;
 pub mod score;
 pub mod tables;
 pub mod truth;
@@ -34,7 +35,7 @@ use self::{
 };
 
 /// When the simulation begins, nanoseconds since boot: something has to be older.
-const BEGIN: u64 = 100_000 * MS;
+pub const BEGIN: u64 = 100_000 * MS;
 /// What the wall clock shows when the host boots.
 const WALL: u64 = 1_700_000_000_000 * MS;
 /// How often both clocks are read.
@@ -90,7 +91,7 @@ struct Gateway {
     arrivals: &'static [Arrival],
 }
 
-const GATEWAYS: [Gateway; 6] = [
+const GATEWAYS: [Gateway; 7] = [
     Gateway {
         netns: 1,
         pid: 101,
@@ -150,6 +151,13 @@ const GATEWAYS: [Gateway; 6] = [
         workers: 2,
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 5)),
         arrivals: &[Arrival::Redirect, Arrival::Tproxy, Arrival::ProxyProtocol],
+    },
+    Gateway {
+        netns: 6,
+        pid: 107,
+        workers: 2,
+        address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 6)),
+        arrivals: &[Arrival::ProxyInFront, Arrival::Untold],
     },
 ];
 
@@ -295,27 +303,35 @@ fn coming(gateway: &Gateway, worker: u64, weather: Weather, random: &mut Random)
                 peer: client,
             };
             let service = end(198, 51, 100, 200, 443);
-            let (socket, named, direct) = match arrival {
-                Arrival::Tproxy => (socket(service), socket(service), None),
-                Arrival::RedirectDirect => {
+            let (socket, named) = match arrival {
+                Arrival::Tproxy => (socket(service), socket(service)),
+                Arrival::RedirectDirect | Arrival::Redirect => {
                     let redirected = socket(Endpoint::new(gateway.address, 15_001));
-                    (redirected, socket(service), Some(redirected))
-                }
-                Arrival::Redirect => {
-                    let redirected = socket(Endpoint::new(gateway.address, 15_001));
-                    (redirected, socket(service), None)
+                    (redirected, socket(service))
                 }
                 Arrival::ProxyProtocolDirect | Arrival::ProxyProtocol => {
                     let told = ConnKey {
                         local: listener,
                         peer: end(172, 16, pid, 9, 1_024 + n % 60_000),
                     };
-                    let direct = socket(listener);
-                    let is_told = arrival == Arrival::ProxyProtocolDirect;
-                    (direct, told, is_told.then_some(direct))
+                    (socket(listener), told)
                 }
-                _ => (socket(listener), socket(listener), None),
+                Arrival::ProxyInFront => {
+                    let dialled = ConnKey {
+                        local: listener,
+                        peer: Endpoint::new(gateway.address, port as u16),
+                    };
+                    (dialled, socket(Endpoint::new(gateway.address, 8443)))
+                }
+                _ => (socket(listener), socket(listener)),
             };
+            let is_told = !matches!(
+                arrival,
+                Arrival::Redirect
+                    | Arrival::ProxyProtocol
+                    | Arrival::ProxyInFront
+                    | Arrival::Untold
+            );
             let older = matches!(arrival, Arrival::Backfilled);
             // Equal ends come in turn within one namespace, and at once in both.
             let at = if older {
@@ -333,9 +349,10 @@ fn coming(gateway: &Gateway, worker: u64, weather: Weather, random: &mut Random)
                 arrival,
                 socket,
                 named,
-                direct,
+                direct: is_told.then_some(socket),
                 requests: 1 + random.below(6) as u32,
                 reuse_port: arrival == Arrival::PortReused,
+                answered_itself: matches!(arrival, Arrival::ProxyInFront | Arrival::Untold),
             }
         })
         .collect()

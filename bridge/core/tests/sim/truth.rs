@@ -19,6 +19,10 @@ pub enum Arrival {
     Redirect,
     ProxyProtocolDirect,
     ProxyProtocol,
+    /// By a proxy on the gateway's host, whose own connections are observed too.
+    ProxyInFront,
+    /// As [`Self::Plain`], but the gateway's configuration does not tell that the ends are the socket's own.
+    Untold,
     Backfilled,
     Polled,
     TcpSession,
@@ -87,6 +91,8 @@ pub enum Ending {
     RequestIncomplete,
     /// A circuit breaker of the proxy was open.
     CircuitOpen,
+    /// The proxy is configured to answer by itself.
+    AnsweredItself,
     /// The service took the connection, and reset it before the worker had looked at it.
     ResetAtOnce,
 }
@@ -136,7 +142,7 @@ pub struct Far {
 }
 
 impl Arrival {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Plain,
         Self::Multiplexed,
         Self::Nat,
@@ -148,6 +154,8 @@ impl Arrival {
         Self::Redirect,
         Self::ProxyProtocolDirect,
         Self::ProxyProtocol,
+        Self::ProxyInFront,
+        Self::Untold,
         Self::Backfilled,
         Self::Polled,
         Self::TcpSession,
@@ -167,6 +175,8 @@ impl Arrival {
             Self::Redirect => "REDIRECT, not reported",
             Self::ProxyProtocolDirect => "PROXY protocol, direct addresses reported",
             Self::ProxyProtocol => "PROXY protocol, not reported",
+            Self::ProxyInFront => "PROXY protocol by a proxy on the same host, not reported",
+            Self::Untold => "HTTP/1.1, direct addresses not reported",
             Self::Backfilled => "older than the probe",
             Self::Polled => "polled by sock_diag",
             Self::TcpSession => "TCP session",
@@ -174,7 +184,8 @@ impl Arrival {
         }
     }
 
-    /// Whether both ends of the socket are in the report, and no other socket has them near that time.
+    /// Whether both ends of the socket are in the report and said to be its own, and no other socket has them near
+    /// that time.
     pub const fn is_ordinary(self) -> bool {
         !matches!(
             self,
@@ -182,13 +193,18 @@ impl Arrival {
                 | Self::EqualAddresses
                 | Self::Redirect
                 | Self::ProxyProtocol
+                | Self::ProxyInFront
+                | Self::Untold
                 | Self::Polled
         )
     }
 
     /// Whether anything in the report names the socket.
     pub const fn is_joinable(self) -> bool {
-        !matches!(self, Self::ProxyProtocol | Self::Polled)
+        !matches!(
+            self,
+            Self::ProxyProtocol | Self::ProxyInFront | Self::Polled
+        )
     }
 }
 
@@ -245,7 +261,7 @@ impl Tagging {
 }
 
 impl Ending {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Answered,
         Self::Refused,
         Self::ConnectTimeout,
@@ -262,6 +278,7 @@ impl Ending {
         Self::Idle,
         Self::RequestIncomplete,
         Self::CircuitOpen,
+        Self::AnsweredItself,
         Self::ResetAtOnce,
     ];
 
@@ -283,6 +300,7 @@ impl Ending {
             Self::Idle => "idle timeout of the proxy (SI), the service did not answer",
             Self::RequestIncomplete => "idle timeout of the proxy (SI), the request was incomplete",
             Self::CircuitOpen => "circuit breaker open (UO)",
+            Self::AnsweredItself => "answered by the proxy itself",
             Self::ResetAtOnce => "reset right after the handshake",
         }
     }

@@ -6,6 +6,7 @@
 
 mod cut_short;
 mod downstream;
+mod front;
 mod hedging;
 mod kernel;
 mod report;
@@ -45,6 +46,8 @@ const PRECONNECTS: u64 = 60_000;
 const HANG_LIMITS: [u64; 5] = [120 * MS, 260 * MS, 700 * MS, 1_500 * MS, 4_000 * MS];
 /// Requests in a million that find the cluster's circuit breaker open.
 const BREAKS: u64 = 2_000;
+/// Requests in a million that a gateway answers by itself if it does so at all: the first few of most workers.
+const ANSWERS_ITSELF: u64 = 800_000;
 const PORTS: u64 = 2_500;
 /// Requests that take longer are told in detail: how long their bodies were. Whom shorter ones waited for
 /// within that, nobody can tell.
@@ -103,9 +106,12 @@ pub struct Coming {
     pub arrival: Arrival,
     pub socket: ConnKey,
     pub named: ConnKey,
+    /// What the gateway's configuration tells of the socket's own ends.
     pub direct: Option<ConnKey>,
     pub requests: u32,
     pub reuse_port: bool,
+    /// Whether the gateway answers some of its requests by itself.
+    pub answered_itself: bool,
 }
 
 /// What a worker is told once.
@@ -141,6 +147,8 @@ struct Down {
     closed: bool,
     /// The client's own end, where that is on this host.
     client: Option<u64>,
+    /// The connection that a proxy in front accepted, and the one that it dialled.
+    front: Option<[u64; 2]>,
 }
 
 #[derive(Debug)]
@@ -357,7 +365,7 @@ fn is_multiplexed(manner: Manner) -> bool {
 fn party_of(ending: Ending) -> Option<syntrace_core::answer::Party> {
     use syntrace_core::answer::Party;
     match ending {
-        Ending::Answered => None,
+        Ending::Answered | Ending::AnsweredItself => None,
         Ending::Refused
         | Ending::ResetBeforeFirstByte
         | Ending::StreamReset

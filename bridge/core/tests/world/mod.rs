@@ -143,7 +143,7 @@ pub fn tagged(snapshot: Snapshot, id: TraceId, state: TagState) -> Snapshot {
     }
 }
 
-/// A request that came in on `downstream` and that no service was asked for.
+/// A request that came in on `downstream`, the socket's own ends, and that no service was asked for.
 pub fn request(n: u64, downstream: ConnKey, from: f64, until: f64) -> Report {
     Report {
         downstream_connection: u64::from(downstream.peer.port()),
@@ -156,7 +156,7 @@ pub fn request(n: u64, downstream: ConnKey, from: f64, until: f64) -> Report {
         started_at: unix(from),
         duration_ns: ((until - from) * 1e6) as u64,
         downstream: Some(downstream),
-        direct: None,
+        direct: Some(downstream),
         tls_handshake_ns: None,
         links: Vec::new(),
         http: Http {

@@ -5,10 +5,11 @@ use syntrace_core::{
     fact::{Batch, Fact, Origin, SenderId, Snapshot, Watch},
     record::Missing,
 };
+use syntrace_model::ClockSample;
 
 use super::{
     accepted, batch, boot, established, filter, found, from_client, kernel_id, preamble, probe,
-    request, settle,
+    request, settle, unix,
 };
 
 /// The client's connection while it is open.
@@ -32,6 +33,14 @@ pub fn backfilled(seen_at: f64) -> Snapshot {
     }
 }
 
+/// Both clocks, as they are read at a moment in milliseconds.
+pub fn clock_at(at: f64) -> Fact {
+    Fact::Clock(ClockSample {
+        boot: boot(at),
+        unix: unix(at),
+    })
+}
+
 /// One run of a sender.
 pub fn sender(name: &str, epoch: u64) -> SenderId {
     SenderId {
@@ -40,10 +49,13 @@ pub fn sender(name: &str, epoch: u64) -> SenderId {
     }
 }
 
-/// The first of them is this sender's `n`th fact, after the two that every story begins with.
+/// The first of them is this sender's `n`th fact, after two that it begins with, which come with the 0th.
 pub fn of_sockets(from: SenderId, n: u64, sockets: Vec<Snapshot>) -> Batch {
-    let sockets = sockets.into_iter().map(Fact::Connection).collect();
-    batch(from, 2 + n, sockets)
+    let rung = || preamble().remove(0);
+    let first = if n == 0 { vec![rung(), rung()] } else { vec![] };
+    let first_seq = if n == 0 { 0 } else { 2 + n };
+    let sockets = sockets.into_iter().map(Fact::Connection);
+    batch(from, first_seq, first.into_iter().chain(sockets).collect())
 }
 
 /// Lets senders report, each at its time in milliseconds; the first probe has reported its rung and the clock.

@@ -1,6 +1,7 @@
 //! Which of several words about one socket counts, whatever order they come in.
 //!
-//! - A moment: the earliest that is told. Of the accept, a moment that is exact counts before an upper bound.
+//! - A moment: the earliest that is told; words that were watched tell the same, or contradict each other. Of the
+//!   accept, a moment that is exact counts before an upper bound.
 //! - What only grows (retransmits): the most that is told. A run that found the socket open knows of none.
 //! - What not every word tells (the tag, the owner): the latest word that tells it.
 //! - The id that the kernel view minted: the latest word of who knew the socket best, for that was shown first;
@@ -12,9 +13,9 @@
 
 use syntrace_model::{BootNanos, Outcome, TraceId};
 
-use super::{Kernel, Rare};
+use super::{Kernel, Moment, Once, Rare};
 use crate::{
-    checkpoint::{EarlierState, Told},
+    checkpoint::{EarlierState, Told, WatchedState},
     fact::{Counters, Origin, Snapshot},
     sockets::{Context, Contradictions},
 };
@@ -38,6 +39,8 @@ pub(super) struct Earlier {
     tag: Option<Rank>,
     owner_pid: Option<Rank>,
     owner_tid: Option<Rank>,
+    /// What was told by words that were watched, where that is not what is known, or not all of it.
+    watched: Option<Once>,
     /// All ids that were minted, in order, if there are several, or if not every word told the tag: each may have
     /// been shown.
     ids: Vec<TraceId>,
@@ -68,17 +71,7 @@ impl Kernel {
         context: &mut Context,
         newer: Context,
     ) -> Contradictions {
-        let watched = told.watch.origin == Origin::Watched && context.origin == Origin::Watched;
-        let once = [
-            (&mut self.syn_at, told.syn_at),
-            (&mut self.syn_ack_at, told.syn_ack_at),
-            (&mut self.established_at, told.established_at),
-            (&mut self.closed_at, told.closed_at),
-        ];
-        let mut differ = false;
-        for (known, told) in once {
-            differ |= known.earliest(told);
-        }
+        let found = self.merge_once(told, context.origin);
         let accepted_exactly = self.merge_accepted(told, context.accepted_exactly);
         let first_seen_at = told.watch.first_seen_at.unwrap_or(told.seen_at);
         self.first_seen_at = self.first_seen_at.min(first_seen_at);
@@ -109,7 +102,36 @@ impl Kernel {
             ..all_else
         };
         self.own = self.own_contradictions();
-        Contradictions::OTHER_TIMES.when(differ && watched)
+        found
+    }
+
+    /// Merges the moments that happen once. Words that were watched contradict each other where they differ, whatever
+    /// other words tell: those know a moment only as well as they found it.
+    fn merge_once(&mut self, told: &Snapshot, known_from: Origin) -> Contradictions {
+        let told_once = Self::once_of(told);
+        let earlier = self.rare.as_ref().and_then(|rare| rare.earlier.as_ref());
+        let kept = earlier.and_then(|earlier| earlier.watched);
+        let known = kept.unwrap_or_else(|| self.once());
+        let known = Some(known).filter(|_| known_from == Origin::Watched);
+        let is_watched = told.watch.origin == Origin::Watched;
+        let mut differ = false;
+        let mut watched = known.unwrap_or([Moment::NONE; 4]);
+        for (watched, told) in watched.iter_mut().zip(told_once).filter(|_| is_watched) {
+            differ |= watched.earliest(told);
+        }
+        for (known, told) in self.once_mut().into_iter().zip(told_once) {
+            known.earliest(told);
+        }
+        let is_any_watched = is_watched || known.is_some();
+        let apart = Some(watched).filter(|&watched| is_any_watched && watched != self.once());
+        if apart != kept {
+            let rare = self.rare.get_or_insert_default();
+            rare.earlier.get_or_insert_default().watched = apart;
+            rare.earlier
+                .take_if(|earlier| **earlier == Earlier::default());
+            self.drop_bare();
+        }
+        Contradictions::OTHER_TIMES.when(differ)
     }
 
     /// Merges the moment of the accept; returns whether it is exact.
@@ -238,6 +260,15 @@ impl Kernel {
             tag: told(earlier.tag),
             owner_pid: told(earlier.owner_pid),
             owner_tid: told(earlier.owner_tid),
+            watched: earlier.watched.map(|watched| {
+                let [syn_at, syn_ack_at, established_at, closed_at] = watched.map(Moment::known);
+                WatchedState {
+                    syn_at,
+                    syn_ack_at,
+                    established_at,
+                    closed_at,
+                }
+            }),
             ids: earlier.ids.clone(),
         })
     }
@@ -256,6 +287,11 @@ impl Kernel {
             tag: rank(from.tag),
             owner_pid: rank(from.owner_pid),
             owner_tid: rank(from.owner_tid),
+            watched: from.watched.as_ref().map(|watched| {
+                let handshake = [watched.syn_at, watched.syn_ack_at, watched.established_at];
+                let [syn_at, syn_ack_at, established_at] = handshake.map(Moment::from);
+                [syn_at, syn_ack_at, established_at, watched.closed_at.into()]
+            }),
             ids: from.ids.clone(),
         }));
     }

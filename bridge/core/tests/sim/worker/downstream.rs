@@ -46,10 +46,14 @@ impl Worker<'_> {
             first_end: None,
             closed: false,
             client: None,
+            front: None,
         });
         let down = self.downs.len() - 1;
         if overflown {
             self.overflow(down);
+        }
+        if coming.arrival == Arrival::ProxyInFront {
+            self.come_through_front(down);
         }
         let told_at = match coming.arrival {
             // The probe comes later, and finds it.
@@ -108,6 +112,7 @@ impl Worker<'_> {
             let socket = self.client_socket(down, cookie, Some(now));
             self.tell(now, socket);
         }
+        self.close_front(down, now);
         let coming = self.downs[down].coming;
         if coming.reuse_port {
             let again = Coming {

@@ -157,6 +157,7 @@ impl Worker<'_> {
                 (1 << 2, "", "response_timeout")
             }
             Ending::Idle | Ending::RequestIncomplete => (1 << 16, "", "stream_idle_timeout"),
+            Ending::AnsweredItself => (0, "", "direct_response"),
             Ending::CircuitOpen => (
                 1 << 7,
                 "",
@@ -224,7 +225,8 @@ impl Worker<'_> {
                 ..Http::default()
             },
             // No host was chosen yet.
-            upstream: (ending != Ending::CircuitOpen).then_some(upstream),
+            upstream: (!matches!(ending, Ending::CircuitOpen | Ending::AnsweredItself))
+                .then_some(upstream),
         }
     }
 }
@@ -235,6 +237,7 @@ const fn local_status(ending: Ending) -> Option<u16> {
         Ending::Answered => None,
         Ending::ClientGone | Ending::Cancelled => Some(0),
         Ending::RequestIncomplete => Some(408),
+        Ending::AnsweredItself => Some(404),
         Ending::Unserved | Ending::NetworkDead | Ending::NoConnectionInTime | Ending::Idle => {
             Some(504)
         }

@@ -3,9 +3,9 @@
 use syntrace_model::{ConnKey, Endpoint, Outcome};
 
 use super::{
-    Arrival, BREAKS, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS, Manner, Mishap,
-    NETWORK, PORTS, PRECONNECTS, PROXY, RESENT_AFTER, SERVICE, TOLD_ABOVE, UNKNOWN, US, Up, Worker,
-    is_multiplexed,
+    ANSWERS_ITSELF, Arrival, BREAKS, CLIENT, CONNECT_TIMEOUT, Ending, Event, Holdup, Host, MS,
+    Manner, Mishap, NETWORK, PORTS, PRECONNECTS, PROXY, RESENT_AFTER, SERVICE, TOLD_ABOVE, UNKNOWN,
+    US, Up, Worker, is_multiplexed,
 };
 
 impl Worker<'_> {
@@ -14,7 +14,11 @@ impl Worker<'_> {
         self.asks[ask].attempts += 1;
         self.asks[ask].since = now;
         let host = self.asks[ask].host;
-        if let Some(up) = self.pools[host].shared {
+        let coming = self.downs[self.asks[ask].down].coming;
+        let may_answer = coming.answered_itself && self.asks[ask].attempts == 1;
+        if may_answer && self.random.in_million(ANSWERS_ITSELF) {
+            self.done(ask, None, Ending::AnsweredItself, None, now);
+        } else if let Some(up) = self.pools[host].shared {
             self.serve(ask, up, now);
         } else if let Some(up) = self.pools[host].idle.pop() {
             self.serve(ask, up, now);
