@@ -268,6 +268,7 @@ fn translate_rung(rung: wire::Rung) -> Result<Rung, Meaningless> {
         counted: counted
             .map(|count| (count.name.into(), count.count))
             .collect(),
+        sockets_map_id: (rung.sockets_map_id != 0).then_some(rung.sockets_map_id),
     })
 }
 

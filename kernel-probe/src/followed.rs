@@ -15,7 +15,7 @@ use syntrace_ebpf_common::{CONN_RECORD_LEN, ConnRecord, Repeats, cookie_of_name}
 use crate::load_error::{LoadError, unsupported};
 
 /// Sockets that have a place, each at the one that follows from its address.
-const LIVE: &str = "LIVE";
+pub(crate) const LIVE: &str = "LIVE";
 
 /// Those whose place was taken.
 const LIVE_BESIDE: &str = "LIVE_BESIDE";

@@ -13,7 +13,7 @@ use syntrace_ebpf_common::{CONFIG_LEN, Config, Flags, NETWORKS_LEN};
 
 use crate::{
     attach::attach,
-    followed::Followed,
+    followed::{Followed, LIVE},
     kernel_types::KernelTypes,
     load_error::{LoadError, chain, unsupported, verify},
     network::{Network, list},
@@ -150,7 +150,7 @@ impl Loaded {
         if let Some(reason) = resets {
             ladder.lose(Capability::ResetReason, &reason);
         }
-        let loaded = Self {
+        let mut loaded = Self {
             ebpf,
             older,
             links: Vec::new(),
@@ -158,6 +158,7 @@ impl Loaded {
             reset_reasons: ResetReasons::default(),
             ladder,
         };
+        loaded.ladder.sockets_map_id = loaded.sockets_map_id();
         for (program, instructions) in loaded.verified_instructions() {
             tracing::debug!(program, instructions, "Verified program");
         }
@@ -192,6 +193,13 @@ impl Loaded {
             | Map::HashMap(data) => Some((name, data)),
             _ => None,
         })
+    }
+
+    /// Returns the kernel's id of the map that holds the sockets which the programs follow; 0 if it has none.
+    fn sockets_map_id(&self) -> u32 {
+        let live = self.maps().find(|&(name, _)| name == LIVE);
+        let info = live.and_then(|(_, map)| map.info().ok());
+        info.map_or(0, |info| info.id())
     }
 
     /// Returns `config`, with what the programs that are loaded can do.

@@ -45,6 +45,8 @@ pub struct Missing {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ladder {
     missing: Vec<Missing>,
+    /// The kernel's id of the map that holds the sockets which the programs follow; 0 without programs.
+    pub sockets_map_id: u32,
 }
 
 // === impl Capability ===
@@ -227,6 +229,11 @@ impl Ladder {
             name: self.name().to_owned(),
             missing: self.missing.iter().map(sentence).collect(),
             counted,
+            // Of sockets that a probe does not observe it tells no end.
+            sockets_map_id: match self.reason(Capability::LifeCycle) {
+                None => self.sockets_map_id,
+                Some(_) => 0,
+            },
         }
     }
 }

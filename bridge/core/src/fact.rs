@@ -74,6 +74,9 @@ pub struct Rung {
     pub missing: Vec<Box<str>>,
     /// What the probe left undone or did not believe, by name, since its epoch began; none of it is a loss.
     pub counted: Vec<(Box<str>, u64)>,
+    /// The kernel's id of the map that holds the sockets which the probe's hooks follow, if it has hooks. A run with
+    /// the map of an earlier one follows its sockets on, and tells of them only what happens next.
+    pub sockets_map_id: Option<u32>,
 }
 
 // === impl Fact ===

@@ -95,7 +95,7 @@ pub struct Found<'a> {
     pub method: Method,
     /// How sure.
     pub confidence: Confidence,
-    /// All that fit, if that is ambiguous; see [`Join::CANDIDATES_MAX`].
+    /// All that fit, if that is ambiguous; see [`Join::CANDIDATES_MAX`](crate::record::Join::CANDIDATES_MAX).
     pub candidates: Vec<ConnectionId>,
 }
 

@@ -3,10 +3,14 @@
 //! A socket of which a live probe reports nothing more is open. One whose probe ended, went silent or was
 //! succeeded by another run may be gone: nothing about it is certain until another run reports it again. If
 //! none does, it counts as ended, unseen.
+//!
+//! Hooks outlive the process that attached them: where a run has the map of an earlier one, as after a take-over or a
+//! crash, it follows on what the hooks of that one followed, and need not report it again. What was found or polled
+//! it has to.
 
 use syntrace_model::BootNanos;
 
-use crate::fact::SenderId;
+use crate::fact::{Origin, SenderId};
 
 /// Runs of probes remembered, of those that ended the latest; beyond, runs share one place, and count as
 /// watching forever.
@@ -49,6 +53,8 @@ pub struct ProbeRun {
     pub state: ProbeState,
     /// When its last batch was closed: it had reported all that it had read by then.
     pub told_until: Option<BootNanos>,
+    /// The kernel's id of the map of the sockets that its hooks follow.
+    pub sockets_map_id: Option<u32>,
     /// Sockets that it was the last to report.
     pub sockets: usize,
 }
@@ -92,7 +98,7 @@ impl Probes {
         for other in others {
             if told_until.is_some() && other.told_until > told_until {
                 state = ProbeState::Succeeded { since: None };
-            } else if !matches!(other.state, ProbeState::Succeeded { .. }) {
+            } else if !other.is_succeeded() {
                 other.state = ProbeState::Succeeded { since: None };
             }
         }
@@ -100,6 +106,7 @@ impl Probes {
             sender: sender.clone(),
             state,
             told_until: None,
+            sockets_map_id: None,
             sockets: 0,
         };
         if self.places.len() < PROBES_MAX {
@@ -153,6 +160,33 @@ impl Probes {
                 ProbeState::Watching { heard_at: None }
             }
         };
+    }
+
+    /// Notes in which map the hooks of a probe keep sockets.
+    pub(crate) fn follow(&mut self, sender: &SenderId, sockets_map_id: u32) {
+        if let Some(run) = self.find(sender).and_then(|id| self.get_mut(id)) {
+            run.sockets_map_id = Some(sockets_map_id);
+        }
+    }
+
+    /// Returns who follows a socket that a run was the last to report: that run, or the one that has its map now.
+    pub(crate) fn follower(&self, id: ProbeId, origin: Origin) -> ProbeId {
+        let heir = || {
+            let run = self.get(id)?;
+            let map = run.sockets_map_id?;
+            let has_map = |other: &ProbeRun| {
+                other.sender.name == run.sender.name
+                    && other.sockets_map_id == Some(map)
+                    && !other.is_succeeded()
+            };
+            let mut places = self.places.iter();
+            let n = places.position(|place| place.as_ref().is_some_and(has_map))?;
+            Some(ProbeId(n as u8 + 1))
+        };
+        match origin {
+            Origin::Watched => heir().unwrap_or(id),
+            Origin::Backfilled | Origin::Polled => id,
+        }
     }
 
     /// Notes that what was heard lately was heard by `now`.
@@ -274,6 +308,14 @@ impl Probes {
     fn get_mut(&mut self, id: ProbeId) -> Option<&mut ProbeRun> {
         let place = usize::from(id.0).checked_sub(1)?;
         self.places.get_mut(place)?.as_mut()
+    }
+}
+
+// === impl ProbeRun ===
+
+impl ProbeRun {
+    const fn is_succeeded(&self) -> bool {
+        matches!(self.state, ProbeState::Succeeded { .. })
     }
 }
 

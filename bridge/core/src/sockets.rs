@@ -153,11 +153,7 @@ impl Sockets {
         };
         let found = entry.contradictions.without(known);
         if next != context {
-            let old = entry.context;
-            entry.context = self.contexts.share(next);
-            self.contexts.give_back(old);
-            self.probes.lose(context.probe);
-            self.probes.gain(next.probe);
+            self.put_in_context(slot, next);
         }
         found
     }
@@ -245,12 +241,16 @@ impl Sockets {
     pub(crate) fn at(&self, slot: Slot) -> Option<Connection<'_>> {
         let entry = self.entries.get(slot)?;
         let context = self.contexts.get(entry.context)?;
+        let probe = match self.probes.watches(context.probe) {
+            true => context.probe,
+            false => self.probes.follower(context.probe, context.origin),
+        };
         Some(Connection {
             slot,
             entry,
             context,
-            watched: self.probes.watches(context.probe),
-            left_silently: self.probes.left_silently(context.probe),
+            watched: self.probes.watches(probe),
+            left_silently: self.probes.left_silently(probe),
         })
     }
 
@@ -293,6 +293,11 @@ impl Sockets {
         self.probes.hear(sender, goodbye, told_until);
     }
 
+    /// Notes in which map the hooks of a probe keep the sockets that they follow.
+    pub(crate) fn follow(&mut self, sender: &SenderId, sockets_map_id: u32) {
+        self.probes.follow(sender, sockets_map_id);
+    }
+
     /// Notes that what was heard lately was heard by `now`.
     pub(crate) fn heard_by(&mut self, now: BootNanos) {
         self.probes.heard_by(now);
@@ -308,7 +313,8 @@ impl Sockets {
         self.probes.is_gone(sender)
     }
 
-    /// Lets time pass for the probes; returns the open sockets of those that are presumed gone, in order.
+    /// Lets time pass for the probes; returns the open sockets of those that are presumed gone, in order. Those that
+    /// another run follows on become that one's.
     pub(crate) fn pass(&mut self, now: BootNanos) -> Vec<Slot> {
         let gone = self.probes.pass(now);
         if gone.is_empty() {
@@ -316,11 +322,31 @@ impl Sockets {
         }
         let mut open = self.in_order();
         open.retain(|&slot| {
-            self.at(slot).is_some_and(|connection| {
-                gone.contains(&connection.context.probe) && connection.is_unseen()
-            })
+            let connection = self.at(slot).filter(|connection| connection.is_unseen());
+            let Some(&context) = connection.map(|connection| connection.context) else {
+                return false;
+            };
+            let probe = self.probes.follower(context.probe, context.origin);
+            let is_gone = gone.contains(&context.probe);
+            if is_gone && probe != context.probe {
+                self.put_in_context(slot, Context { probe, ..context });
+            }
+            is_gone && probe == context.probe
         });
         open
+    }
+
+    fn put_in_context(&mut self, slot: Slot, next: Context) {
+        let Some(entry) = self.entries.get_mut(slot) else {
+            return;
+        };
+        let before = self.contexts.get(entry.context).map(|known| known.probe);
+        let old = std::mem::replace(&mut entry.context, self.contexts.share(next));
+        self.contexts.give_back(old);
+        if let Some(before) = before {
+            self.probes.lose(before);
+        }
+        self.probes.gain(next.probe);
     }
 
     /// Puts all that is known into a checkpoint.

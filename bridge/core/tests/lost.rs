@@ -134,6 +134,7 @@ fn without_a_probe_that_sees_the_kernel_nothing_is_joined() {
         name: "l7-only".into(),
         missing: Vec::new(),
         counted: Vec::new(),
+        sockets_map_id: None,
     };
     reconciler.handle_batch(batch(
         probe(),

@@ -25,6 +25,7 @@ fn rung(from: SenderId, n: u64, at: f64, name: &str) -> Batch {
         name: name.into(),
         missing: vec![],
         counted: vec![],
+        sockets_map_id: None,
     };
     batch(from, n, vec![Fact::Rung(rung), clock_at(at)])
 }

@@ -10,10 +10,14 @@
 
 mod world;
 
-use syntrace_core::fact::{Batch, Fact, SenderId, Snapshot};
+use syntrace_core::{
+    Confidence,
+    fact::{Batch, Fact, SenderId, Snapshot},
+    record::Missing,
+};
 use syntrace_model::Opening;
 use world::{
-    turns::{backfilled, in_turn, joined, of_sockets, open, sender},
+    turns::{backfilled, clock_at, in_turn, joined, of_sockets, open, sender},
     *,
 };
 
@@ -129,4 +133,42 @@ fn a_connection_that_ended_waits_for_its_requests_though_its_probe_is_gone() {
     let told = settle(&mut reconciler);
     let served_by = told.requests[0].served_by.as_ref().unwrap();
     assert_eq!(found(served_by).unwrap().0, 2);
+}
+
+/// What a probe says whose hooks keep the sockets that they follow in this map.
+fn hooked(from: SenderId, n: u64, map: u32, sockets: Vec<Snapshot>) -> Batch {
+    let mut batch = of_sockets(from, n, sockets);
+    for fact in &mut batch.facts {
+        if let Fact::Rung(rung) = fact {
+            rung.sockets_map_id = Some(map);
+        }
+    }
+    batch
+}
+
+/// How a request is joined 12 s after a run with this map followed one with map 7.
+fn after_a_run_with(map: u32, found: Snapshot) -> Result<(u64, Confidence), Missing> {
+    let rung = preamble().remove(0);
+    let next = |n, clock| {
+        let facts = vec![rung.clone(), clock_at(clock)];
+        (clock, batch(sender("probe", 9), n, facts))
+    };
+    let mut reconciler = in_turn(vec![
+        (20.0, hooked(sender("probe", 8), 0, 7, vec![found])),
+        (30.0, hooked(sender("probe", 9), 0, map, vec![])),
+        next(2, 200.0),
+        next(4, 11_000.0),
+        next(6, 12_500.0),
+    ]);
+    let report = request(1, from_client(5001), 12_100.0, 12_110.0);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
+    world::found(&settle(&mut reconciler).requests[0].received_on)
+}
+
+#[test]
+fn a_run_with_the_map_of_the_one_before_follows_its_sockets_on() {
+    assert_eq!(after_a_run_with(7, open()), Ok((1, CERTAIN)));
+    assert!(after_a_run_with(8, open()).is_err());
+    // What no hook followed has to be told of again.
+    assert!(after_a_run_with(7, backfilled(20.0)).is_err());
 }

@@ -25,8 +25,8 @@ fields! {
     AssignedState { minted, requests, requests_evicted, number, first_end, began_at, idle_at }
     IncidentsState { newest, evicted, evicted_until }
     RequestState { sender, report, arrived_at, due, late, wrong, repeated }
-    Rung { name, missing, counted }
-    ProbeRun { sender, state, told_until, sockets }
+    Rung { name, missing, counted, sockets_map_id }
+    ProbeRun { sender, state, told_until, sockets_map_id, sockets }
     Binding { netns, pid, dialled_by, accepted_by }
 }
 

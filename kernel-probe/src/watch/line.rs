@@ -353,7 +353,7 @@ mod tests {
         let rung = Rung {
             name: "poll".to_owned(),
             missing: vec!["tag: not permitted".to_owned()],
-            counted: Vec::new(),
+            ..Rung::default()
         };
         let mut lines = Lines::new(0);
         assert_eq!(

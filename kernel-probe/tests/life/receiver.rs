@@ -1,6 +1,7 @@
 //! A bridge that keeps every batch in memory, once: one that is sent again has the same numbers.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, Permissions},
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::{
@@ -91,6 +92,15 @@ impl Receiver {
                 | Body::Incident(_) => None,
             })
         })
+    }
+
+    /// Returns how many runs have sent anything.
+    pub(crate) fn runs(&self) -> usize {
+        let batches = self.batches.lock().unwrap();
+        let epochs = batches
+            .iter()
+            .map(|batch| batch.sender.as_ref().map(|sender| sender.epoch));
+        epochs.collect::<BTreeSet<_>>().len()
     }
 
     /// Returns what the probe said last of what it can see.

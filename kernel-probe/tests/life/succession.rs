@@ -112,11 +112,18 @@ fn what_a_crashed_probe_knew_its_successor_knows() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let active = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (passive, _) = listener.accept().unwrap();
+    let map = site.receiver.rung().sockets_map_id;
     probe.kill();
     // Nobody reads meanwhile; the connection ends all the same.
     drop((active, passive));
     drop(member);
     let _successor = site.start().until("Attached");
+    // By this the bridge knows that what was open is still followed.
+    let successor_s = wait_for("the successor's rung", || {
+        let latest = site.receiver.latest_rung();
+        latest.filter(|_| site.receiver.runs() == 2)
+    });
+    assert_eq!((map != 0, successor_s.sockets_map_id), (true, map));
     let port = listener.local_addr().unwrap().port();
     let (active, passive) = site.receiver.both_ends(port, Outcome::Closed);
     for end in [active, passive] {

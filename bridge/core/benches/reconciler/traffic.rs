@@ -92,6 +92,7 @@ impl Traffic {
                 name: "full".into(),
                 missing: Vec::new(),
                 counted: Vec::new(),
+                sockets_map_id: None,
             }),
         );
         traffic.tell(

@@ -78,6 +78,9 @@ impl Reconciler {
 
     /// Takes the rung unless a later word about it is known: batches may overtake each other, and so may a goodbye.
     fn handle_rung(&mut self, rung: &Rung, told: RungOf) {
+        if let Some(sockets_map_id) = rung.sockets_map_id {
+            self.sockets.follow(&told.sender, sockets_map_id);
+        }
         let known = self.rung_of.as_ref();
         if known.is_none_or(|known| known.is_before(&told)) {
             let has_left = self.ledger.has_left(&told.sender);

@@ -72,6 +72,7 @@ pub fn lead(kernel: &mut [Seen], netns: u64, far: &mut BTreeMap<u64, Far>) -> Ve
             name: "full".into(),
             missing: Vec::new(),
             counted: Vec::new(),
+            sockets_map_id: None,
         }),
     });
     while at < last + CLOCK_INTERVAL {

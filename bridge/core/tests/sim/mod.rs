@@ -212,6 +212,7 @@ impl World {
                 name: "full".into(),
                 missing: Vec::new(),
                 counted: Vec::new(),
+                sockets_map_id: None,
             }),
         }];
         let mut number = 0;

@@ -242,6 +242,7 @@ pub fn preamble() -> Vec<Fact> {
             name: "full".into(),
             missing: Vec::new(),
             counted: Vec::new(),
+            sockets_map_id: None,
         }),
         Fact::Clock(ClockSample {
             boot: boot(0.0),

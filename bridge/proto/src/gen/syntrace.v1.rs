@@ -89,6 +89,10 @@ pub struct Rung {
     /// What it left undone or did not believe, such as `tag_mac_invalid`; nothing of it is a loss.
     #[prost(message, repeated, tag = "3")]
     pub counted: ::prost::alloc::vec::Vec<Count>,
+    /// The kernel's id of the map that holds the sockets which the hooks follow; 0 without hooks. A run that has the map of
+    /// an earlier one follows its sockets on, and tells of them only what happens next.
+    #[prost(uint32, tag = "4")]
+    pub sockets_map_id: u32,
 }
 /// Of how many connections that end well one is reported, from a moment on. Told at each change; where it ever was more
 /// than 1, the first change and the latest are repeated with each rung.
