@@ -41,7 +41,7 @@ fn a_second_bridge_on_the_same_socket_refuses_to_start_and_says_who_holds_it() {
     let second = place.command().output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let expected = format!(
-        "error: {} is held by another bridge, process {}\n",
+        "error: {} is in use by another bridge, process {}\n",
         place.socket().display(),
         first.child.id()
     );
@@ -71,7 +71,7 @@ fn a_file_that_is_no_socket_is_left_alone() {
     assert!(
         String::from_utf8(refused.stderr)
             .unwrap()
-            .contains("is no socket")
+            .contains("is not a socket")
     );
     assert_eq!(fs::read_to_string(place.socket()).unwrap(), "precious");
 }

@@ -78,7 +78,7 @@ fn killed_with_many_records_kept_it_listens_and_answers_soon() {
 async fn only_what_came_after_the_latest_state_is_folded_again() {
     let place = tempfile::tempdir().unwrap();
     let bridge = Bridge::start_with(&settings(place.path()));
-    let batches = fill(&bridge, 40).await;
+    let batches = fill(&bridge, 60).await;
     let deadline = Instant::now() + DEADLINE;
     // A state is on its way to the disk while the fold goes on.
     let (again, _copy) = loop {

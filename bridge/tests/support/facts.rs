@@ -202,6 +202,7 @@ fn request() -> Request {
         trace_flags: 1,
         local: Some(end(GATEWAY, 8080)),
         peer: Some(end(CLIENT, 41_230)),
+        direct: true,
         authority: "shop.example:8080".to_owned(),
         protocol: "HTTP/2".to_owned(),
         head_ns: Some(40_000),
