@@ -10,7 +10,7 @@ use syntrace_core::{
 };
 use syntrace_model::{Opening, Outcome};
 
-use crate::{of_connection, of_request, refused, rules, world::*};
+use super::super::{of_connection, of_request, refused, rules, world::*};
 
 /// The record of a request that waited long for the service.
 fn slow() -> RequestRecord {

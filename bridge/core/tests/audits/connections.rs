@@ -6,7 +6,7 @@ use syntrace_core::{
 };
 use syntrace_model::Outcome;
 
-use crate::{of_connection, world::*};
+use super::super::{of_connection, world::*};
 
 #[test]
 fn a_link_that_the_connection_cannot_have_is_found() {

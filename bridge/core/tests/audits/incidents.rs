@@ -7,7 +7,7 @@ use syntrace_core::{
 };
 use syntrace_model::BootNanos;
 
-use crate::{of_connection, of_request, sound, world::*};
+use super::super::{of_connection, of_request, sound, world::*};
 
 #[test]
 fn an_incident_of_another_request_or_connection_is_found() {

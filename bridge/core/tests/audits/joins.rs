@@ -9,7 +9,7 @@ use syntrace_core::{
 };
 use syntrace_model::{ConnectionId, Opening};
 
-use crate::{of_request, refused, rules, sound, world::*};
+use super::super::{of_request, refused, rules, sound, world::*};
 
 const LIKELY: Confidence = Confidence::Likely;
 
