@@ -207,3 +207,21 @@ fn a_socket_of_another_process_or_of_nobody_is_told_from_one_that_does_not_fit()
     assert_eq!(why(9), Err(Missing::AddressHidden));
     assert_eq!(why(0), Err(Missing::ProcessUnknown));
 }
+
+#[test]
+fn of_equal_ends_in_two_namespaces_the_gateway_s_are_joined_without_the_direct_ones_too() {
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 60.0);
+    let elsewhere = Snapshot {
+        cookie: 3,
+        netns: 8,
+        owner_pid: 9,
+        ..client(10.3)
+    };
+    let untold = Report {
+        direct: None,
+        ..request(1, from_client(5001), 11.0, 20.0)
+    };
+    let report = served(untold, 6001, 0.0, 4.0);
+    let record = told(vec![client(10.3), upstream, elsewhere], report);
+    assert_eq!(found(&record.received_on), Ok((1, CERTAIN)));
+}

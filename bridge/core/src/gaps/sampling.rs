@@ -90,6 +90,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_change_counts_as_far_as_the_sources_disagree_and_is_taken_up_again() {
+        let mut noted = Sampled::new();
+        noted.note(second(10), 2);
+        noted.note(second(30), 1);
+        for sampled in [&noted, &Sampled::restore(&noted.checkpoint())] {
+            let ended = |before_ns| sampled.was_on(second(1), second(10).minus_ns(before_ns));
+            assert!(ended(DISORDER_NS) && !ended(DISORDER_NS + 1));
+            let began = |after_ns| sampled.was_on(second(30).plus_ns(after_ns), second(40));
+            assert!(began(DISORDER_NS - 1) && !began(DISORDER_NS));
+        }
+        assert!(!Sampled::new().was_on(second(1), second(40)));
+    }
+
     fn second(n: u64) -> BootNanos {
         BootNanos(n * SECOND)
     }
