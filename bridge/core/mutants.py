@@ -357,7 +357,7 @@ def main():
     listed = ["cargo", "mutants", "--list", "--json", "-p", "syntrace-core"]
     listed = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True)
     entries = json.loads(listed.stdout)
-    files = (file for file in (ROOT / CORE / "src").rglob("*.rs") if file.name != "tests.rs")
+    files = (file for file in (ROOT / CORE / "src").rglob("*.rs") if "tests" not in (file.stem, file.parent.name))
     files = sorted(file.relative_to(ROOT) for file in files)
     sources, mutants = [Source(file) for file in files], []
     for source in sources:

@@ -184,3 +184,15 @@ fn probes_without_number_cost_bounded_memory_and_are_believed() {
     }
     assert_eq!(probes.places.len(), PROBES_MAX);
 }
+
+#[test]
+fn a_batch_without_a_clock_is_heard_too() {
+    let mut probes = Probes::default();
+    let first = probes.place(&probe(1), Some(at(1)));
+    probes.hear(&probe(1), false, Some(at(1)));
+    probes.heard_by(at(1));
+    probes.hear(&probe(1), false, None);
+    probes.heard_by(at(20));
+    probes.pass(at(40));
+    assert!(probes.watches(first));
+}

@@ -198,3 +198,11 @@ fn a_long_life_costs_bounded_memory() {
     }
     assert_eq!(timeline.counts.len(), COUNTS_MAX);
 }
+
+#[test]
+fn a_run_tells_of_what_came_before_only_from_the_bucket_after_its_first_clock_on() {
+    let mut timeline = timeline();
+    timeline.note_clock(BootNanos(15 * BUCKET));
+    let told_before = |bucket| timeline.told_before(BootNanos(bucket * BUCKET + DISORDER_NS));
+    assert!(!told_before(15) && told_before(16));
+}
