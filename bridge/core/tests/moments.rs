@@ -16,7 +16,7 @@ use syntrace_core::{
     record::RequestRecord,
 };
 use syntrace_model::ClockSample;
-use world::*;
+use world::{turns::clock_at, *};
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 
@@ -76,4 +76,18 @@ fn a_fold_that_is_taken_up_again_knows_that_a_report_comes_late() {
     reconciler.handle_batch(batch(filter(), 0, vec![Fact::Request(report.into())]));
     let record = settle(&mut reconciler).requests.remove(0);
     assert!(record.coverage.late);
+}
+
+#[test]
+fn a_request_from_more_than_an_hour_ahead_is_joined_and_never_certain() {
+    let ahead = 4_000_000.0;
+    let mut reconciler = known(Limits::default(), vec![accepted(1, ahead, ahead + 90.0)]);
+    let rung = preamble().remove(0);
+    reconciler.handle_batch(batch(probe(), 3, vec![rung, clock_at(ahead)]));
+    reconciler.handle_timeout(boot(100.0));
+    let report = request(1, from_client(5001), ahead + 20.0, ahead + 30.0);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
+    let record = settle(&mut reconciler).requests.remove(0);
+    assert_eq!(record.coverage.contradictions, ["from_the_future"]);
+    assert_eq!(found(&record.received_on), Ok((1, LIKELY)));
 }
