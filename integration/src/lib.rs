@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod benchmarks;
+pub mod bpffs;
 pub mod bridge;
 pub mod capture;
 pub mod cgroup;
@@ -16,6 +17,7 @@ pub mod demo;
 pub mod envoy;
 pub mod front;
 pub mod interrupt;
+pub mod kept;
 pub mod load;
 pub mod netns;
 pub mod paths;

@@ -10,8 +10,8 @@ use syntrace_test_requirements::Requirement;
 use crate::cgroup;
 
 /// Programs of the system that the sandbox runs.
-const PROGRAMS: [&str; 8] = [
-    "ip", "setpriv", "nft", "tcpdump", "curl", "h2load", "haproxy", "sh",
+const PROGRAMS: [&str; 10] = [
+    "ip", "setpriv", "nft", "tcpdump", "curl", "h2load", "haproxy", "sh", "mount", "umount",
 ];
 
 /// The oldest kernel on which the probe sees connections.

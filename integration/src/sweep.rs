@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use crate::{cgroup, netns};
+use crate::{bpffs, cgroup, netns};
 
 const PREFIX: &str = "syntrace-";
 
@@ -56,6 +56,7 @@ fn sweep() -> anyhow::Result<()> {
         netns::delete(&name)?;
     }
     for name in leftovers(&std::env::temp_dir()) {
+        bpffs::unmount(&directory(&name))?;
         fs::remove_dir_all(directory(&name))?;
     }
     Ok(())

@@ -6,6 +6,7 @@ use crate::{
     confidence::Confidence,
     fact::IncidentKind,
     join::Interval,
+    phases,
     record::{ChargedIncident, LinkKind},
     sockets::Socket,
 };
@@ -66,6 +67,19 @@ impl Evidence<'_> {
                 IncidentKind::AcceptOverflow | IncidentKind::SynOverflow
             )
         })
+    }
+
+    /// Returns whether a SYN or SYN-ACK of the client's handshake was sent again, by the word of either end.
+    pub(crate) fn client_syn_resent(&self) -> bool {
+        [self.fresh, self.client_s]
+            .into_iter()
+            .flatten()
+            .any(phases::is_handshake_resent)
+    }
+
+    /// Returns whether the SYN of the connect that it waited for was sent again.
+    pub(crate) fn connect_syn_resent(&self) -> bool {
+        self.opened.is_some_and(phases::is_handshake_resent)
     }
 
     /// Returns the first incident of a kind on one of its connections, if it hit this request alone.

@@ -165,15 +165,19 @@ pub(crate) fn handshake_ns(socket: Socket<'_>) -> u64 {
 
 /// One round trip, by the handshake: a later measurement may come before or after a request settles.
 ///
-/// A handshake whose SYN was lost gives none.
+/// A handshake of which a segment was sent again gives none: nothing says which one was answered (RFC 6298, 3).
 pub(crate) fn round_trip_ns(socket: Socket<'_>) -> u64 {
-    Some(handshake_ns(socket))
-        .filter(|&ns| ns < LOST_SYN_NS)
-        .unwrap_or(0)
+    match is_handshake_resent(socket) {
+        true => 0,
+        false => handshake_ns(socket),
+    }
 }
 
-/// The first retransmission of a SYN comes after one second (RFC 6298).
-pub(crate) const LOST_SYN_NS: u64 = 900_000_000;
+/// Returns whether the socket sent its SYN or SYN-ACK again.
+pub(crate) fn is_handshake_resent(socket: Socket<'_>) -> bool {
+    let counters = socket.counters();
+    counters.syn_retransmits > 0 || counters.syn_ack_retransmits > 0
+}
 
 // === impl Cut ===
 
@@ -224,7 +228,7 @@ impl Cut {
         let accept_ns = until(socket.accepted_at());
         let tls_ns = tls_ns.unwrap_or(0);
         let party = accept_party(socket.accept_deferred());
-        let handshake = match handshake_ns >= LOST_SYN_NS {
+        let handshake = match evidence.client_syn_resent() {
             true if evidence.dropped().is_some() => Party::Kernel,
             true if evidence.incidents_evicted > 0 => Party::Unknown,
             _ => Party::Network,

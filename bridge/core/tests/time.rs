@@ -97,10 +97,11 @@ fn the_tls_handshake_is_the_network_s_for_one_round_trip() {
 
 #[test]
 fn a_full_accept_queue_is_the_kernel_s() {
-    let late = Snapshot {
+    let mut late = Snapshot {
         established_at: Some(boot(1_010.2)),
         ..client(1_010.3)
     };
+    late.counters.syn_ack_retransmits = 1;
     let overflow = Incident {
         peer: None,
         ..incident(77, IncidentKind::AcceptOverflow, 12.0)
@@ -116,19 +117,43 @@ fn a_full_accept_queue_is_the_kernel_s() {
 
 #[test]
 fn a_lost_syn_of_the_upstream_connect_is_the_network_s() {
-    let slow = Snapshot {
-        established_at: Some(boot(1_021.2)),
-        ..socket(2, Opening::Active, to_service(6001), 20.1, 9_000.0)
-    };
-    let report = served(
-        request(1, from_client(5001), 20.0, 1_025.0),
-        6001,
-        1_001.2,
-        2.0,
-    );
-    let record = told(vec![slow], report);
-    assert_eq!(record.answer.cause.code, Code::ConnectSynLost);
-    assert_eq!(record.answer.cause.party, Party::Network);
+    for (syn_retransmits, expected) in [
+        (1, Code::ConnectSynLost),
+        // A path that is as slow as that lost nothing.
+        (0, Code::Completed),
+    ] {
+        let mut slow = Snapshot {
+            established_at: Some(boot(1_021.2)),
+            ..socket(2, Opening::Active, to_service(6001), 20.1, 9_000.0)
+        };
+        slow.counters.syn_retransmits = syn_retransmits;
+        let report = served(
+            request(1, from_client(5001), 20.0, 1_025.0),
+            6001,
+            1_001.2,
+            2.0,
+        );
+        let cause = told(vec![slow], report).answer.cause;
+        assert_eq!(cause.code, expected, "{}", cause.sentence);
+        assert_eq!(cause.party, Party::Network, "{}", cause.sentence);
+    }
+}
+
+#[test]
+fn a_handshake_of_the_client_had_a_lost_syn_only_if_one_was_sent_again() {
+    for (syn_ack_retransmits, expected) in [(1, Code::SynLost), (0, Code::Completed)] {
+        let mut slow = Snapshot {
+            established_at: Some(boot(1_010.2)),
+            ..client(1_010.3)
+        };
+        slow.counters.syn_ack_retransmits = syn_ack_retransmits;
+        let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 9_000.0);
+        let served_at_once = request(1, from_client(5001), 1_010.4, 1_011.4);
+        let report = served(served_at_once, 6001, 0.0, 0.5);
+        let cause = told_with(vec![slow, upstream], vec![], report).answer.cause;
+        assert_eq!(cause.code, expected, "{}", cause.sentence);
+        assert_eq!(cause.party, Party::Network, "{}", cause.sentence);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::{
     confidence::Confidence,
     evidence::Evidence,
     fact::{IncidentKind, Report},
-    phases::{self, LOST_SYN_NS},
+    phases,
     record::{LinkKind, Phase, PhaseKind},
     words::duration,
 };
@@ -125,9 +125,9 @@ pub(super) fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'sta
                 "a SYN or SYN-ACK of the client's handshake was not answered, and the listener's accept queue was full about that time"
             },
         ),
-        PhaseKind::Handshake if phase.duration_ns >= LOST_SYN_NS => (
+        PhaseKind::Handshake if evidence.client_syn_resent() => (
             Code::SynLost,
-            "a SYN or SYN-ACK of the client's handshake was not answered",
+            "a SYN or SYN-ACK of the client's handshake had to be sent again",
         ),
         PhaseKind::AcceptWait if phase.party == Party::Kernel => (
             Code::AcceptWait,
@@ -137,9 +137,9 @@ pub(super) fn slow(phase: Phase, evidence: &Evidence<'_>) -> Option<(Code, &'sta
             Code::SlowClient,
             "the connection waited for the client to send the request",
         ),
-        PhaseKind::UpstreamHandshake if phase.duration_ns >= LOST_SYN_NS => (
+        PhaseKind::UpstreamHandshake if evidence.connect_syn_resent() => (
             Code::ConnectSynLost,
-            "the first SYN to the service was not answered",
+            "the SYN to the service had to be sent again",
         ),
         PhaseKind::FailedAttempts if phase.party == Party::Network => (
             Code::ConnectTimeout,

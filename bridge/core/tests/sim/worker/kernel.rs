@@ -3,7 +3,7 @@
 use syntrace_core::fact::{Counters, Fact, Incident, IncidentKind, Origin, Snapshot, Watch};
 use syntrace_model::{BootNanos, ConnKey, Endpoint, Opening, Outcome, TraceId};
 
-use super::{Arrival, BOOT, Mishap, Seen, US, Up, Worker};
+use super::{Arrival, BOOT, MS, Mishap, Seen, US, Up, Worker};
 
 impl Worker<'_> {
     /// Something happens to the connection that a request runs on, because of that request.
@@ -84,6 +84,13 @@ impl Worker<'_> {
                 ..Watch::default()
             },
             owner_tid: if watched { self.place.tid } else { 0 },
+            counters: Counters {
+                // The first SYN-ACK is sent again after a second.
+                syn_ack_retransmits: u32::from(
+                    watched && known.established_at - known.syn_at >= 1_000 * MS,
+                ),
+                ..Counters::default()
+            },
             ..self.any_socket(known.cookie)
         }
     }
