@@ -13,10 +13,11 @@ use syntrace_integration::{
     cgroup, clients,
     deadline::{self, Look},
     netns,
-    process::Program,
+    process::{self, Program},
     requirements,
     sandbox::{CLIENT, GATEWAY, Sandbox},
     services::{self, Services},
+    sweep,
 };
 
 /// Loopback and virtual cables are fast.
@@ -55,6 +56,8 @@ fn what_a_killed_run_left_behind_is_swept_by_the_next() {
     if !requirements::are_met() {
         return;
     }
+    // This process sweeps no more: only the next one finds what is left from now on.
+    sweep::unique_name().unwrap();
     let mut ended = Command::new("true").spawn().unwrap();
     ended.wait().unwrap();
     let name = format!("syntrace-{}-0", ended.id());
@@ -65,13 +68,11 @@ fn what_a_killed_run_left_behind_is_swept_by_the_next() {
     ];
     fs::create_dir(&leftovers[0]).unwrap();
     fs::create_dir(&leftovers[1]).unwrap();
-    assert!(
-        Command::new("ip")
-            .args(["netns", "add", &format!("{name}-client")])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let namespace = format!("{name}-client");
+    process::run("ip", ["netns", "add", &namespace]).unwrap();
+    let bpffs = leftovers[0].join("bpffs");
+    fs::create_dir(&bpffs).unwrap();
+    process::run("mount", ["-t", "bpf", "bpf", bpffs.to_str().unwrap()]).unwrap();
 
     // A process of its own: each sweeps once, at its first sandbox.
     let test = std::env::current_exe().unwrap();

@@ -27,60 +27,70 @@ const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_open_when_a_probe_is_taken_over_stays_open_and_joins() {
-    stays_open_and_joins(|mut probe, start| {
+    if !requirements::are_met() {
+        return;
+    }
+    let sandbox = Sandbox::new().unwrap();
+    let take_over = |mut probe: Probe, start: Start<'_>| {
         let successor = start(&["--take-over"])?;
         let status = probe.process().wait(SOON)?;
         ensure!(status.success(), "{status}");
         Ok(successor)
-    });
+    };
+    stays_open_and_joins(&sandbox, take_over).unwrap();
 }
 
 #[test]
 fn what_is_open_when_a_probe_is_killed_and_started_again_stays_open_and_joins() {
-    stays_open_and_joins(|mut probe, start| {
+    if !requirements::are_met() {
+        return;
+    }
+    let sandbox = Sandbox::new().unwrap();
+    let kill = |mut probe: Probe, start: Start<'_>| {
         probe.process().kill()?;
         start(&[])
-    });
+    };
+    stays_open_and_joins(&sandbox, kill).unwrap();
 }
 
 /// Starts a probe that finds what others pinned, with more options.
 type Start<'a> = &'a dyn Fn(&[&str]) -> anyhow::Result<Probe>;
 
-fn stays_open_and_joins(replace: impl FnOnce(Probe, Start<'_>) -> anyhow::Result<Probe>) {
-    if !requirements::are_met() {
-        return;
-    }
-    let sandbox = Sandbox::new().unwrap();
-    let bpffs = Bpffs::mount(&sandbox).unwrap();
+fn stays_open_and_joins(
+    sandbox: &Sandbox,
+    replace: impl FnOnce(Probe, Start<'_>) -> anyhow::Result<Probe>,
+) -> anyhow::Result<()> {
+    let bpffs = Bpffs::mount(sandbox)?;
     let start = |options: &[&str]| {
         let path = bpffs.path().to_str().context("a path in UTF-8")?;
         let options = [&["--bpffs", path], options].concat();
-        let facts = bridge::facts_url(&sandbox);
-        Probe::start_on(&sandbox, &sandbox.watched, &facts, &options)
+        let facts = bridge::facts_url(sandbox);
+        Probe::start_on(sandbox, &sandbox.watched, &facts, &options)
     };
-    let bridge = Bridge::start(&sandbox).unwrap();
-    let probe = start(&[]).unwrap();
-    let _services = Services::start(&sandbox).unwrap();
-    let _envoy = Envoy::start(&sandbox).unwrap();
-    let other = Unpinned::start(&sandbox).unwrap();
+    let bridge = Bridge::start(sandbox)?;
+    let probe = start(&[])?;
+    let _services = Services::start(sandbox)?;
+    let _envoy = Envoy::start(sandbox)?;
+    let other = Unpinned::start(sandbox)?;
 
     let bridge = bridge.client();
-    let (mut client, before) = Kept::start(&sandbox, &sandbox.watched, PORT, "/kept").unwrap();
-    let first = joined(bridge, &before).unwrap();
+    let (mut client, before) = Kept::start(sandbox, &sandbox.watched, PORT, "/kept")?;
+    let first = joined(bridge, &before)?;
     let upstream = first.upstream.as_ref().and_then(|upstream| upstream.local);
-    let own = [before.local, upstream.unwrap()];
-    let open = four_open_ends(bridge, &own).unwrap();
+    let own = [before.local, upstream.context("an upstream connection")?];
+    let open = four_open_ends(bridge, &own)?;
 
-    let _successor = replace(probe, &start).unwrap();
-    wait_for_runs(bridge, 2).unwrap();
-    let next = joined(bridge, &client.ask().unwrap()).unwrap();
+    let _successor = replace(probe, &start)?;
+    wait_for_runs(bridge, 2)?;
+    let next = joined(bridge, &client.ask()?)?;
     assert_eq!(way(&next), way(&first));
 
-    other.wait_for_a_presumed_end(&sandbox).unwrap();
-    assert_eq!(ends(bridge, &own).unwrap(), open);
-    let last = joined(bridge, &client.ask().unwrap()).unwrap();
+    other.wait_for_a_presumed_end(sandbox)?;
+    assert_eq!(ends(bridge, &own)?, open);
+    let last = joined(bridge, &client.ask()?)?;
     assert_eq!(way(&last), way(&first));
-    assert_eq!(ends(bridge, &own).unwrap(), open);
+    assert_eq!(ends(bridge, &own)?, open);
+    Ok(())
 }
 
 /// One end of a connection, as a bridge shows it.
@@ -164,10 +174,10 @@ fn wait_for_runs(bridge: &Client, runs: usize) -> anyhow::Result<()> {
 
 /// Another host, with a bridge of its own, whose probe leaves nothing to a successor.
 struct Unpinned {
-    cgroup: Cgroup,
-    facts: String,
-    bridge: Bridge,
     probe: Probe,
+    bridge: Bridge,
+    facts: String,
+    cgroup: Cgroup,
 }
 
 impl Unpinned {
@@ -180,10 +190,10 @@ impl Unpinned {
         let bridge = Bridge::start_with(sandbox, &facts, &[])?;
         let probe = Self::probe(sandbox, &cgroup, &facts)?;
         Ok(Self {
-            cgroup,
-            facts,
-            bridge,
             probe,
+            bridge,
+            facts,
+            cgroup,
         })
     }
 
@@ -212,7 +222,6 @@ impl Unpinned {
         self.probe = Self::probe(sandbox, &self.cgroup, &self.facts)?;
         let gone = is_there(true)?;
         ensure!(gone.id == open.id && !open.is_closed, "{open:?}, {gone:?}");
-        eprintln!("{open:?} {gone:?}");
         Ok(())
     }
 }

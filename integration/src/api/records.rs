@@ -265,7 +265,17 @@ impl Join {
     /// Returns whether the join was made by `method` and is certain.
     #[must_use]
     pub fn is_certain(&self, by: &str) -> bool {
-        matches!(self, Self::Made { method, confidence, .. } if method == by && confidence == "certain")
+        self.is(by, "certain")
+    }
+
+    /// Returns whether the join was made by `method` and is likely.
+    #[must_use]
+    pub fn is_likely(&self, by: &str) -> bool {
+        self.is(by, "likely")
+    }
+
+    fn is(&self, by: &str, how: &str) -> bool {
+        matches!(self, Self::Made { method, confidence, .. } if method == by && confidence == how)
     }
 }
 

@@ -72,7 +72,7 @@ pub fn judge(evidence: &Evidence, answers: &Answers) -> (Summary, Vec<String>) {
         requests_joined: answers
             .requests
             .iter()
-            .filter(|request| consistency::is_joined(request))
+            .filter(|request| consistency::is_joined(request, answers))
             .count(),
         lost: answers.coverage.lost,
         errors: complaints.len(),

@@ -1,12 +1,21 @@
 //! The bridge's word against itself: joins that are as they should be, and ids that lead where they should.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use jiff::SignedDuration;
 
 use super::{Answers, call, name};
 use crate::{
     api::{Connection, Join, Request},
     demo::wire::{Tuple, Wire},
 };
+
+/// A worker that gets no processor time for as long as this notices the end of a connect too late for the connect to be
+/// certain; the reconciler allows a little more.
+const LATE: SignedDuration = SignedDuration::from_millis(4);
 
 /// Each request is settled and joined on both sides, to connections of the right kind.
 pub(super) fn joins(answers: &Answers, wires: &BTreeMap<Tuple, Wire>) -> Vec<String> {
@@ -15,13 +24,17 @@ pub(super) fn joins(answers: &Answers, wires: &BTreeMap<Tuple, Wire>) -> Vec<Str
         if !request.settled {
             complaints.push(format!("{}: not settled", call(request)));
         }
-        if !is_joined(request) {
+        if !is_joined(request, answers) {
             let upstream =
                 upstream_join(request).map_or_else(|| "none".to_owned(), Join::to_string);
             let received_on = &request.received_on;
+            let noticed = noticed_after(request, answers).map_or_else(String::new, |after| {
+                format!(", {after:?} before the request ended")
+            });
             complaints.push(format!(
-                "{}: joined {received_on} downstream, {upstream} upstream",
-                call(request)
+                "{}: joined {received_on} downstream, {upstream} upstream{noticed}; {:?}",
+                call(request),
+                request.time,
             ));
         }
         let upstream_id = upstream_join(request).and_then(Join::connection);
@@ -112,15 +125,38 @@ pub(super) fn ids(answers: &Answers, wires: &BTreeMap<Tuple, Wire>) -> Vec<Strin
     complaints
 }
 
-/// Returns whether both sides of a request are joined as they should be.
-pub(super) fn is_joined(request: &Request) -> bool {
+/// Returns whether both sides of a request are joined as they should be: as certain, except that the connect which
+/// failed a request is only likely where the proxy was late.
+pub(super) fn is_joined(request: &Request, answers: &Answers) -> bool {
     let failed = request
         .upstream
         .as_ref()
         .is_some_and(|upstream| upstream.local.is_none());
-    let method = if failed { "failure" } else { "exact" };
+    let is_upstream_joined = |join: &Join| match failed {
+        true => {
+            join.is_certain("failure") || join.is_likely("failure") && was_late(request, answers)
+        }
+        false => join.is_certain("exact"),
+    };
     request.received_on.is_certain("exact")
-        && upstream_join(request).is_some_and(|join| join.is_certain(method))
+        && upstream_join(request).is_some_and(is_upstream_joined)
+}
+
+/// Returns whether the proxy got so little processor time that it may have noticed late how its connect ended.
+fn was_late(request: &Request, answers: &Answers) -> bool {
+    let own = Duration::from_nanos(request.time.proxy_ns + request.time.unknown_ns);
+    noticed_after(request, answers).is_some_and(|after| after >= LATE) || own >= LATE.unsigned_abs()
+}
+
+/// Returns how long after the end of its connect a request ended; `None` if none failed it.
+fn noticed_after(request: &Request, answers: &Answers) -> Option<SignedDuration> {
+    let id = request.opened.as_ref().and_then(Join::connection)?;
+    let connect = answers.connections.iter().find(|end| end.id == id)?;
+    let ended_at = request
+        .started_at
+        .checked_add(Duration::from_nanos(request.duration_ns))
+        .ok()?;
+    Some(ended_at.duration_since(connect.closed_at?))
 }
 
 /// Returns the join to the connection that served the request, or to the connect that failed it.

@@ -84,6 +84,33 @@ fn a_connection_that_is_there_twice_is_complained_about() {
     assert!(judge(&evidence(), &answers).0.errors > 0);
 }
 
+#[test]
+fn the_connect_that_failed_a_request_is_certain_unless_the_proxy_was_late() {
+    let complaints = |confidence: &str, closed_at: &str, proxy_ns: u64| {
+        let mut answers = answers(
+            json!({}),
+            json!({
+                "duration_ns": 20_000_000, "upstream": {"peer": "198.51.100.2:8080"}, "served_by": null,
+                "opened": join("gateway-up", "failure", confidence),
+                "time": {"client_ns": 0, "network_ns": 0, "kernel_ns": 0, "proxy_ns": proxy_ns, "service_ns": 0,
+                         "unknown_ns": 0},
+            }),
+        );
+        answers.connections[2].closed_at = Some(closed_at.parse().unwrap());
+        let (_, complaints) = judge(&evidence(), &answers);
+        let joins = complaints
+            .iter()
+            .filter(|complaint| complaint.contains("upstream"));
+        joins.count()
+    };
+    let (at_once, late) = ("2026-01-01T00:00:00.0198Z", "2026-01-01T00:00:00.0140Z");
+    assert_eq!(complaints("certain", at_once, 500_000), 0);
+    assert_eq!(complaints("likely", at_once, 500_000), 1);
+    assert_eq!(complaints("likely", late, 500_000), 0);
+    assert_eq!(complaints("likely", at_once, 6_000_000), 0);
+    assert_eq!(complaints("ambiguous", late, 500_000), 1);
+}
+
 /// One request over one downstream and one upstream connection.
 fn evidence() -> Evidence {
     let opening = |from: &str, to: &str, is_answer| Opening {
