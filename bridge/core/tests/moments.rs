@@ -91,3 +91,17 @@ fn a_request_from_more_than_an_hour_ahead_is_joined_and_never_certain() {
     assert_eq!(record.coverage.contradictions, ["from_the_future"]);
     assert_eq!(found(&record.received_on), Ok((1, LIKELY)));
 }
+
+#[test]
+fn a_request_whose_time_stays_wrong_is_looked_at_again_with_each_reading_of_the_clock() {
+    let mut reconciler = Reconciler::new(Limits::default());
+    reconciler.handle_batch(batch(probe(), 0, preamble()));
+    reconciler.handle_timeout(boot(100.0));
+    let ahead = 8_000_000.0;
+    let report = request(1, from_client(5001), ahead, ahead + 10.0);
+    reconciler.handle_batch(batch(filter(), 0, requests_of(vec![report])));
+    let clocks = [100.0, 200.0, 300.0].map(clock_at);
+    reconciler.handle_batch(batch(probe(), 2, clocks.to_vec()));
+    let record = settle(&mut reconciler).requests.remove(0);
+    assert_eq!(record.coverage.contradictions, ["out_of_time"]);
+}

@@ -17,7 +17,7 @@ use syntrace_core::{
     fact::{Fact, Incident, IncidentKind, Snapshot},
     record::{PhaseKind, RequestRecord},
 };
-use syntrace_model::Opening;
+use syntrace_model::{Opening, Outcome};
 use world::{turns::clock_at, *};
 
 /// A retransmission to the service, over the gateway's second connection.
@@ -143,6 +143,23 @@ fn where_too_many_listeners_drop_nobody_is_said_to_have_dropped_a_syn() {
 }
 
 #[test]
+fn where_something_is_left_out_nobody_is_said_to_have_dropped_the_syn_of_a_connect() {
+    for (n_incidents, expected) in [(10, Party::Network), (200, Party::Unknown)] {
+        let to_client = |n| incident(1, IncidentKind::Retransmit, 12.0 + f64::from(n));
+        let sockets = vec![
+            accepted(1, 10.0, 40_000.0),
+            failed(2, to_service(6001), Outcome::Unanswered, 11.1, 900.0),
+        ];
+        let report = request(1, from_client(5001), 11.0, 900.2);
+        let report = unserved(report, "delayed connect error: 110");
+        let told = told_with(sockets, (0..n_incidents).map(to_client).collect(), report);
+        let mut phases = told.phases.iter();
+        let connect = phases.find(|phase| phase.kind == PhaseKind::UpstreamHandshake);
+        assert_eq!(connect.unwrap().party, expected, "{n_incidents}");
+    }
+}
+
+#[test]
 fn what_connections_and_listeners_left_out_is_counted_and_known_to_a_fold_that_is_taken_up_again() {
     let mut reconciler = known(
         Limits::default(),
@@ -154,9 +171,11 @@ fn what_connections_and_listeners_left_out_is_counted_and_known_to_a_fold_that_i
     let mut resumed: Reconciler = Reconciler::restore(Limits::default(), reconciler.checkpoint());
     let report = served(request(1, from_client(5001), 11.0, 320.0), 6001, 0.0, 308.0);
     for fold in [&mut reconciler, &mut resumed] {
+        fold.handle_batch(batch(probe(), 203, vec![Fact::Incident(resent(250.0))]));
+        assert_eq!(fold.coverage().incidents_evicted, 73);
         fold.handle_batch(batch(filter(), 0, requests_of(vec![report.clone()])));
     }
     let expected = settle(&mut reconciler);
-    assert_eq!(expected.requests[0].coverage.incidents_evicted, 72);
+    assert_eq!(expected.requests[0].coverage.incidents_evicted, 73);
     assert_eq!(settle(&mut resumed), expected);
 }

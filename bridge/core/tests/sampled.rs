@@ -127,19 +127,47 @@ fn a_connect_that_a_request_waited_for_shows_the_process_once_all_is_reported_ag
     assert_eq!(joined(61.0), [Confidence::Likely; 2]);
 }
 
-/// How sure a request is of the connection that its TLS handshake failed, where the probe reports one in so many.
-fn failed_in_tls(one_in: u32) -> Confidence {
+#[test]
+fn a_connect_shows_the_process_only_if_the_request_surely_waited_for_it() {
+    for (dialled_at, pool_wait, expected) in [
+        (60.05, 1.0, Confidence::Certain),
+        // It waited for less than the handshake took.
+        (60.05, 0.0, Confidence::Likely),
+        // The connect may have begun before the request.
+        (58.0, 1.0, Confidence::Likely),
+    ] {
+        let service = socket(2, Opening::Active, to_service(6001), dialled_at, 9e3);
+        let facts = vec![
+            sampling(5.0, SOME),
+            open(&accepted(1, 10.0, 9e3)),
+            sampling(20.0, ALL),
+            open(&service),
+        ];
+        let report = served(
+            request(1, from_client(5001), 60.0, 70.0),
+            6001,
+            pool_wait,
+            5.0,
+        );
+        let record = of_unknown_process(facts, report);
+        let said = confidence(record.served_by.as_ref().unwrap());
+        assert_eq!(said, expected, "{dialled_at} {pool_wait}");
+    }
+}
+
+/// How sure a request of 60 ms is of the connection that its TLS handshake failed, where the probe samples so.
+fn failed_in_tls(sampled: &[(f64, u32)]) -> Confidence {
     let upstream =
         |cookie, port, from, until| socket(cookie, Opening::Active, to_service(port), from, until);
     let broken = upstream(3, 6001, 60.1, 63.9);
-    let before = vec![
+    let mut before = vec![
         open(&accepted(1, 1.0, 9e3)),
         open(&upstream(2, 6000, 2.0, 9e3)),
-        sampling(20.0, one_in),
         clock_at(50.0),
         open(&broken),
         Fact::Connection(broken),
     ];
+    before.extend(sampled.iter().map(|&(at, one_in)| sampling(at, one_in)));
     let clocks = (1..=20).map(|n| clock_at(60.0 + 10.0 * f64::from(n)));
     let earlier = served(request(1, from_client(5001), 5.0, 8.0), 6000, 0.0, 1.0);
     let mut report = unserved(
@@ -153,6 +181,9 @@ fn failed_in_tls(one_in: u32) -> Confidence {
 
 #[test]
 fn a_connection_that_ended_well_for_the_kernel_may_be_one_that_was_left_out() {
-    assert_eq!(failed_in_tls(ALL), Confidence::Certain);
-    assert_eq!(failed_in_tls(SOME), Confidence::Likely);
+    assert_eq!(failed_in_tls(&[(20.0, ALL)]), Confidence::Certain);
+    assert_eq!(failed_in_tls(&[(20.0, SOME)]), Confidence::Likely);
+    // It may have begun before all were reported again.
+    let over = [(20.0, SOME), (40.0, ALL)];
+    assert_eq!(failed_in_tls(&over), Confidence::Likely);
 }

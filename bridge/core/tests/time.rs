@@ -157,6 +157,26 @@ fn a_handshake_of_the_client_had_a_lost_syn_only_if_one_was_sent_again() {
 }
 
 #[test]
+fn syn_cookies_are_no_full_queue() {
+    let mut slow = Snapshot {
+        established_at: Some(boot(1_010.2)),
+        ..client(1_010.3)
+    };
+    slow.counters.syn_ack_retransmits = 1;
+    let cookies = Incident {
+        peer: None,
+        ..incident(77, IncidentKind::SynCookies, 12.0)
+    };
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 9_000.0);
+    let served_at_once = request(1, from_client(5001), 1_010.4, 1_011.4);
+    let report = served(served_at_once, 6001, 0.0, 0.5);
+    let record = told_with(vec![slow, upstream], vec![cookies], report);
+    assert_eq!(record.incidents.len(), 1);
+    assert_eq!(record.answer.cause.code, Code::SynLost);
+    assert_eq!(record.answer.cause.party, Party::Network);
+}
+
+#[test]
 fn waiting_in_the_pool_is_the_proxy_s() {
     let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 5_000.0);
     let report = served(request(1, from_client(5001), 20.0, 425.0), 6001, 400.0, 4.0);

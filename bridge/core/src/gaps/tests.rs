@@ -5,7 +5,7 @@ mod take_overs;
 use syntrace_model::{BootId, ClockSample, UnixNanos};
 
 use super::*;
-use crate::fact::{Incident, IncidentKind};
+use crate::fact::{Incident, IncidentKind, Sampling};
 
 const MS: u64 = 1_000_000;
 
@@ -214,6 +214,7 @@ fn of_too_many_runs_the_oldest_goes_and_nothing_of_its_time_is_complete() {
         assert!(arrived.may_lack_succession(1_100 * MS, 1_150 * MS));
         assert_eq!(arrived.told_in_ms(2_100, 2_150), Told::All);
         assert!(!arrived.may_lack_succession(2_100 * MS, 5_150 * MS));
+        assert!(arrived.gaps.may_lack_any(&arrived.ledger));
         batches.reverse();
     }
     // Of one that told in their time too, the rest is known, but not whether it is all.
@@ -233,4 +234,25 @@ fn a_run_whose_numbers_are_no_longer_known_is_not_known_to_be_whole() {
     assert_eq!(arrived.told_in_ms(200, 250), Told::Perhaps);
     assert!(arrived.may_lack_succession(200 * MS, 250 * MS));
     assert!(arrived.gaps.may_lack_any(&arrived.ledger));
+}
+
+#[test]
+fn what_one_run_left_out_may_be_missing_whatever_another_reports() {
+    for sampled in [1, 2] {
+        let [mut first, second, third, mut next, last] = taken_over();
+        let (at, one_in) = (BootNanos(100 * MS), 8);
+        let batch = if sampled == 1 {
+            &mut first.1
+        } else {
+            &mut next.1
+        };
+        batch.facts.push(Fact::Sampling(Sampling { at, one_in }));
+        let arrived = Arrived::of(&[first, second, third, next, last]);
+        let was_sampled = |from, until| {
+            let (from, until) = (BootNanos(from * MS), BootNanos(until * MS));
+            arrived.gaps.was_sampled(from, until)
+        };
+        assert!(was_sampled(110, 120), "by run {sampled}");
+        assert!(!was_sampled(10, 20), "by run {sampled}");
+    }
 }

@@ -88,6 +88,24 @@ fn a_third_run_gives_the_first_no_more_time_and_a_probe_of_another_name_ends_not
 }
 
 #[test]
+fn the_heir_of_a_map_is_a_run_of_the_same_probe() {
+    let mut probes = Probes::default();
+    let first = probes.place(&probe(1), None);
+    probes.follow(&probe(1), 7);
+    let other = SenderId {
+        name: "other".into(),
+        epoch: 1,
+    };
+    probes.place(&other, None);
+    probes.follow(&other, 7);
+    let next = probes.place(&probe(2), None);
+    assert_eq!(probes.follower(first, Origin::Watched), first);
+    probes.follow(&probe(2), 7);
+    assert_eq!(probes.follower(first, Origin::Watched), next);
+    assert_eq!(probes.follower(first, Origin::Backfilled), first);
+}
+
+#[test]
 fn runs_without_sockets_leave_their_places_to_others() {
     let mut probes = Probes::default();
     let idle = SenderId {

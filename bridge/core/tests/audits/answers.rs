@@ -6,7 +6,8 @@ use syntrace_core::{
     Confidence,
     answer::{Code, Most, Party, Sentence, TimeByParty},
     audit::{self, Rule},
-    record::{ConnectionRecord, Join, Missing, RequestRecord},
+    fact::Snapshot,
+    record::{ConnectionRecord, Join, Missing, Phase, PhaseKind, RequestRecord},
 };
 use syntrace_model::{Opening, Outcome};
 
@@ -72,6 +73,73 @@ fn a_timeout_of_whom_no_phase_was_the_longest_is_found() {
     }
     record.answer.cause.party = Party::Unknown;
     assert_eq!(rules(audit::request(&record)), []);
+}
+
+#[test]
+fn a_timeout_is_of_a_longest_phase_of_the_request_itself() {
+    // Its connection waited two seconds to be accepted.
+    let mut report = served(
+        request(1, from_client(5001), 2_011.0, 3_011.0),
+        6001,
+        0.0,
+        0.0,
+    );
+    report.upstream.as_mut().unwrap().first_byte_ns = None;
+    report.http.response_flags = 1 << 2;
+    report.http.status = 504;
+    let late = Snapshot {
+        accepted_at: Some(boot(2_010.9)),
+        ..accepted(1, 10.0, 3_020.0)
+    };
+    let sockets = vec![
+        late,
+        socket(2, Opening::Active, to_service(6001), 5.0, 3_011.0),
+    ];
+    let record = tell(sockets, vec![report]).requests.remove(0);
+    let longest = record.phases.iter().max_by_key(|phase| phase.duration_ns);
+    assert_eq!(longest.unwrap().kind, PhaseKind::AcceptWait);
+    assert_eq!(record.answer.cause.party, Party::Service);
+    assert_eq!(rules(audit::request(&record)), []);
+    // Of two that took the same time, it may be either's.
+    let mut record = unanswered();
+    let service = record
+        .phases
+        .iter()
+        .position(|phase| phase.kind == PhaseKind::Service);
+    let half = &mut record.phases[service.unwrap()];
+    half.duration_ns /= 2;
+    let other = Phase {
+        party: Party::Network,
+        ..*half
+    };
+    record.phases.push(other);
+    assert!(!rules(audit::request(&record)).contains(&Rule::TimeoutOfPhases));
+}
+
+#[test]
+fn a_slowness_of_a_phase_that_was_short_or_no_half_of_the_request_is_found() {
+    let slow = |record: &mut RequestRecord, code, party| {
+        let cause = &mut record.answer.cause;
+        (cause.code, cause.party, cause.confidence) = (code, party, Confidence::Likely);
+        cause.sentence = "Slow".into();
+    };
+    let short = of_prompt(|record| slow(record, Code::SlowService, Party::Service));
+    assert_eq!(short, [Rule::PartyOfPhases]);
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 900.0);
+    let report = served(
+        request(1, from_client(5001), 10.5, 710.5),
+        6001,
+        250.0,
+        240.0,
+    );
+    let mut record = told(vec![upstream], report);
+    assert_eq!(rules(audit::request(&record)), []);
+    slow(&mut record, Code::PoolWait, Party::Proxy);
+    record.answer.cause.confidence = Confidence::Certain;
+    assert_eq!(rules(audit::request(&record)), [Rule::PartyOfPhases]);
+    record.phases.clear();
+    record.answer.time = TimeByParty::default();
+    assert!(rules(audit::request(&record)).contains(&Rule::PartyOfPhases));
 }
 
 #[test]

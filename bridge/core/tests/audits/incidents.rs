@@ -3,7 +3,7 @@
 use syntrace_core::{
     audit::Rule,
     fact::IncidentKind,
-    record::{ChargedIncident, ConnectionIncident, LinkKind, Sharing},
+    record::{ChargedIncident, ConnectionIncident, ConnectionRecord, LinkKind, Sharing},
 };
 use syntrace_model::BootNanos;
 
@@ -96,4 +96,23 @@ fn an_incident_of_the_listener_after_the_accept_is_found() {
     assert_eq!(happened(true, later, None), [Rule::IncidentsPlaced]);
     assert_eq!(happened(true, later, Some(later)), []);
     assert_eq!(happened(false, later, None), []);
+    let of_listener = |spoil: fn(&mut ConnectionRecord)| {
+        let found = of_connection(|record| {
+            spoil(record);
+            record.incidents = vec![ConnectionIncident {
+                at: opened_at,
+                kind: IncidentKind::AcceptOverflow,
+                count: 1,
+                queue: None,
+                listener: true,
+                sharing: Sharing::Nobody,
+            }];
+        });
+        found.contains(&Rule::IncidentsPlaced)
+    };
+    let never_opened = |record: &mut ConnectionRecord| {
+        record.socket.as_mut().unwrap().established_at = None;
+    };
+    assert!(of_listener(never_opened));
+    assert!(!of_listener(|record| record.socket = None));
 }

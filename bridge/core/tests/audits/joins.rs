@@ -279,4 +279,9 @@ fn a_certain_join_of_a_request_whose_time_is_wrong_is_found() {
         });
         assert_eq!(told, rules, "{kind}");
     }
+    let one_is = of_request(|record| {
+        record.coverage.contradictions.push("out_of_time");
+        record.received_on = by(&record.received_on, Method::Exact, LIKELY);
+    });
+    assert_eq!(one_is, [Rule::JoinsSure]);
 }

@@ -145,6 +145,29 @@ fn two_that_one_batch_counts_may_be_of_any_time_since_the_one_before() {
 }
 
 #[test]
+fn the_first_batch_after_an_interval_counts_what_was_lost_of_it_and_the_next_does_not() {
+    let mut timeline = timeline();
+    for (closed_at, count) in [(100, 0), (200, 0), (201, 2)] {
+        let batch = counting("ring_full", count);
+        timeline.note_losses(&batch, BootNanos(closed_at * BUCKET));
+    }
+    let lost = |from: u64, until: u64| {
+        timeline.counted_at_once(BootNanos(from * BUCKET), BootNanos(until * BUCKET))
+    };
+    assert_eq!((lost(150, 190), lost(150, 200), lost(150, 201)), (0, 0, 2));
+}
+
+#[test]
+fn the_latest_that_is_known_of_a_run_is_a_fact_or_a_count() {
+    let mut timeline = timeline();
+    timeline.note_losses(&counting("ring_full", 0), BootNanos(9 * BUCKET));
+    timeline.note(0, BootNanos(5 * BUCKET));
+    assert_eq!(timeline.latest(), 9);
+    timeline.note(1, BootNanos(12 * BUCKET));
+    assert_eq!(timeline.latest(), 12);
+}
+
+#[test]
 fn what_was_seen_long_ago_is_after_a_number_that_is_known() {
     let mut timeline = timeline();
     timeline.note_clock(BootNanos(0));
@@ -155,6 +178,10 @@ fn what_was_seen_long_ago_is_after_a_number_that_is_known() {
     let before = |from: u64| around(&timeline, from, last - 20).before;
     assert_eq!(before(3 * period + 9), Some(3 * period));
     assert_eq!(before(0), None);
+    // What was seen as the interval began is within it.
+    let from = BootNanos(3 * period * BUCKET + DISORDER_NS);
+    let until = BootNanos((last - 20) * BUCKET);
+    assert_eq!(timeline.around(from, until).before, Some(2 * period));
     let state = timeline.checkpoint();
     let restored = restored(&timeline);
     assert_eq!(restored.checkpoint(), state);
