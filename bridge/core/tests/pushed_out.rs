@@ -143,6 +143,34 @@ fn where_too_many_listeners_drop_nobody_is_said_to_have_dropped_a_syn() {
 }
 
 #[test]
+fn what_happens_before_a_connection_is_told_of_counts_as_what_happens_after() {
+    let mut reconciler = known(Limits::default(), vec![]);
+    let before = (0..200).map(|n| Fact::Incident(resent(10.0 + f64::from(n))));
+    reconciler.handle_batch(batch(probe(), 2, before.collect()));
+    assert_eq!(reconciler.coverage().incidents_evicted, 72);
+    let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 90_000.0);
+    let told = vec![Fact::Connection(established(&upstream))];
+    reconciler.handle_batch(batch(probe(), 202, told));
+    reconciler.handle_batch(batch(probe(), 203, vec![Fact::Incident(resent(250.0))]));
+    assert_eq!(reconciler.coverage().incidents_evicted, 73);
+}
+
+#[test]
+fn much_that_happens_to_one_connection_leaves_room_for_another() {
+    let sockets = vec![
+        accepted(1, 10.0, 90_000.0),
+        socket(2, Opening::Active, to_service(6001), 5.0, 90_000.0),
+    ];
+    let mut reconciler = known(Limits::default(), sockets);
+    let to_service = (0..10_000).map(|n| resent(10.0 + f64::from(n) / 1e3));
+    let to_client =
+        (0..100).map(|n| incident(1, IncidentKind::Retransmit, 30.0 + f64::from(n) / 1e3));
+    let incidents = to_service.chain(to_client).map(Fact::Incident);
+    reconciler.handle_batch(batch(probe(), 4, incidents.collect()));
+    assert_eq!(reconciler.coverage().incidents_evicted, 10_000 - 128);
+}
+
+#[test]
 fn where_something_is_left_out_nobody_is_said_to_have_dropped_the_syn_of_a_connect() {
     for (n_incidents, expected) in [(10, Party::Network), (200, Party::Unknown)] {
         let to_client = |n| incident(1, IncidentKind::Retransmit, 12.0 + f64::from(n));

@@ -172,3 +172,24 @@ fn a_run_with_the_map_of_the_one_before_follows_its_sockets_on() {
     // What no hook followed has to be told of again.
     assert!(after_a_run_with(7, backfilled(20.0)).is_err());
 }
+
+#[test]
+fn what_an_heir_follows_ends_with_the_heir() {
+    let rung = preamble().remove(0);
+    let next = |epoch, n, clock| {
+        let facts = vec![rung.clone(), clock_at(clock)];
+        (clock, batch(sender("probe", epoch), n, facts))
+    };
+    let reconciler = in_turn(vec![
+        (20.0, hooked(sender("probe", 7), 0, 7, vec![open()])),
+        (30.0, hooked(sender("probe", 8), 0, 7, vec![])),
+        next(8, 2, 200.0),
+        next(8, 4, 11_000.0),
+        (12_000.0, hooked(sender("probe", 9), 0, 8, vec![])),
+        next(9, 2, 12_200.0),
+        next(9, 4, 23_500.0),
+        next(9, 6, 24_000.0),
+    ]);
+    assert_eq!(reconciler.coverage().connections_live, 0);
+    assert_eq!(reconciler.coverage().connections_unseen, 1);
+}
