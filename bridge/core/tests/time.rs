@@ -95,13 +95,19 @@ fn the_tls_handshake_is_the_network_s_for_one_round_trip() {
     );
 }
 
-#[test]
-fn a_full_accept_queue_is_the_kernel_s() {
-    let mut late = Snapshot {
+/// A client's connection whose handshake took a second, with so many SYN-ACKs sent again.
+fn opened_slowly(syn_ack_retransmits: u32) -> Snapshot {
+    let mut slow = Snapshot {
         established_at: Some(boot(1_010.2)),
         ..client(1_010.3)
     };
-    late.counters.syn_ack_retransmits = 1;
+    slow.counters.syn_ack_retransmits = syn_ack_retransmits;
+    slow
+}
+
+#[test]
+fn a_full_accept_queue_is_the_kernel_s() {
+    let late = opened_slowly(1);
     let overflow = Incident {
         peer: None,
         ..incident(77, IncidentKind::AcceptOverflow, 12.0)
@@ -142,11 +148,7 @@ fn a_lost_syn_of_the_upstream_connect_is_the_network_s() {
 #[test]
 fn a_handshake_of_the_client_had_a_lost_syn_only_if_one_was_sent_again() {
     for (syn_ack_retransmits, expected) in [(1, Code::SynLost), (0, Code::Completed)] {
-        let mut slow = Snapshot {
-            established_at: Some(boot(1_010.2)),
-            ..client(1_010.3)
-        };
-        slow.counters.syn_ack_retransmits = syn_ack_retransmits;
+        let slow = opened_slowly(syn_ack_retransmits);
         let upstream = socket(2, Opening::Active, to_service(6001), 5.0, 9_000.0);
         let served_at_once = request(1, from_client(5001), 1_010.4, 1_011.4);
         let report = served(served_at_once, 6001, 0.0, 0.5);
@@ -158,11 +160,7 @@ fn a_handshake_of_the_client_had_a_lost_syn_only_if_one_was_sent_again() {
 
 #[test]
 fn syn_cookies_are_no_full_queue() {
-    let mut slow = Snapshot {
-        established_at: Some(boot(1_010.2)),
-        ..client(1_010.3)
-    };
-    slow.counters.syn_ack_retransmits = 1;
+    let slow = opened_slowly(1);
     let cookies = Incident {
         peer: None,
         ..incident(77, IncidentKind::SynCookies, 12.0)
