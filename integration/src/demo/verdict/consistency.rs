@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// A worker that gets no processor time for as long as this notices the end of a connect too late for the connect to be
-/// certain; the reconciler allows a little more.
-const LATE: SignedDuration = SignedDuration::from_millis(4);
+/// certain: as the reconciler documents it.
+const LATE: SignedDuration = SignedDuration::from_millis(5);
 
 /// Each request is settled and joined on both sides, to connections of the right kind.
 pub(super) fn joins(answers: &Answers, wires: &BTreeMap<Tuple, Wire>) -> Vec<String> {
@@ -34,7 +34,7 @@ pub(super) fn joins(answers: &Answers, wires: &BTreeMap<Tuple, Wire>) -> Vec<Str
             complaints.push(format!(
                 "{}: joined {received_on} downstream, {upstream} upstream{noticed}; {:?}",
                 call(request),
-                request.time,
+                request.phases,
             ));
         }
         let upstream_id = upstream_join(request).and_then(Join::connection);
@@ -144,8 +144,10 @@ pub(super) fn is_joined(request: &Request, answers: &Answers) -> bool {
 
 /// Returns whether the proxy got so little processor time that it may have noticed late how its connect ended.
 fn was_late(request: &Request, answers: &Answers) -> bool {
-    let own = Duration::from_nanos(request.time.proxy_ns + request.time.unknown_ns);
-    noticed_after(request, answers).is_some_and(|after| after >= LATE) || own >= LATE.unsigned_abs()
+    let own_work = request.phases.iter().filter(|phase| phase.name == "proxy");
+    let own_work = Duration::from_nanos(own_work.map(|phase| phase.duration_ns).sum());
+    noticed_after(request, answers).is_some_and(|after| after >= LATE)
+        || own_work >= LATE.unsigned_abs()
 }
 
 /// Returns how long after the end of its connect a request ended; `None` if none failed it.

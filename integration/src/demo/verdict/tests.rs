@@ -92,8 +92,8 @@ fn the_connect_that_failed_a_request_is_certain_unless_the_proxy_was_late() {
             json!({
                 "duration_ns": 20_000_000, "upstream": {"peer": "198.51.100.2:8080"}, "served_by": null,
                 "opened": join("gateway-up", "failure", confidence),
-                "time": {"client_ns": 0, "network_ns": 0, "kernel_ns": 0, "proxy_ns": proxy_ns, "service_ns": 0,
-                         "unknown_ns": 0},
+                "phases": [{"name": "pool_wait", "party": "proxy", "duration_ns": 9_000_000},
+                           {"name": "proxy", "party": "proxy", "duration_ns": proxy_ns}],
             }),
         );
         answers.connections[2].closed_at = Some(closed_at.parse().unwrap());
@@ -103,11 +103,11 @@ fn the_connect_that_failed_a_request_is_certain_unless_the_proxy_was_late() {
             .filter(|complaint| complaint.contains("upstream"));
         joins.count()
     };
-    let (at_once, late) = ("2026-01-01T00:00:00.0198Z", "2026-01-01T00:00:00.0140Z");
+    let (at_once, late) = ("2026-01-01T00:00:00.0151Z", "2026-01-01T00:00:00.0150Z");
     assert_eq!(complaints("certain", at_once, 500_000), 0);
-    assert_eq!(complaints("likely", at_once, 500_000), 1);
+    assert_eq!(complaints("likely", at_once, 4_900_000), 1);
     assert_eq!(complaints("likely", late, 500_000), 0);
-    assert_eq!(complaints("likely", at_once, 6_000_000), 0);
+    assert_eq!(complaints("likely", at_once, 5_000_000), 0);
     assert_eq!(complaints("ambiguous", late, 500_000), 1);
 }
 
